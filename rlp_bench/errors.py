@@ -25,7 +25,7 @@ class StoreError(BenchError):
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """The end of an error line: the closest known name and all of them, e.g. `did you mean "ppo"? (known: ...)`."""
+    """The end of an error line: the closest known name, then all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f'did you mean "{close[0]}"? ' if close else ""

@@ -171,7 +171,10 @@ class Meter(Protocol):
     """Counts what a stage spends. Seconds and memory are taken by the harness."""
 
     def count(self, **amounts: float) -> None:
-        """Adds to named counters: tokens_trained, tokens_sampled, samples, reward_calls, entailment_calls, flops."""
+        """Adds to named counters.
+
+        The names are tokens_trained, tokens_sampled, samples, reward_calls, entailment_calls and flops.
+        """
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,10 @@ class Context:
 
 
 class Trainer(Protocol):
-    """One stage: sealed inputs in, one sealed artifact out. A frozen dataclass whose fields are its settings."""
+    """One stage: sealed inputs in, one sealed artifact out.
+
+    A trainer is a frozen dataclass; its fields are its settings.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -244,16 +250,23 @@ class Engine(Protocol):
         """A reward model's score of each (rendered prompt, response)."""
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Sum of the policy's log-probabilities (nats, temperature 1) of each response, EOS included if finished."""
+        """Sum of the policy's log-probabilities of each response: nats, temperature 1, EOS included if finished."""
 
-    def options(self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]) -> list[list[float]]:
+    def options(
+        self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
         """Log-probability (nats) of every option as the continuation of its stem."""
+
+
+Relation = Literal["entails", "neutral", "contradicts"]
 
 
 class Entailment(Protocol):
     """Decides whether two responses to one instruction mean the same (one direction at a time)."""
 
-    def entails(self, instruction: str, pairs: Sequence[tuple[str, str]]) -> list[Literal["entails", "neutral", "contradicts"]]:
+    def entails(
+        self, instruction: str, pairs: Sequence[tuple[str, str]]
+    ) -> list[Literal["entails", "neutral", "contradicts"]]:
         """The relation of premise to hypothesis for every (premise, hypothesis)."""
 
 
@@ -282,7 +295,10 @@ class Suite(Protocol):
 
 
 class DataSource(Protocol):
-    """Training splits: "sft" rows have instruction, input, response; "preferences", "unlabeled", "dev" lack response."""
+    """Training splits of rows {instruction, input}; the rows of "sft" also have a response.
+
+    The names are "sft", "preferences", "unlabeled" and "dev".
+    """
 
     name: str
     version: str

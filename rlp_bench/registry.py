@@ -38,7 +38,7 @@ def _package(entry: EntryPoint) -> str:
 
 
 def names(group: str) -> list[str]:
-    """All names of a group (`method`, `trainer`, `engine`, `entailment`, `judge`, `suite`, `board`), sorted."""
+    """All names of a group of `GROUPS`, sorted."""
     return sorted(_entries(group))
 
 
@@ -61,6 +61,6 @@ def _entry(group: str, name: str) -> EntryPoint:
     if name not in known:
         raise UnknownName(
             f'{group} "{name}" is not installed: {nearest(name, known)}; '
-            f'`rlp-bench ls {group}s` lists them, a new entry point "{GROUPS[group]}" is seen after installing again'
+            f"`rlp-bench ls {group}s` lists them; a new entry point is seen after installing its package again"
         )
     return known[name]
