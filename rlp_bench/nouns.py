@@ -250,7 +250,7 @@ class Engine(Protocol):
         """A reward model's score of each (rendered prompt, response)."""
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Sum of the policy's log-probabilities of each response: nats, temperature 1, EOS included if finished."""
+        """Sum of the log-probabilities of each response: nats, temperature 1, EOS included if finished."""
 
     def options(
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]

@@ -61,6 +61,6 @@ def _entry(group: str, name: str) -> EntryPoint:
     if name not in known:
         raise UnknownName(
             f'{group} "{name}" is not installed: {nearest(name, known)}; '
-            f"`rlp-bench ls {group}s` lists them; a new entry point is seen after installing its package again"
+            f"`rlp-bench ls {group}s` lists them; install a package again to have its new entry points seen"
         )
     return known[name]
