@@ -1,0 +1,58 @@
+"""Decoding any Hugging Face causal model: its own forward pass and cache, rows dropped as they finish."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class GenericDecoder:
+    """Left-padded rows with one growing cache; cannot take new rows in before all are done."""
+
+    refills = False
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+
+    def fill(self, slots: Tensor, prompts: list[list[int]]) -> Tensor:
+        """Starts over with these prompts; logits (K, V) of what follows each. `slots` must be all of them."""
+        from transformers import DynamicCache
+
+        longest = max(map(len, prompts))
+        assert len(slots) == len(prompts)
+        ids = torch.zeros((len(prompts), longest), dtype=torch.int64)
+        self.mask = torch.zeros((len(prompts), longest), dtype=torch.int64)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+            self.mask[row, longest - len(prompt) :] = 1
+        device = self.model.device
+        self.mask = self.mask.to(device)
+        self.cache = DynamicCache(config=self.model.config)
+        positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.next_position = positions[:, -1:] + 1
+        return self._forward(ids.to(device), positions)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits (B, V) of what follows one more token in each row."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        logits = self._forward(tokens[:, None], self.next_position)
+        self.next_position = self.next_position + 1
+        return logits
+
+    def release(self, slots: Tensor) -> None:
+        """Nothing: rows that have ended run on until `shrink` drops them."""
+
+    def shrink(self, keep: Tensor) -> None:
+        """Keeps these rows, in this order."""
+        self.cache.batch_select_indices(keep)
+        self.mask, self.next_position = self.mask[keep], self.next_position[keep]
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        options = {"position_ids": positions} if self.takes_positions else {}
+        output = self.model(
+            input_ids=ids, attention_mask=self.mask, past_key_values=self.cache, use_cache=True,
+            logits_to_keep=1, **options,
+        )  # fmt: skip
+        return output.logits[:, -1].float()

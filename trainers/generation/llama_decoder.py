@@ -1,0 +1,212 @@
+"""A lean decoder for Llama-architecture models: same weights and numbers as Hugging Face, less round them.
+
+What is saved, in the order of its worth at small width: module and cache bookkeeping; concatenation (the
+cache is preallocated, all rows write the same column); rotary position as one complex product (rows of the query
+and key weights are reordered so that the two halves of a rotated pair are neighbours, which leaves their
+dot product as it is); norm weights and 1/sqrt(head size) folded into the matrices that follow; the residual
+sum inside the matrix product.
+
+All rows end at the same cache column, `cursor`; a row of length n lies in the n columns before it, so a new prompt
+can take the slot of a finished row at any moment. Rotary attention sees differences of positions only.
+Letters: B slots, T cache columns, K rows of one call, L prompt tokens, d hidden size, e head size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SLACK_COLUMNS = 64
+
+
+@dataclass
+class Layer:
+    """One layer's weights, transposed for x @ W, with everything foldable folded in."""
+
+    qkv: Tensor
+    out: Tensor
+    gate_up: Tensor
+    down: Tensor
+
+
+def supports(model: Any) -> bool:
+    """Whether `LlamaDecoder` computes exactly this model: plain Llama, no biases, static rotary positions, CPU."""
+    config = model.config
+    return (
+        type(model).__name__ == "LlamaForCausalLM"
+        and model.device.type == "cpu"
+        and model.dtype == torch.float32
+        and config.hidden_act == "silu"
+        and not getattr(config, "attention_bias", False)
+        and not getattr(config, "mlp_bias", False)
+        and (config.rope_parameters or {}).get("rope_type", "default") in ("default", "linear", "llama3")
+    )
+
+
+class LlamaDecoder:
+    """Continuous batching: `fill` puts prompts into slots at any time, `step` moves all slots on by one token."""
+
+    refills = True
+
+    def __init__(self, model: Any, slots: int, longest_prompt: int, max_response_tokens: int) -> None:
+        config = model.config
+        self.heads = config.num_attention_heads
+        self.kv_heads = config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.eps = config.rms_norm_eps
+        self.width = config.hidden_size
+        self.longest_prompt = longest_prompt
+        self.limit = longest_prompt + max_response_tokens
+        self._fuse(model)
+        with torch.inference_mode():
+            positions = torch.arange(self.limit + 1)[None]
+            cos, sin = model.model.rotary_emb(torch.zeros(1, 1, 1), positions)
+            self.rotation = torch.complex(cos, sin)[0, :, : self.size // 2].contiguous()
+        columns = self.limit + min(SLACK_COLUMNS, self.limit)
+        shape = (slots, self.kv_heads, columns, self.size)
+        self.keys = [torch.zeros(shape) for _ in self.layers]
+        self.values = [torch.zeros(shape) for _ in self.layers]
+        self.bias = torch.full((slots, 1, 1, columns), -torch.inf)
+        self.start = torch.full((slots,), longest_prompt)
+        self.cursor = longest_prompt
+
+    def _fuse(self, model: Any) -> None:
+        """Copies the weights into their fused form; done for every rollout, for they change while training."""
+        size, queries = self.size, self.heads * self.size
+        pairs = torch.arange(size).view(2, size // 2).T.reshape(-1)
+        self.layers = []
+        with torch.no_grad():
+            for layer in model.model.layers:
+                attention, mlp = layer.self_attn, layer.mlp
+                query = attention.q_proj.weight.view(self.heads, size, -1)[:, pairs] * size**-0.5
+                key = attention.k_proj.weight.view(self.kv_heads, size, -1)[:, pairs]
+                qkv = torch.cat([query.flatten(0, 1), key.flatten(0, 1), attention.v_proj.weight])
+                gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+                fused = Layer(
+                    qkv=(qkv * layer.input_layernorm.weight).T.contiguous(),
+                    out=attention.o_proj.weight.T.contiguous(),
+                    gate_up=(gate_up * layer.post_attention_layernorm.weight).T.contiguous(),
+                    down=mlp.down_proj.weight.T.contiguous(),
+                )
+                self.layers.append(fused)
+            self.embedding = model.model.embed_tokens.weight.detach()
+            self.unembedding = (model.lm_head.weight * model.model.norm.weight).T.contiguous()
+        self.queries = queries
+        self.rotated = (self.heads + self.kv_heads) * size
+
+    # --- one token a row ------------------------------------------------------------------------------
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits (B, V) of what follows one more token (B,) in each slot."""
+        if self.cursor == self.bias.shape[-1]:
+            self._move_back()
+        first, now = int(self.start.min()), self.cursor
+        batch, groups = len(tokens), self.heads // self.kv_heads
+        rotation = self.rotation[now - self.start][:, None]
+        self.bias[:, :, :, now] = 0
+        bias = self.bias[:, :, :, first : now + 1]
+        x = self.embedding[tokens]
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            qkv = torch.mm(self._norm(x), layer.qkv)
+            qk = self._rotate(qkv[:, : self.rotated].view(batch, -1, self.size), rotation)
+            keys[:, :, now] = qk[:, self.heads :]
+            values[:, :, now] = qkv[:, self.rotated :].view(batch, self.kv_heads, self.size)
+            query = qk[:, : self.heads].view(batch, self.kv_heads, groups, self.size)
+            scores = torch.matmul(query, keys[:, :, first : now + 1].transpose(2, 3))
+            weights = scores.add_(bias).softmax(-1)
+            mixed = torch.matmul(weights, values[:, :, first : now + 1]).view(batch, self.queries)
+            x = torch.addmm(x, mixed, layer.out)
+            x = torch.addmm(x, self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
+        self.cursor = now + 1
+        return torch.mm(self._norm(x), self.unembedding)
+
+    # --- rows in and out ------------------------------------------------------------------------------
+
+    def fill(self, slots: Tensor, prompts: list[list[int]]) -> Tensor:
+        """Puts K prompts into these slots (whatever was there is gone); logits (K, V) of what follows each.
+
+        A prompt that occurs several times is computed once.
+        """
+        distinct = {tuple(prompt): None for prompt in prompts}
+        rows = {prompt: row for row, prompt in enumerate(distinct)}
+        source = torch.tensor([rows[tuple(prompt)] for prompt in prompts])
+        lengths = torch.tensor([len(prompt) for prompt in distinct])
+        ids = torch.zeros((len(distinct), int(lengths.max())), dtype=torch.int64)
+        for row, prompt in enumerate(distinct):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
+        hidden, keys, values = self._prefill(ids)
+        lengths_of = lengths[source]
+        for length in lengths_of.unique().tolist():
+            of_length = lengths_of == length
+            into, out_of = slots[of_length], source[of_length]
+            begin = self.cursor - length
+            for layer in range(len(self.layers)):
+                self.keys[layer][into, :, begin : self.cursor] = keys[layer][out_of, :, :length]
+                self.values[layer][into, :, begin : self.cursor] = values[layer][out_of, :, :length]
+            self.bias[into, :, :, :begin] = -torch.inf
+            self.bias[into, :, :, begin:] = 0
+            self.start[into] = begin
+        last = hidden[torch.arange(len(distinct)), lengths - 1]
+        return torch.mm(self._norm(last), self.unembedding)[source]
+
+    def _prefill(self, ids: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Hidden states (K, L, d) of right-padded prompts, and the keys and values (K, kv heads, L, e) by layer."""
+        batch, length = ids.shape
+        rotation = self.rotation[:length, None]
+        x = self.embedding[ids].view(batch * length, self.width)
+        all_keys, all_values = [], []
+        for layer in self.layers:
+            qkv = torch.mm(self._norm(x), layer.qkv).view(batch, length, -1)
+            qk = self._rotate(qkv[..., : self.rotated].view(batch, length, -1, self.size), rotation)
+            query, key = qk[:, :, : self.heads].transpose(1, 2), qk[:, :, self.heads :].transpose(1, 2)
+            value = qkv[..., self.rotated :].view(batch, length, -1, self.size).transpose(1, 2)
+            mixed = functional.scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=1.0, enable_gqa=self.heads != self.kv_heads
+            )
+            x = torch.addmm(x, mixed.transpose(1, 2).reshape(batch * length, -1), layer.out)
+            x = torch.addmm(x, self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
+            all_keys.append(key)
+            all_values.append(value)
+        return x.view(batch, length, -1), all_keys, all_values
+
+    def release(self, slots: Tensor) -> None:
+        """The rows in these slots have ended: their columns need no attention any more."""
+        self.start[slots] = self.cursor
+
+    def shrink(self, keep: Tensor) -> None:
+        """Keeps these slots, in this order, and forgets the others."""
+        first = int(self.start[keep].min())
+        used = slice(first, self.cursor)
+        for cache in (self.keys, self.values):
+            for layer in range(len(cache)):
+                kept = cache[layer][keep, :, used]
+                cache[layer] = cache[layer][: len(keep)]
+                cache[layer][:, :, used] = kept
+        self.bias, self.start = self.bias[keep], self.start[keep]
+
+    def _move_back(self) -> None:
+        """The last column is reached: moves the live columns as far left as a longest prompt allows."""
+        first = int(self.start.min())
+        shift = min(first, self.cursor - self.longest_prompt)
+        used, to = slice(first, self.cursor), slice(first - shift, self.cursor - shift)
+        for cache in (*self.keys, *self.values):
+            cache[:, :, to] = cache[:, :, used].clone()
+        self.bias[..., : self.cursor - shift] = self.bias[..., shift : self.cursor].clone()
+        self.start -= shift
+        self.cursor -= shift
+
+    # --- pieces ---------------------------------------------------------------------------------------
+
+    def _norm(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, (self.width,), None, self.eps)
+
+    def _rotate(self, x: Tensor, rotation: Tensor) -> Tensor:
+        """Neighbouring pairs of x (..., heads, e) as complex numbers, turned by `rotation` (..., 1, e/2)."""
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * rotation).flatten(-2)
+
+    def _gated(self, gate_up: Tensor) -> Tensor:
+        gate, up = gate_up.chunk(2, dim=-1)
+        return functional.silu(gate).mul_(up)
