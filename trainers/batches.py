@@ -68,7 +68,7 @@ def right_pad(rows: list[list[int]], pad_id: int) -> "tuple[Tensor, Tensor]":
 
 
 def length_sorted_batches(lengths: list[int], batch: int) -> list[list[int]]:
-    """Indices of all rows in batches of like length, longest first (so that memory runs out at once or never)."""
+    """Indices of all rows in batches of like length, longest first: memory runs out at once or never."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 

@@ -1,0 +1,256 @@
+"""The engine on transformers: samples, scores and log-probabilities from checkpoint folders, best-of-n folders too.
+
+torch and transformers are imported inside the calls, so that naming the engine costs nothing.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Decoding, Sample
+
+from ..batches import encode_prompt, encode_response, length_sorted_batches
+
+SLOTS = 128
+"""Rows decoded side by side."""
+PIECE_ROWS = 1024
+"""Most rows that one process decodes at a time."""
+WORTH_A_PROCESS_TOKENS = 8192
+"""Less work than this many tokens a process is done before a worker has started."""
+
+
+@dataclass(frozen=True)
+class BestOfN:
+    """A policy that draws n responses and answers with the one its reward model likes best (`best_of_n.json`)."""
+
+    policy: Path
+    reward: Path
+    n: int
+    temperature: float
+    top_p: float
+
+    @classmethod
+    def read(cls, folder: Path) -> "BestOfN | None":
+        """The folder's `best_of_n.json`, paths made absolute; None if it has none."""
+        file = folder / "best_of_n.json"
+        if not file.exists():
+            return None
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            paths = {name: (folder / found[name]).resolve() for name in ("policy", "reward")}
+            n, temperature, top_p = (
+                int(found["n"]),
+                float(found["temperature"]),
+                float(found.get("top_p", 1.0)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{file}: broken ({type(error).__name__}: {error}); expected policy, reward, n, temperature, top_p"
+            ) from None
+        return cls(n=n, temperature=temperature, top_p=top_p, **paths)
+
+
+class TransformersEngine:
+    """`rlp_bench.nouns.Engine` on one device, or over several single-threaded processes of a CPU."""
+
+    def __init__(self, device: str = "cpu", processes: int = 1) -> None:
+        self.device = device
+        self.processes = processes if device == "cpu" else 1
+
+    def sample(
+        self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
+    ) -> list[list[Sample]]:
+        """n responses per rendered prompt; draws belong to (seed, prompt's index, sample's index, step)."""
+        if not prompts:
+            return []
+        best = BestOfN.read(Path(policy))
+        if best:
+            return self._sample_best(best, prompts, decoding, n, seed)
+        model, tokenizer = _policy(*_key(policy), self.device)
+        rows = [encode_prompt(tokenizer, prompt, _room(model, decoding)) for prompt in prompts]
+        work = partial(_sample_piece, _key(policy), self.device, rows, decoding, n, seed)
+        pieces = _spans(len(rows), n)
+        answers = self._map(work, pieces, len(rows) * n * decoding.max_response_tokens)
+        flat = [answer for piece in answers for answer in piece]
+        texts = _texts(tokenizer, [tokens for tokens, _ in flat])
+        samples = [
+            Sample(text, len(tokens), finished) for text, (tokens, finished) in zip(texts, flat, strict=True)
+        ]
+        return [samples[start : start + n] for start in range(0, len(samples), n)]
+
+    def _sample_best(
+        self, best: BestOfN, prompts: Sequence[str], decoding: Decoding, n: int, seed: int
+    ) -> list[list[Sample]]:
+        own = replace(decoding, temperature=best.temperature, top_p=best.top_p)
+        drawn = self.sample(best.policy, prompts, own, n=best.n * n, seed=seed)
+        candidates = [sample for samples in drawn for sample in samples]
+        asked = [prompt for prompt in prompts for _ in range(best.n * n)]
+        scores = self.score(best.reward, asked, candidates)
+        starts = range(0, len(candidates), best.n)
+        winners = [max(range(start, start + best.n), key=lambda row: (scores[row], -row)) for start in starts]
+        chosen = [candidates[winner] for winner in winners]
+        return [chosen[start : start + n] for start in range(0, len(chosen), n)]
+
+    def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """The reward model's score of each (rendered prompt, response), with EOS as it was trained."""
+        if not prompts:
+            return []
+        model, tokenizer, info = _reward(*_key(reward), self.device)
+        encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
+        rows = [
+            tuple(encode(prompt) + encode_response(tokenizer, response.text, response.finished and info.eos))
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        return self._batched(partial(_score_piece, _key(reward), self.device), rows, len)
+
+    def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """Sum of the policy's log-probabilities (nats) of each response, EOS included where it finished."""
+        if not prompts:
+            return []
+        if BestOfN.read(Path(policy)):
+            raise DataError(
+                f'policy "{policy}": a best-of-n policy has no log-probabilities of its own; ask its inner policy'
+            )
+        model, tokenizer = _policy(*_key(policy), self.device)
+        encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
+        rows = [
+            (tuple(encode(prompt)), tuple(encode_response(tokenizer, response.text, response.finished)))
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        return self._logprobs_of(policy, rows)
+
+    def options(
+        self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability (nats) of every option as the continuation of its stem (best-of-n: its inner policy's)."""
+        best = BestOfN.read(Path(policy))
+        if best:
+            return self.options(best.policy, stems, options)
+        if not stems:
+            return []
+        model, tokenizer = _policy(*_key(policy), self.device)
+        rows = []
+        for stem, choices in zip(stems, options, strict=True):
+            prompt = tuple(encode_prompt(tokenizer, stem, _context(model)))
+            rows += [(prompt, tuple(encode_response(tokenizer, choice, False))) for choice in choices]
+        found = iter(self._logprobs_of(policy, rows))
+        return [[next(found) for _ in choices] for choices in options]
+
+    def _logprobs_of(self, policy: Path, rows: list[Any]) -> list[float]:
+        return self._batched(
+            partial(_logprob_piece, _key(policy), self.device), rows, lambda row: len(row[0]) + len(row[1])
+        )
+
+    def _batched(self, work: Any, rows: list[Any], length: Callable[[Any], int]) -> list[float]:
+        """`work` of each row, equal rows once, in batches of like length."""
+        from .scoring import SCORING_BATCH
+
+        distinct = list(dict.fromkeys(rows))
+        lengths = [length(row) for row in distinct]
+        batches = length_sorted_batches(lengths, SCORING_BATCH)
+        results = self._map(work, [[distinct[row] for row in batch] for batch in batches], sum(lengths))
+        value = {
+            distinct[row]: result
+            for batch, of_batch in zip(batches, results, strict=True)
+            for row, result in zip(batch, of_batch, strict=True)
+        }
+        return [value[row] for row in rows]
+
+    def _map(self, work: Any, pieces: Sequence[Any], tokens: int) -> list[Any]:
+        from .parallel import map_pieces
+
+        return map_pieces(work, pieces, min(self.processes, 1 + tokens // WORTH_A_PROCESS_TOKENS))
+
+
+# --- What a worker does; its arguments say where the model lies, so that a spawned one can load it ------
+
+
+def _sample_piece(
+    key: tuple[str, float], device: str, rows: list[list[int]], decoding: Decoding, n: int, seed: int,
+    span: tuple[int, int],
+) -> list[tuple[list[int], bool]]:  # fmt: skip
+    """(response tokens without EOS, finished) of each sample of the prompts in `span`."""
+    from .rollout import rollout
+
+    model, tokenizer = _policy(*key, device)
+    first, end = span
+    drawn = rollout(model, tokenizer, rows[first:end], decoding, seed, SLOTS, n, first)
+    finished = drawn.finished.tolist()
+    lengths = drawn.response_mask.sum(1).tolist()
+    flat, place, answers = drawn.ids[drawn.response_mask].tolist(), 0, []
+    for ended, length in zip(finished, lengths, strict=True):
+        answers.append((flat[place : place + length - ended], ended))
+        place += length
+    return answers
+
+
+def _score_piece(key: tuple[str, float], device: str, rows: list[tuple[int, ...]]) -> list[float]:
+    from .scoring import score_batch
+
+    model, tokenizer, _ = _reward(*key, device)
+    return score_batch(model, [list(row) for row in rows], tokenizer.pad_token_id)
+
+
+def _logprob_piece(
+    key: tuple[str, float], device: str, rows: list[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> list[float]:
+    from .scoring import logprob_batch
+
+    model, tokenizer = _policy(*key, device)
+    return logprob_batch(model, [(list(a), list(b)) for a, b in rows], tokenizer.pad_token_id)
+
+
+# --- Small print --------------------------------------------------------------------------------------
+
+
+def _key(path: str | Path) -> tuple[str, float]:
+    """A checkpoint's place and the time of its last change: a changed checkpoint is read again."""
+    folder = Path(path)
+    stamps = [file.stat().st_mtime for file in folder.glob("*")] if folder.is_dir() else []
+    return str(path), max(stamps, default=0.0)
+
+
+@lru_cache(maxsize=3)
+def _policy(path: str, changed: float, device: str) -> Any:
+    from ..models import load_policy
+
+    return load_policy(Path(path) if Path(path).exists() else path, device)
+
+
+@lru_cache(maxsize=3)
+def _reward(path: str, changed: float, device: str) -> Any:
+    from ..models import load_reward
+
+    return load_reward(Path(path) if Path(path).exists() else path, device)
+
+
+def _spans(prompts: int, n: int) -> list[tuple[int, int]]:
+    """An even number of pieces of at most PIECE_ROWS rows, by the amount of work alone; little work is one piece."""
+    pieces = 1 if prompts * n <= SLOTS else 2 * math.ceil(prompts * n / (2 * PIECE_ROWS))
+    edges = [prompts * piece // pieces for piece in range(pieces + 1)]
+    return [(first, end) for first, end in zip(edges, edges[1:], strict=False) if first < end]
+
+
+def _context(model: Any) -> int:
+    """The most tokens the model was made for."""
+    return getattr(model.config, "max_position_embeddings", None) or 2**31
+
+
+def _room(model: Any, decoding: Decoding) -> int:
+    """Tokens left for a prompt."""
+    room = _context(model) - decoding.max_response_tokens
+    if room < 1:
+        raise DataError(
+            f"decoding.max_response_tokens = {decoding.max_response_tokens}: the model's context is "
+            f"{_context(model)} tokens; lower it so that a prompt fits before the response"
+        )
+    return room
+
+
+def _texts(tokenizer: Any, rows: list[list[int]]) -> list[str]:
+    return tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
