@@ -1,0 +1,241 @@
+"""The command line: parses, and hands over to `rlp_bench.commands`, which is imported only then.
+
+A person's mistake is one line on stderr and exit status 2; an interrupt is 130. Everything else is a bug
+and keeps its traceback.
+"""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlp_bench.errors import BenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reward learning on policy: identical recipes, pluggable trainers and judges, honest statistics.",
+)
+micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
+app.add_typer(micro, name="micro")
+
+Store = Annotated[
+    Path, typer.Option("--store", envvar="RLP_BENCH_STORE", help="Folder of artifacts and runs.")
+]
+RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name, or a .toml file.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value over the recipe; repeatable.")
+]
+Suites = Annotated[
+    list[str] | None, typer.Option("--suite", help="Alias from the recipe's [suites]; repeatable.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every stage.", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
+STORE = Path("rlp-bench-store")
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option("--method", help="What to run; `rlp-bench ls methods` lists them.")],
+    recipe: RecipeName = "micro",
+    seed: Seed = 0,
+    overrides: Sets = None,
+    suites: Suites = None,
+    no_eval: Annotated[bool, typer.Option("--no-eval", help="Train only.")] = False,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Train a method's stages (what is there already is reused), evaluate its policy, print a summary."""
+    from rlp_bench.commands.run import run_command
+
+    run_command(method, recipe, seed, overrides or [], suites, not no_eval, store, as_json)
+
+
+@app.command("eval")
+def evaluate(
+    suites: Suites = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="A run's name or folder; default: the newest.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="A checkpoint folder.")] = None,
+    outputs: Annotated[Path | None, typer.Option("--outputs", help="Answers in AlpacaEval's format.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="name or name:argument.")] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", help="both, random, policy_first, reference_first.")
+    ] = None,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Accept missing items.")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The suite's items, where it needs a file.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="A recipe's name, or a .toml file.")] = None,
+    overrides: Sets = None,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run, a checkpoint, or a file of outputs."""
+    from rlp_bench.commands.run import eval_command
+
+    options = {
+        "suites": suites,
+        "run": run,
+        "policy": policy,
+        "outputs": outputs,
+        "judge": judge,
+        "order": order,
+        "allow_missing": allow_missing,
+        "data": data,
+        "recipe": recipe,
+        "overrides": overrides or [],
+    }
+    eval_command(options, store, as_json)
+
+
+@app.command()
+def plan(
+    method: Annotated[str, typer.Option("--method", help="`rlp-bench ls methods` lists them.")],
+    recipe: RecipeName = "micro",
+    seed: Seed = 0,
+    overrides: Sets = None,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Print a method's stages: what is there already, and what the others will cost. Runs nothing."""
+    from rlp_bench.commands.look import plan_command
+
+    plan_command(method, recipe, seed, overrides or [], store, as_json)
+
+
+@app.command()
+def ls(
+    what: Annotated[
+        str, typer.Argument(help="methods, trainers, judges, suites, recipes, artifacts, runs, ...")
+    ] = "",
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """List plugins, recipes, artifacts or runs."""
+    from rlp_bench.commands.look import ls_command
+
+    ls_command(what, store, as_json)
+
+
+@app.command()
+def show(
+    kind: Annotated[str, typer.Argument(help="method, trainer, judge, suite, recipe, artifact, run, ...")],
+    name: Annotated[str, typer.Argument(help="Its name, as `ls` prints it.")],
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Show one thing: a method's algorithm, a trainer's settings, a recipe, an artifact, a run."""
+    from rlp_bench.commands.show import show_command
+
+    show_command(kind, name, store, as_json)
+
+
+@app.command()
+def cp(
+    kind: Annotated[str, typer.Argument(help="recipe or artifact")],
+    name: Annotated[str, typer.Argument(help="Its name, as `ls` prints it.")],
+    to: Annotated[Path, typer.Argument(help="A file for a recipe, a new folder for an artifact.")],
+    store: Store = STORE,
+) -> None:
+    """Copy a recipe (to edit it) or an artifact (to use it elsewhere)."""
+    from rlp_bench.commands.keep import cp_command
+
+    cp_command(kind, name, to, store)
+
+
+@app.command()
+def validate(
+    what: Annotated[str, typer.Argument(help="A recipe (name or .toml) or a checkpoint folder.")] = "micro",
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="Check its plan too; repeatable.")
+    ] = None,
+    overrides: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Check a recipe or a checkpoint and say everything that is wrong, without running anything."""
+    from rlp_bench.commands.look import validate_command
+
+    validate_command(what, methods or [], overrides or [], as_json)
+
+
+@app.command()
+def leaderboard(
+    format: Annotated[
+        str, typer.Option("--format", help="What the board can render; see `show board table`.")
+    ] = "text",
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Recipe name or name@id.")] = None,
+    board: Annotated[str, typer.Option("--board", help="`rlp-bench ls boards` lists them.")] = "table",
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """The evaluated runs of one recipe, side by side."""
+    from rlp_bench.commands.run import leaderboard_command
+
+    leaderboard_command(format, recipe, board, store, as_json)
+
+
+@app.command()
+def doctor(store: Store = STORE, as_json: Json = False) -> None:
+    """Check the installation, the plugins, the recipes, and every artifact's hashes."""
+    from rlp_bench.commands.keep import doctor_command
+
+    doctor_command(store, as_json)
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, remove nothing.")] = False,
+    store: Store = STORE,
+) -> None:
+    """Remove artifacts that no run needs, and what kills left behind."""
+    from rlp_bench.commands.keep import gc_command
+
+    gc_command(dry_run, store)
+
+
+@micro.command()
+def pretrain(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
+) -> None:
+    """Pre-train the embedded world's base model, as the shipped one was."""
+    from rlp_bench.commands.micro import pretrain_command
+
+    pretrain_command(out)
+
+
+def main() -> Any:
+    """The console script."""
+    try:
+        app()
+    except BenchError as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        sys.stderr.write("".join(f"error: {line}\n" for line in lines))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as end:
+        if end.code == 130:
+            _interrupted()
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write(
+            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, run the same command\n"
+        )
+        sys.exit(2)
+
+
+def _interrupted() -> None:
+    sys.stderr.write("interrupted; run the same command to resume\n")
+    sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

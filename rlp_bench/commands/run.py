@@ -1,0 +1,145 @@
+"""`run`, `eval` and `leaderboard`."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench import registry
+from rlp_bench.commands.printing import duration, pairs, print_json, print_text, show, table
+from rlp_bench.errors import BenchError, DataError, UnknownName, nearest
+from rlp_bench.plan import build_plan
+from rlp_bench.progress import Display
+from rlp_bench.recipe import Recipe, load_recipe
+from rlp_bench.records import REPORT, read_record, run_folders
+from rlp_bench.run import evaluate_record, run_plan
+from rlp_bench.store import Store
+
+
+def run_command(
+    method: str,
+    recipe_name: str,
+    seed: int,
+    overrides: Sequence[str],
+    suites: Sequence[str] | None,
+    evaluate: bool,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Trains, evaluates, prints the summary."""
+    registry.origin("method", method)  # a wrong name is said before anything is read
+    recipe = load_recipe(recipe_name, overrides)
+    check_suites(recipe, suites)
+    store = Store(root)
+    plan = build_plan(recipe, method, seed)
+    began = time.monotonic()
+    with Display(quiet=as_json) as display:
+        display.say(f"{method} on {recipe.id}, seed {seed}: {len(plan.nodes)} stages")
+        record = run_plan(plan, store, display)
+        report = evaluate_record(record, store, suites, display) if evaluate else None
+    if as_json:
+        stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}
+        print_json(
+            {"run": str(record.path), "policy": str(record.policy.path), "content": stages, "report": report}
+        )
+        return
+    sections = []
+    if report is not None:
+        from rlp_bench.evaluate import summarize
+
+        sections = [pairs(title, rows) for title, rows in summarize(report)]
+    stages_table = table("Stages", ["stage", ">seconds", ">CPU s", "where"], list(_spent(record.lineage)))
+    where = {"run": record.path, "policy": record.policy.path}
+    if report is not None:
+        where["report"] = record.path / REPORT
+    show(*sections, stages_table, pairs(f"Done in {duration(time.monotonic() - began)}", where))
+
+
+def check_suites(recipe: Recipe, suites: Sequence[str] | None) -> None:
+    """Every alias is in the recipe.
+
+    Raises:
+        UnknownName: one is not.
+    """
+    for alias in suites or ():
+        if alias not in recipe.suites:
+            raise UnknownName(
+                f'suite "{alias}" is not in recipe {recipe.name}: {nearest(alias, recipe.suites)}'
+            )
+
+
+def _spent(lineage: Sequence[tuple[str, Any]]) -> Any:
+    for label, artifact in lineage:
+        meter = artifact.path / "meter.json"
+        figures = json.loads(meter.read_text()) if meter.exists() else {}
+        wall, cpu = figures.get("wall_seconds"), figures.get("cpu_seconds")
+        yield label, "" if wall is None else f"{wall:.1f}", "" if cpu is None else f"{cpu:.1f}", artifact.path
+
+
+def eval_command(options: Mapping[str, Any], root: Path, as_json: bool) -> None:
+    """Evaluates a run, a checkpoint or an outputs file; see `rlp_bench.evaluate.eval_command`."""
+    from rlp_bench import evaluate
+
+    report = evaluate.eval_command(**options, store=Store(root))
+    if as_json:
+        suites = report.get("suites", [])
+        one = list(suites.values()) if isinstance(suites, Mapping) else suites
+        print_json(one[0] if len(one) == 1 else report)
+        return
+    rendered = evaluate.render(report)
+    if isinstance(rendered, str):
+        print_text(rendered)
+    else:
+        show(rendered)
+
+
+def leaderboard_command(format: str, recipe: str | None, board: str, root: Path, as_json: bool) -> None:
+    """Renders the reports of one recipe id; two recipes never share a table."""
+    store = Store(root)
+    registry.origin("board", board)
+    found = [
+        (read_record(folder)["recipe_id"], folder) for folder in run_folders(store) if _evaluated(folder)
+    ]
+    if not found:
+        raise DataError(f'store "{root}": has no evaluated run; `rlp-bench run --method sft` makes one')
+    chosen = _recipe_id(recipe, [recipe_id for recipe_id, _ in found])
+    reports = [_report(folder) for recipe_id, folder in found if recipe_id == chosen]
+    if as_json:
+        print_json({"recipe": chosen, "reports": reports})
+    else:
+        print_text(registry.load("board", board)().render(reports, format))
+
+
+def _evaluated(folder: Path) -> bool:
+    return (folder / REPORT).exists()
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    except ValueError:
+        raise DataError(
+            f'"{folder / REPORT}": not JSON; `rlp-bench eval --run {folder.name}` makes it anew'
+        ) from None
+    return report
+
+
+def _recipe_id(given: str | None, ids: Sequence[str]) -> str:
+    """The recipe id that was meant: exactly that one, the newest of that name, or the only one there is."""
+    if given in ids:
+        return str(given)
+    if given is None:
+        different = sorted(set(ids))
+        if len(different) > 1:
+            raise BenchError(
+                f"leaderboard: {len(different)} recipes have runs; choose by --recipe: {', '.join(different)}"
+            )
+        return ids[-1]
+    fitting = sorted({one for one in ids if one.partition("@")[0] == given})
+    if len(fitting) == 1:
+        return fitting[0]
+    current = load_recipe(given).id if given.endswith(".toml") or len(fitting) > 1 else None
+    if current in ids:
+        return str(current)
+    raise UnknownName(f'recipe "{given}" has no evaluated run or several: {nearest(given, set(ids))}')

@@ -1,0 +1,58 @@
+"""Where results came from: package versions, the machine, the sources of the data."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = (
+    "rlp-bench",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "trl",
+    "accelerate",
+    "pydantic",
+)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what can move a result; packages that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores this process may use, memory, system; no host name."""
+    import psutil
+
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(
+                (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), ""
+            )
+    except OSError:
+        return platform.processor()
+
+
+def stage_provenance(identity: Mapping[str, Any], label: str, origin: str) -> dict[str, Any]:
+    """What a stage's manifest says about how it was made. No time and no place: equal work, equal bytes."""
+    return {"stage": label, "package": origin, **identity}

@@ -1,0 +1,321 @@
+"""Recipes: TOML -> `Recipe`, frozen, with an id; whatever is wrong with one is said all at once.
+
+A recipe is the problem that methods are compared on. `Recipe.id` is `name@hash` of everything in it but
+[compute]: device, processes and threads say where it runs, not what is asked (they may move the last bits
+of a float, as another machine would; the run's provenance records them).
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from rlp_bench import registry
+from rlp_bench.errors import BenchError, RecipeError, UnknownName, nearest
+from rlp_bench.nouns import Decoding, Prompting
+from rlp_bench.settings import build, not_a_trainer, shown
+from rlp_bench.store import fingerprint
+
+FOLDER = Path(__file__).parent / "recipes"
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of a recipe: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Base(Section):
+    checkpoint: str
+    """Where every method starts: a folder in Hugging Face format, or "package://rlp_bench.micro/base"."""
+
+
+class Data(Section):
+    source: str
+    """Suite that has training splits; `n` of each split follow, 0 where the recipe has none."""
+    sft: Count = 0
+    preferences: Count = 0
+    unlabeled: Count = 0
+    dev: Count = 0
+
+
+class PromptingSection(Section):
+    template: str = "{instruction}"
+    template_with_input: str = ""
+    max_prompt_tokens: Annotated[int, Field(gt=0)] = 512
+    max_response_tokens: Annotated[int, Field(gt=0)] = 300
+
+
+class EngineSection(Section):
+    name: str = "transformers"
+
+
+class Annotator(Section):
+    judge: str
+    """Who labels training pairs."""
+    noise: Share = 0.25
+    """Probability that a label is flipped. AlpacaFarm: .25 for training, none in evaluation."""
+
+
+class JudgeSection(Section):
+    name: str
+    """Who decides the evaluation; the annotator of training labels is another section."""
+    order: Literal["both", "random", "policy_first", "reference_first"] = "both"
+
+
+class DecodingSection(Section):
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_response_tokens: Annotated[int, Field(gt=0)] = 300
+    seed: int = 0
+    """Seed of the evaluation's sampling; the same for every run, so that runs differ by training alone."""
+
+
+class Evaluation(Section):
+    suites: tuple[str, ...] = ()
+    """Aliases from [suites] that `run` evaluates at its end."""
+    dev_pairs: Count = 0
+    """Pairs per kind (SFT samples, policy samples) on which the reward model's accuracy is measured."""
+    second_judges: tuple[str, ...] = ()
+    """Judges reported beside the recipe's own."""
+
+
+class Compute(Section):
+    device: str = "cpu"
+    processes: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+class Recipe(Section):
+    """One problem, frozen. `stages.<trainer>.<setting>` override a trainer's defaults for every method."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    base: Base
+    data: Data
+    prompting: PromptingSection = PromptingSection()
+    engine: EngineSection = EngineSection()
+    annotator: Annotator
+    judge: JudgeSection
+    decoding: DecodingSection = DecodingSection()
+    suites: dict[str, str] = {}
+    evaluation: Evaluation = Evaluation()
+    stages: dict[str, dict[str, Any]] = {}
+    compute: Compute = Compute()
+    _overridden: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def id(self) -> str:
+        """`name@` and 8 hex digits of the content, [compute] excluded."""
+        return f"{self.name}@{fingerprint(self.content)[:8]}"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything on which results depend, as JSON values."""
+        return self.model_dump(mode="json", exclude={"compute"})
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The dotted keys that `--set` gave."""
+        return self._overridden
+
+    def prompting_noun(self) -> Prompting:
+        """What stages get as `context.prompting`."""
+        return Prompting(**self.prompting.model_dump())
+
+    def decoding_noun(self) -> Decoding:
+        """How the evaluation draws responses."""
+        return Decoding(**self.decoding.model_dump(exclude={"seed"}))
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file of a recipe by name, or the path itself where it ends in .toml or has a separator."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        if not path.is_file():
+            raise RecipeError(f'recipe "{name_or_path}": there is no such file')
+        return path
+    if name_or_path not in recipe_names():
+        raise UnknownName(
+            f'recipe "{name_or_path}" does not exist: {nearest(name_or_path, recipe_names())}; '
+            "give a name or the path of a .toml file"
+        )
+    return FOLDER / f"{name_or_path}.toml"
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe and sets `a.b=value` overrides.
+
+    Raises:
+        UnknownName: no recipe of that name.
+        RecipeError: all faults of the file and the overrides, one a line.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path.name}: not TOML: {error}") from None
+    faults: list[str] = []
+    given: set[str] = set()
+    for override in overrides:
+        fault = _set(content, override, given)
+        if fault:
+            faults.append(fault)
+
+    def label(where: str) -> str:
+        ours = any(where == key or where.startswith(key + ".") for key in given)
+        return f"--set {where}" if ours else f"{path.name}: {where}"
+
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(_tuples(content))
+    except ValidationError as error:
+        faults += [f"{label(where)}: {message}" for where, message in _explain(error)]
+    faults += [f"{label(where)}: {message}" for where, message in _unknown_names(content)]
+    if faults or recipe is None:
+        raise RecipeError("\n".join(dict.fromkeys(faults)))
+    recipe._overridden = frozenset(given)
+    return recipe
+
+
+def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
+    """Puts one `a.b=value` into `content`; returns the fault, if any."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
+        return f'--set "{override}": expected key.key=value'
+    table = content
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            return f'--set {key}: "{part}" is a value, not a table'
+    try:
+        table[parts[-1]] = _value(text.strip())
+    except tomllib.TOMLDecodeError as error:
+        return f"--set {key}: {shown(text)} is not a TOML value ({error})"
+    given.add(".".join(parts))
+    return None
+
+
+def _value(text: str) -> Any:
+    """A TOML value; a bare word is a string, and `.05` is the number that people mean by it."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if text[:1] in ('"', "'", "[", "{"):
+            raise
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _tuples(value: Any) -> Any:
+    """TOML's arrays as tuples where the strict models hold tuples; [stages] stays as it was written."""
+    if not isinstance(value, Mapping):
+        return value
+    out = dict(value)
+    evaluation = out.get("evaluation")
+    if isinstance(evaluation, Mapping):
+        out["evaluation"] = {k: tuple(v) if isinstance(v, list) else v for k, v in evaluation.items()}
+    return out
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            model = _model_at(fault["loc"][:-1])
+            yield where, f"unknown setting; {nearest(str(fault['loc'][-1]), model.model_fields)}"
+        elif fault["type"] == "missing":
+            yield where, "is missing"
+        else:
+            yield where, f"{shown(fault['input'])}: {fault['msg']}"
+
+
+def _model_at(location: Sequence[Any]) -> type[BaseModel]:
+    model: type[BaseModel] = Recipe
+    for part in location:
+        inner = model.model_fields[str(part)].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        model = inner
+    return model
+
+
+REFERENCES = {
+    "data.source": "suite",
+    "engine.name": "engine",
+    "annotator.judge": "judge",
+    "judge.name": "judge",
+}
+
+
+def _unknown_names(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names in a recipe that nobody offers, and stage settings that no trainer has."""
+    for where, group in REFERENCES.items():
+        table, key = where.split(".")
+        yield from _reference(where, group, _table(content, table).get(key))
+    suites = _table(content, "suites")
+    for alias, reference in suites.items():
+        yield from _reference(f"suites.{alias}", "suite", reference)
+    evaluation = _table(content, "evaluation")
+    for number, reference in enumerate(_list(evaluation.get("second_judges"))):
+        yield from _reference(f"evaluation.second_judges.{number}", "judge", reference)
+    for number, alias in enumerate(_list(evaluation.get("suites"))):
+        if isinstance(alias, str) and alias not in suites:
+            yield f"evaluation.suites.{number}", f'"{alias}" is not in [suites]; {nearest(alias, suites)}'
+    for trainer, settings in _table(content, "stages").items():
+        if isinstance(settings, Mapping):
+            yield from _stage(trainer, settings)
+
+
+def _table(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _reference(where: str, group: str, reference: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(reference, str):
+        name = reference.partition(":")[0]
+        if name not in registry.names(group):
+            yield where, f'{group} "{name}" is not installed; {nearest(name, registry.names(group))}'
+
+
+def _stage(trainer: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if trainer not in registry.names("trainer"):
+        known = registry.names("trainer")
+        yield f"stages.{trainer}", f'trainer "{trainer}" is not installed; {nearest(trainer, known)}'
+        return
+    found = load_trainer(trainer)
+    faults = build(found, settings)[1]
+    missing_is_fine = [fault for fault in faults if not fault[1].startswith("Field required")]
+    yield from ((f"stages.{trainer}.{name}".rstrip("."), message) for name, message in missing_is_fine)
+
+
+@cache
+def load_trainer(name: str) -> type:
+    """The trainer class of that name.
+
+    Raises:
+        UnknownName: nobody offers it. BenchError: what is offered is no trainer.
+    """
+    trainer = registry.load("trainer", name)
+    fault = not_a_trainer(name, trainer)
+    if fault:
+        raise BenchError(fault)
+    return trainer

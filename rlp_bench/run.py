@@ -1,0 +1,228 @@
+"""Brings a plan about: reuses what is there, trains what is missing, records the run, evaluates it.
+
+A run that was killed at any moment is resumed by the same command: sealed stages are reused, an unfinished
+one starts again from the checkpoints it left in its scratch folder.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlp_bench import registry
+from rlp_bench.annotator import NoisyAnnotator
+from rlp_bench.errors import BenchError
+from rlp_bench.meter import StageMeter, describe
+from rlp_bench.nouns import Artifact, Context, write_json, write_jsonl
+from rlp_bench.plan import Handle, Node, Plan, load_judge
+from rlp_bench.progress import Display, Task
+from rlp_bench.provenance import stage_provenance
+from rlp_bench.recipe import Recipe
+from rlp_bench.records import REPORT, RunRecord, run_folder, write_record
+from rlp_bench.store import Store
+
+
+def run_plan(plan: Plan, store: Store, display: Display) -> RunRecord:
+    """Every stage of the plan, then the run's record; no evaluation."""
+    workshop = Workshop(plan.recipe, store, display)
+    folder = run_folder(store, plan)
+    artifacts: dict[str, Artifact] = {}
+    if not all(there(node, store) for node in plan.nodes):
+        _begin(folder, plan, store)
+    with workshop:
+        for node in plan.nodes:
+            artifacts[node.fingerprint] = workshop.bring_about(node, artifacts, plan.seed)
+    with store.errors_as_lines():
+        write_record(folder, plan, artifacts, "done")
+    lineage = [(node.label, artifacts[node.fingerprint]) for node in plan.nodes]
+    return RunRecord(plan.recipe, plan.method, plan.seed, folder, artifacts[plan.final.fingerprint], lineage)
+
+
+def _begin(folder: Path, plan: Plan, store: Store) -> None:
+    """The run's record before its first stage, so that garbage collection spares what it has made so far."""
+    sealed = {
+        node.fingerprint: store.get(node.kind, node.fingerprint)
+        for node in plan.nodes
+        if node.trainer != "checkpoint" and there(node, store)
+    }
+    with store.errors_as_lines():
+        write_record(folder, plan, sealed, "running")
+
+
+def there(node: Node, store: Store) -> bool:
+    """Whether nothing is left to do for a node."""
+    return node.trainer == "checkpoint" or store.has(node.kind, node.fingerprint)
+
+
+def evaluate_record(
+    record: RunRecord, store: Store, suites: Sequence[str] | None, display: Display
+) -> dict[str, Any]:
+    """The run's report, also written to report.json in its folder."""
+    from rlp_bench.evaluate import evaluate_run
+
+    with Workshop(record.recipe, store, display) as workshop:
+        task = display.task("evaluate")
+        report = evaluate_run(
+            record,
+            store,
+            record.recipe,
+            workshop.engine,
+            suites=list(suites) if suites else None,
+            progress=task,
+        )
+        task.close()
+    write_json(record.path / REPORT, report)
+    return report
+
+
+class Workshop:
+    """What stages share while a plan runs: the engine and the annotator, made when first needed."""
+
+    def __init__(self, recipe: Recipe, store: Store, display: Display) -> None:
+        self.recipe, self.store, self.display = recipe, store, display
+
+    def __enter__(self) -> "Workshop":
+        set_threads(self.recipe.compute.threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        close = getattr(self.__dict__.get("engine"), "close", None)
+        if callable(close):
+            close()
+
+    @cached_property
+    def engine(self) -> Any:
+        """The recipe's engine on the recipe's device."""
+        compute = self.recipe.compute
+        return registry.load("engine", self.recipe.engine.name)(
+            device=compute.device, processes=compute.processes
+        )
+
+    @cached_property
+    def annotator(self) -> NoisyAnnotator:
+        """The recipe's annotator, label noise included."""
+        return NoisyAnnotator(load_judge(self.recipe.annotator.judge), self.recipe.annotator.noise)
+
+    def bring_about(self, node: Node, artifacts: Mapping[str, Artifact], seed: int) -> Artifact:
+        """The node's artifact: reused or made."""
+        if node.trainer == "checkpoint":
+            base: Artifact = node.instance
+            return base
+        if self.store.has(node.kind, node.fingerprint):
+            self.display.say(
+                f"{node.label}: there already ({self.store.folder(node.kind, node.fingerprint).name})"
+            )
+            return self.store.get(node.kind, node.fingerprint)
+        if node.trainer == "data":
+            return self._make_data(node)
+        return self._train(node, artifacts, seed)
+
+    def _make_data(self, node: Node) -> Artifact:
+        split, count = node.identity["split"], node.identity["n"]
+
+        def build(out: Path) -> None:
+            rows = node.instance.split(split, count)
+            if len(rows) != count:
+                raise BenchError(
+                    f'data.{split}: {count} rows asked for, "{node.identity["suite"]}" has {len(rows)}'
+                )
+            write_jsonl(out / "rows.jsonl", rows)
+
+        provenance = stage_provenance(node.identity, node.label, _origin("suite", node.identity["suite"]))
+        return self.store.make(node.kind, node.fingerprint, build, provenance)
+
+    def _train(self, node: Node, artifacts: Mapping[str, Artifact], seed: int) -> Artifact:
+        inputs = {name: _resolve(given, artifacts) for name, given in node.inputs.items()}
+        scratch = self.store.scratch(node.fingerprint)
+        meter, task = StageMeter(), self.display.task(node.label)
+
+        def build(out: Path) -> Mapping[str, float]:
+            attempts = _count_attempts(scratch)
+            context = self._context(node, seed, scratch, task, meter)
+            self.display.say(f"{node.label}: {'started' if attempts == 1 else 'resumed'}")
+            with meter:
+                metrics = node.instance.train(inputs, out, context)
+            figures = {**meter.figures(), "attempts": attempts, "trainer": node.trainer}
+            write_json(out / "meter.json", {**figures, "input_rows": _rows(inputs)})
+            return metrics
+
+        def waiting() -> None:
+            self.display.say(f"{node.label}: another process makes it; waiting")
+
+        provenance = stage_provenance(node.identity, node.label, _origin("trainer", node.trainer))
+        artifact = self.store.make(node.kind, node.fingerprint, build, provenance, waiting)
+        task.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        if meter.wall_seconds:
+            self.display.say(f"{node.label}: {describe(meter.figures())}")
+        return artifact
+
+    def _context(self, node: Node, seed: int, scratch: Path, task: Task, meter: StageMeter) -> Context:
+        uses = node.instance.uses
+        return Context(
+            seed=seed,
+            device=self.recipe.compute.device,
+            prompting=self.recipe.prompting_noun()
+            if "prompting" in uses
+            else _Undeclared(node.trainer, "prompting"),
+            scratch=scratch,
+            progress=task,
+            meter=meter,
+            engine=self.engine if "engine" in uses else _Undeclared(node.trainer, "engine"),
+            annotator=self.annotator if "annotator" in uses else None,
+            processes=self.recipe.compute.processes,
+        )
+
+
+class _Undeclared:
+    """Stands where a trainer did not say that it uses a part of the recipe: its fingerprint would lie."""
+
+    def __init__(self, trainer: str, section: str) -> None:
+        self._trainer, self._section = trainer, section
+
+    def __getattr__(self, name: str) -> Any:
+        raise BenchError(
+            f'trainer "{self._trainer}": takes context.{self._section} but its `uses` does not name '
+            f'"{self._section}", so its fingerprint would miss it; add it to `uses` and raise `version`'
+        )
+
+
+def set_threads(threads: int) -> None:
+    """Threads of this process and its children, before torch is imported or after."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def _resolve(given: Handle | list[Handle], artifacts: Mapping[str, Artifact]) -> Artifact | list[Artifact]:
+    if isinstance(given, Handle):
+        return artifacts[given.fingerprint]
+    return [artifacts[handle.fingerprint] for handle in given]
+
+
+def _rows(inputs: Mapping[str, Artifact | list[Artifact]]) -> dict[str, int]:
+    """Rows of each data input: what cost estimates scale with."""
+    found = {}
+    for name, given in inputs.items():
+        files = [a.path / "rows.jsonl" for a in (given if isinstance(given, list) else [given])]
+        if all(file.exists() for file in files):
+            found[name] = sum(file.read_bytes().count(b"\n") for file in files)
+    return found
+
+
+def _count_attempts(scratch: Path) -> int:
+    """How often this stage was begun, this time included."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with (scratch / "attempts").open("a") as file:
+        file.write("+")
+    return (scratch / "attempts").stat().st_size
+
+
+def _origin(group: str, reference: str) -> str:
+    return registry.origin(group, reference.partition(":")[0])

@@ -1,0 +1,120 @@
+"""What several tests need: a stranger's installed package, the real command line, a recipe and a base checkpoint."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which tests/plugin_package was installed by pip, offline."""
+    source = tmp_path_factory.mktemp("source") / "stranger"
+    shutil.copytree(HERE / "plugin_package", source, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("site")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run(
+        [*command, "--target", str(target), str(source)], check=True, capture_output=True, text=True
+    )
+    return target
+
+
+def environment(*paths: Path) -> dict[str, str]:
+    """The tests' environment with these folders on the path; no store of the person who runs the tests."""
+    env = {name: value for name, value in os.environ.items() if name != "RLP_BENCH_STORE"}
+    return {**env, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def command_line() -> list[str]:
+    """The installed console script."""
+    return [str(Path(sys.executable).parent / "rlp-bench")]
+
+
+@pytest.fixture
+def cli(stranger: Path, tmp_path: Path) -> Cli:
+    """Runs `rlp-bench ARGUMENTS` in an empty folder, the stranger's package visible."""
+
+    def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command_line(), *map(str, arguments)],
+            cwd=tmp_path,
+            env={**environment(stranger), **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return call
+
+
+@pytest.fixture
+def stranger_plugins(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The stranger's plugins visible in this process."""
+    from rlp_bench import registry
+
+    monkeypatch.syspath_prepend(str(stranger))
+    registry._entries.cache_clear()
+    yield
+    registry._entries.cache_clear()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A folder that looks like a Hugging Face checkpoint from outside; nothing loads its weights."""
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"pad_token_id": 0, "eos_token_id": 1}))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "eos_token": "<eos>"}))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+RECIPE = """
+name = "greetings"
+[base]
+checkpoint = "{checkpoint}"
+[data]
+source = "stranger_greetings"
+sft = 6
+unlabeled = 8
+[prompting]
+template = "Q: {{instruction}} A:"
+[engine]
+name = "stranger_lookup"
+[annotator]
+judge = "stranger_shortest"
+[judge]
+name = "stranger_shortest"
+[suites]
+greetings = "stranger_greetings"
+[evaluation]
+suites = ["greetings"]
+[stages.stranger_parrot]
+steps = 4
+"""
+
+
+@pytest.fixture
+def recipe_file(checkpoint: Path, tmp_path: Path) -> Path:
+    """A recipe that uses nothing but the stranger's plugins."""
+    path = tmp_path / "greetings.toml"
+    path.write_text(RECIPE.format(checkpoint=checkpoint))
+    return path

@@ -1,0 +1,131 @@
+"""Plans: everything is checked before anything runs, and a fingerprint names all that went in."""
+
+from pathlib import Path
+
+import pytest
+
+from rlp_bench.errors import RecipeError
+from rlp_bench.plan import Plan, build_plan
+from rlp_bench.recipe import load_recipe
+
+pytestmark = pytest.mark.usefixtures("stranger_plugins")
+
+
+def plan(path: Path, *overrides: str, seed: int = 0) -> Plan:
+    return build_plan(load_recipe(str(path), overrides), "stranger", seed)
+
+
+def fingerprints(made: Plan) -> dict[str, str]:
+    return {node.label: node.fingerprint for node in made.nodes}
+
+
+def test_nodes_come_after_their_inputs_and_second_stages_are_numbered(recipe_file: Path) -> None:
+    made = plan(recipe_file)
+    assert [node.label for node in made.nodes] == [
+        "data-sft",
+        "base",
+        "stranger_parrot",
+        "stranger_parrot-2",
+        "data-unlabeled",
+        "stranger_blend",
+    ]
+    seen: set[str] = set()
+    for node in made.nodes:
+        assert {handle.fingerprint for handle in node.sources()} <= seen
+        seen.add(node.fingerprint)
+    assert made.final.label == "stranger_blend"
+
+
+def test_settings_are_default_under_recipe_under_method(recipe_file: Path) -> None:
+    once, loud = [node for node in plan(recipe_file).nodes if node.trainer == "stranger_parrot"]
+    assert once.settings == {"steps": 4, "suffix": ""}  # steps: the recipe's
+    assert loud.settings == {"steps": 4, "suffix": "!"}  # suffix: the method's
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("data.sft=5", {"data-sft", "stranger_parrot", "stranger_parrot-2", "stranger_blend"}),
+        ("data.unlabeled=5", {"data-unlabeled", "stranger_blend"}),
+        ("stages.stranger_parrot.steps=9", {"stranger_parrot", "stranger_parrot-2", "stranger_blend"}),
+        ("prompting.template=x {instruction}", {"stranger_parrot", "stranger_parrot-2", "stranger_blend"}),
+        ("annotator.noise=0.1", {"stranger_parrot", "stranger_parrot-2", "stranger_blend"}),
+        ("judge.order=random", set()),  # evaluation: no stage's business
+        ("decoding.temperature=0.1", set()),
+        ("compute.processes=2", set()),
+    ],
+)
+def test_fingerprint_moves_with_what_a_stage_uses(
+    recipe_file: Path, override: str, changed: set[str]
+) -> None:
+    before, after = fingerprints(plan(recipe_file)), fingerprints(plan(recipe_file, override))
+    assert {label for label in before if before[label] != after[label]} == changed
+
+
+def test_seed_moves_stages_and_neither_base_nor_data(recipe_file: Path) -> None:
+    before, after = fingerprints(plan(recipe_file)), fingerprints(plan(recipe_file, seed=1))
+    same = {label for label in before if before[label] == after[label]}
+    assert same == {"base", "data-sft", "data-unlabeled"}
+
+
+def test_base_is_known_by_its_content(recipe_file: Path, checkpoint: Path) -> None:
+    before = fingerprints(plan(recipe_file))
+    (checkpoint / "model.safetensors").write_bytes(b"other weights")
+    after = fingerprints(plan(recipe_file))
+    assert before["base"] != after["base"]
+    assert before["stranger_blend"] != after["stranger_blend"]
+
+
+def test_all_mistakes_of_a_method_are_reported(recipe_file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        build_plan(load_recipe(str(recipe_file)), "stranger_confused", 0)
+    lines = str(caught.value).splitlines()
+    for part in (
+        'input "init": expected policy, "data-sft" is demonstrations',
+        'sufix: unknown setting; did you mean "suffix"',
+        'steps: "many": ',
+        'input "policies" (policy) is missing',
+        'trainer "stranger_parot" is not installed: did you mean "stranger_parrot"',
+    ):
+        assert sum(part in line for line in lines) == 1, part
+    assert len(lines) == 5
+
+
+def test_override_of_what_the_method_fixes_is_an_error(recipe_file: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"--set stages.stranger_parrot.suffix: method stranger fixes suffix = '!'"
+    ):
+        plan(recipe_file, "stages.stranger_parrot.suffix=?")
+
+
+def test_split_that_the_recipe_lacks_is_an_error(recipe_file: Path) -> None:
+    with pytest.raises(RecipeError, match="data.unlabeled: is 0, and method stranger needs this split"):
+        plan(recipe_file, "data.unlabeled=0")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("config.json", None, "has no config.json"),
+        ("tokenizer.json", None, "has no tokenizer"),
+        ("model.safetensors", None, "has no *.safetensors"),
+        ("config.json", "{", "not JSON"),
+        ("config.json", '{"pad_token_id": 1, "eos_token_id": [2, 1]}', "pad and EOS are both token 1"),
+        (
+            "tokenizer_config.json",
+            '{"pad_token": {"content": "</s>"}, "eos_token": "</s>"}',
+            'both token "</s>"',
+        ),
+    ],
+)
+def test_unusable_base_checkpoint(
+    recipe_file: Path, checkpoint: Path, file: str, content: str | None, said: str
+) -> None:
+    if content is None:
+        (checkpoint / file).unlink()
+    else:
+        (checkpoint / file).write_text(content)
+    with pytest.raises(RecipeError) as caught:
+        plan(recipe_file)
+    (line,) = str(caught.value).splitlines()
+    assert said in line

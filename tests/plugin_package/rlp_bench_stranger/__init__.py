@@ -1,0 +1,1 @@
+"""A small plug-in package for rlp-bench, as a stranger would write it."""
