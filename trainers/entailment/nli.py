@@ -1,0 +1,141 @@
+"""Entailment by a natural-language-inference model: "question answer" against "question other answer"."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from rlp_bench.errors import DataError
+
+Relation = Literal["entails", "neutral", "contradicts"]
+
+DEFAULT_MODEL = "microsoft/deberta-large-mnli"
+BATCH = 32
+"""Pairs per forward pass."""
+STEMS: tuple[tuple[str, Relation], ...] = (
+    ("entail", "entails"),
+    ("neutral", "neutral"),
+    ("contradict", "contradicts"),
+)
+"""How a label's name begins, and what it means here."""
+
+
+class NaturalLanguageInference:
+    """A three-way classifier in Hugging Face format; which label is which is read from its config.
+
+    Source: Kuhn et al. 2023 (arXiv:2302.09664), section 4.2 (condition on the question; arg max); Lang et al. 2024
+    (arXiv:2403.19279): DeBERTa-large. Departs: a real tokenizer pair instead of a literal " [SEP] ", and what is too
+    long loses the question first, then both answers from their ends.
+    """
+
+    def __init__(self, argument: str = "") -> None:
+        """`argument`: folder or hub id of the classifier; empty for DeBERTa-large-MNLI."""
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        source = argument or DEFAULT_MODEL
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
+            model = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f'entailment "nli:{argument}": {source} cannot be loaded ({" ".join(str(error).split())[:160]}); '
+                'give a folder with a sequence classifier and its tokenizer: "nli:FOLDER"'
+            ) from error
+        self.labels = label_order(model.config.id2label, source)
+        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.max_tokens = _max_tokens(self.tokenizer, model.config)
+        self.asked = 0
+        self.truncated_question = 0
+        self.truncated_answer = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Share of pairs whose question or whose answers were cut: a cut hypothesis is easily "entailed"."""
+        asked = max(1, self.asked)
+        return {
+            "truncated_question_rate": self.truncated_question / asked,
+            "truncated_answer_rate": self.truncated_answer / asked,
+        }
+
+    def entails(self, instruction: str, pairs: Sequence[tuple[str, str]]) -> list[Relation]:
+        """The relation of premise to hypothesis, each read after the instruction: the arg max of the labels."""
+        texts = [self._fit(instruction, premise, hypothesis) for premise, hypothesis in pairs]
+        # Like lengths together; each pair's own padding must not depend on what it was asked with.
+        order = sorted(range(len(texts)), key=lambda i: (-sum(map(len, texts[i])), i))
+        told: list[Relation] = ["neutral"] * len(texts)
+        for start in range(0, len(order), BATCH):
+            chunk = order[start : start + BATCH]
+            for place, label in zip(chunk, self._classify([texts[i] for i in chunk]), strict=True):
+                told[place] = self.labels[label]
+        return told
+
+    def _classify(self, texts: Sequence[tuple[str, str]]) -> list[int]:
+        import torch
+
+        encoded = self.tokenizer(
+            [premise for premise, _ in texts],
+            [hypothesis for _, hypothesis in texts],
+            padding=True,
+            truncation="longest_first",
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        ).to(self.model.device)
+        with torch.inference_mode():
+            return list(self.model(**encoded).logits.argmax(-1).tolist())
+
+    def _fit(self, question: str, premise: str, hypothesis: str) -> tuple[str, str]:
+        """The two texts, shortened until they fit: first the question from its beginning, then the answers."""
+        self.asked += 1
+        room = self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True)
+        first, second = self._spans(premise), self._spans(hypothesis)
+        asked = self._spans(question)
+        if 2 * len(asked) + len(first) + len(second) > room:
+            self.truncated_question += 1
+            keep = max(0, (room - len(first) - len(second)) // 2)
+            question = question[asked[-keep][0] :] if keep else ""
+        if len(first) + len(second) > room:
+            self.truncated_answer += 1
+            one, two = longest_first(len(first), len(second), room)
+            premise, hypothesis = premise[: first[one - 1][1]], hypothesis[: second[two - 1][1]]
+        return f"{question} {premise}".strip(), f"{question} {hypothesis}".strip()
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of a text begins and ends, in characters."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoded["offset_mapping"])
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Lengths that fit into `room` when the longer one is cut first, then both in turn; each keeps at least 1."""
+    if first + second <= room:
+        return first, second
+    half = room // 2
+    if second <= half:
+        return room - second, second
+    if first <= half:
+        return first, room - first
+    return room - half, half
+
+
+def label_order(id2label: dict[int, str], source: str) -> dict[int, Relation]:
+    """Label index -> relation, by the names in the config.
+
+    Raises:
+        DataError: the names are not entailment, neutral and contradiction (LABEL_0 says nothing, and the order
+            differs between checkpoints, so it is not guessed).
+    """
+    order: dict[int, Relation] = {}
+    for index, label in id2label.items():
+        for stem, relation in STEMS:
+            if str(label).lower().startswith(stem):
+                order[int(index)] = relation
+    if len(id2label) != 3 or len(set(order.values())) != 3:
+        raise DataError(
+            f'entailment model "{source}": labels {sorted(id2label.values())}; expected entailment, neutral and '
+            "contradiction in id2label of its config.json; write them there"
+        )
+    return order
+
+
+def _max_tokens(tokenizer: Any, config: Any) -> int:
+    """The longest input that tokenizer and position table both allow."""
+    positions = getattr(config, "max_position_embeddings", None) or 512
+    return int(min(tokenizer.model_max_length, positions))

@@ -1,0 +1,61 @@
+"""Which two of a policy's own responses become a synthetic preference, and how sure the policy is of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Indices into the responses of one prompt.
+
+    Attributes:
+        members: the largest cluster, ascending.
+        confidence: its share of all responses, in (0, 1].
+        chosen: one of its members.
+        rejected: a response outside it; None where there is no other cluster.
+    """
+
+    members: tuple[int, ...]
+    confidence: float
+    chosen: int
+    rejected: int | None
+
+
+def select_preference(
+    clusters: Sequence[int],
+    rewards: Sequence[float],
+    draw_rejected: float,
+    winner: Literal["highest_reward", "random"] = "highest_reward",
+    draw_chosen: float = 0.0,
+) -> Selection:
+    """y_w from the largest cluster g̃, y_l uniform outside it, confidence |g̃| / |y|.
+
+    Args:
+        clusters: cluster number of each of G responses; equal numbers mean the same.
+        rewards: score of each, by the reward model of the *first* step.
+        draw_rejected: uniform number in [0, 1) that picks y_l.
+        winner: "highest_reward" in g̃ (the paper), or a "random" member (control: how much is the reward's doing).
+        draw_chosen: uniform number in [0, 1) that picks y_w where the winner is random.
+
+    Returns:
+        The selection; the caller compares its confidence with γ. Ties: the cluster with the larger mean reward, then
+        the one that appears first; within it the first of equal rewards.
+
+    Source: Lang et al. 2024 (arXiv:2403.19279), section 3.2 (RLP-SPG). The paper leaves ties open: ours.
+    """
+    groups: dict[int, list[int]] = {}
+    for response, cluster in enumerate(clusters):
+        groups.setdefault(cluster, []).append(response)
+    members = max(groups.values(), key=lambda g: (len(g), sum(rewards[i] for i in g) / len(g), -g[0]))
+    outside = [i for i in range(len(clusters)) if clusters[i] != clusters[members[0]]]
+    if winner == "random":
+        chosen = members[int(draw_chosen * len(members))]
+    else:
+        chosen = max(members, key=lambda i: (rewards[i], -i))
+    return Selection(
+        members=tuple(members),
+        confidence=len(members) / len(clusters),
+        chosen=chosen,
+        rejected=outside[int(draw_rejected * len(outside))] if outside else None,
+    )

@@ -1,0 +1,106 @@
+"""Preferences: the recipe's annotator compares two responses of the policy to each prompt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rlp_bench.errors import BenchError
+from rlp_bench.nouns import Artifact, Context, Decoding, Pair, Sample, content_id, write_jsonl
+
+from ..limits import Positive
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Two samples per prompt, shown in a random order that content and seed decide.
+
+    Source: Dubois et al. 2023 (arXiv:2305.14387), section 3: pairwise feedback of simulated annotators. Departs: a tie
+    and a missing verdict give no row (both counted), and so do two identical texts.
+    """
+
+    name: ClassVar[str] = "preferences"
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "prompts": "prompts"}
+    output: ClassVar[str] = "preferences"
+    uses: ClassVar[tuple[str, ...]] = ("prompting", "annotator", "engine")
+
+    temperature: Positive = 1.0
+    """Sampling temperature of both responses."""
+
+    def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
+        """Writes rows {instruction, input, chosen, rejected, ..._finished, source, annotator}."""
+        from ..chance import derived_seed, uniform
+        from ..encoding import fitting_rows
+        from ..ledger import Ledger
+
+        if context.annotator is None:
+            raise BenchError("preferences: no annotator; name a judge in the recipe's [annotator]")
+        given = inputs["prompts"].rows()
+        ledger = Ledger(len(given))
+        rows, prompts = fitting_rows(given, inputs["init"].path, context.prompting, ledger)
+        decoding = Decoding(self.temperature, 1.0, context.prompting.max_response_tokens)
+        seed = derived_seed(context.seed, "preferences")
+        samples = context.engine.sample(inputs["init"].path, prompts, decoding, n=2, seed=seed)
+        drawn = [response for both in samples for response in both]
+        context.meter.count(samples=len(drawn), tokens_sampled=sum(r.tokens for r in drawn))
+
+        shown: list[tuple[Mapping[str, Any], Sample, Sample]] = []
+        for row, (first, second) in zip(rows, samples, strict=True):
+            if first.text == second.text:
+                ledger.drop("identical")
+                continue
+            swap = uniform(seed, "position", content_id(row["instruction"], row.get("input", ""))) < 0.5
+            shown.append((row, second, first) if swap else (row, first, second))
+        preferred = _preferred(shown, context, seed)
+        write_jsonl(out / "rows.jsonl", list(_labelled(shown, preferred, context.annotator.name, ledger)))
+        decided = [first for first in preferred if first is not None and first != 0.5]
+        return {
+            **ledger.close(len(decided)),
+            "first_preferred": sum(p > 0.5 for p in decided) / max(1, len(decided)),
+            "mean_tokens": sum(r.tokens for r in drawn) / max(1, len(drawn)),
+            "finish_rate": sum(r.finished for r in drawn) / max(1, len(drawn)),
+        }
+
+
+def _preferred(
+    shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]], context: Context, seed: int
+) -> list[float | None]:
+    """The annotator's preference for the response shown first."""
+    assert context.annotator is not None
+    pairs = [
+        Pair(row["instruction"], first.text, second.text, row.get("input", ""))
+        for row, first, second in shown
+    ]
+    return [verdict.preference for verdict in context.annotator.judge(pairs, seed)]
+
+
+def _labelled(
+    shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]],
+    preferred: Sequence[float | None],
+    annotator: str,
+    ledger: Any,
+) -> Any:
+    """Rows of the pairs that were decided; the others go to the ledger."""
+    for (row, first, second), preference in zip(shown, preferred, strict=True):
+        if preference is None or preference == 0.5:
+            ledger.drop("no_verdict" if preference is None else "tie")
+            continue
+        chosen, rejected = (first, second) if preference > 0.5 else (second, first)
+        yield preference_row(row, chosen, rejected, source="annotator", annotator=annotator)
+
+
+def preference_row(
+    row: Mapping[str, Any], chosen: Sample, rejected: Sample, source: str, annotator: str
+) -> dict[str, Any]:
+    """One row of an artifact of kind "preferences"."""
+    return {
+        "instruction": row["instruction"],
+        "input": row.get("input", ""),
+        "chosen": chosen.text,
+        "rejected": rejected.text,
+        "chosen_finished": chosen.finished,
+        "rejected_finished": rejected.finished,
+        "source": source,
+        "annotator": annotator,
+    }

@@ -1,0 +1,62 @@
+"""Responses of a policy to prompts: what reward learning on policy learns from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rlp_bench.nouns import Artifact, Context, Decoding, write_jsonl
+
+from ..limits import Count, NotNegative
+
+
+@dataclass(frozen=True)
+class Sample:
+    """n responses per prompt. Source: Lang et al. 2024 (arXiv:2403.19279), section 4: n = 10, temperature 1."""
+
+    name: ClassVar[str] = "sample"
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[Mapping[str, str]] = {"policy": "policy", "prompts": "prompts"}
+    output: ClassVar[str] = "samples"
+    uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
+
+    n: Count = 10
+    """Responses per prompt. RLP: 10."""
+    temperature: NotNegative = 1.0
+    """Sampling temperature. RLP: 1."""
+    limit: Count | None = None
+    """Only the first so many prompts; all of them where not set."""
+
+    def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
+        """Writes one row per prompt: {instruction, input, responses: [{text, tokens, finished}]}."""
+        from ..chance import derived_seed
+        from ..encoding import fitting_rows
+        from ..ledger import Ledger
+
+        given = inputs["prompts"].rows()
+        ledger = Ledger(len(given))
+        chosen = given[: self.limit]
+        ledger.drop("beyond_limit", len(given) - len(chosen))
+        rows, prompts = fitting_rows(chosen, inputs["policy"].path, context.prompting, ledger)
+        decoding = Decoding(self.temperature, 1.0, context.prompting.max_response_tokens)
+        seed = derived_seed(context.seed, "sample")
+        samples = context.engine.sample(inputs["policy"].path, prompts, decoding, n=self.n, seed=seed)
+        write_jsonl(
+            out / "rows.jsonl",
+            [
+                {
+                    "instruction": row["instruction"],
+                    "input": row.get("input", ""),
+                    "responses": [asdict(response) for response in responses],
+                }
+                for row, responses in zip(rows, samples, strict=True)
+            ],
+        )
+        drawn = [response for responses in samples for response in responses]
+        context.meter.count(samples=len(drawn), tokens_sampled=sum(r.tokens for r in drawn))
+        return {
+            **ledger.close(len(rows)),
+            "samples": float(len(drawn)),
+            "mean_tokens": sum(r.tokens for r in drawn) / max(1, len(drawn)),
+            "finish_rate": sum(r.finished for r in drawn) / max(1, len(drawn)),
+        }

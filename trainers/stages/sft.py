@@ -1,0 +1,146 @@
+"""Supervised fine-tuning: the policy learns to write the demonstrated responses, and to stop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Artifact, Context, Prompting, write_jsonl
+
+from ..limits import Count, NotNegative, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..ledger import Ledger
+
+
+@dataclass(frozen=True)
+class SupervisedFineTuning:
+    """Cross-entropy on response and EOS, averaged over all target tokens of the batch.
+
+    Source: Dubois et al. 2023 (arXiv:2305.14387), AlpacaFarm's `sft.sh`. Departs: their loss is a mean per
+    micro-batch, ours one per batch (short responses weigh less); their right truncation may cut EOS, ours never does.
+    """
+
+    name: ClassVar[str] = "sft"
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "demonstrations": "demonstrations"}
+    output: ClassVar[str] = "policy"
+    uses: ClassVar[tuple[str, ...]] = ("prompting",)
+
+    epochs: Count = 3
+    """Passes over the demonstrations. AlpacaFarm: 3."""
+    batch: Count = 128
+    """Demonstrations per update. AlpacaFarm: 128."""
+    microbatch: Count = 32
+    """Rows per forward pass; a memory and speed knob, gradients are those of the whole batch."""
+    learning_rate: Positive = 2e-5
+    """Peak rate. AlpacaFarm: 2e-5 for 7B parameters; the embedded world's 0.2 M need about 1e-3."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """What follows the warm-up. AlpacaFarm: cosine."""
+    warmup: NotNegative = 0.03
+    """Below 1 a share of all updates, from 1 a number of them. AlpacaFarm: .03."""
+    max_grad_norm: Positive = 1.0
+    """Gradients are scaled down to this norm. AlpacaFarm: 1."""
+    over_length: Literal["drop", "truncate"] = "drop"
+    """Demonstrations longer than prompting.max_response_tokens: left out, or cut with EOS kept. Both are counted."""
+    checkpoint_every: Count = 200
+    """Updates between checkpoints; changes no result."""
+
+    def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
+        """Writes the fine-tuned policy and log.jsonl (loss, rate, gradient norm of every update)."""
+        from ..chance import epoch_batches
+        from ..checkpointing import load_checkpoint, save_checkpoint
+        from ..models import load_policy, save_model
+        from ..optimiser import Optimiser
+
+        model, tokenizer = load_policy(inputs["init"].path, context.device)
+        rows, ledger = self._rows(inputs["demonstrations"], tokenizer, context.prompting)
+        batches = epoch_batches(len(rows), self.batch, self.epochs, context.seed)
+        optimiser = Optimiser(
+            model.parameters(),
+            total_steps=len(batches),
+            peak=self.learning_rate,
+            warmup=self.warmup,
+            schedule=self.schedule,
+            max_grad_norm=self.max_grad_norm,
+        )
+        modules = {"policy": model}
+        done, state = load_checkpoint(context.scratch, modules, optimiser)
+        log: list[dict[str, float]] = state.get("log", [])
+        for step in range(done, len(batches)):
+            batch = [rows[index] for index in batches[step]]
+            loss = self._backward(model, batch, tokenizer.pad_token_id)
+            update = optimiser.update(step, "sft")
+            log.append(
+                {
+                    "step": step,
+                    "loss": loss,
+                    "learning_rate": update.learning_rate,
+                    "grad_norm": update.grad_norm,
+                }
+            )
+            context.meter.count(tokens_trained=sum(len(p) + len(r) for p, r in batch))
+            context.progress(step + 1, len(batches), f"loss {loss:.3f}")
+            if (step + 1) % self.checkpoint_every == 0:
+                save_checkpoint(context.scratch, step + 1, modules, optimiser, {"log": log})
+        save_model(model, tokenizer, out)
+        write_jsonl(out / "log.jsonl", log)
+        last = [row["loss"] for row in log[-max(1, len(log) // 10) :]]
+        return {**ledger.close(len(rows)), "updates": float(len(log)), "train_loss": sum(last) / len(last)}
+
+    def _rows(
+        self, demonstrations: Artifact, tokenizer: Any, prompting: Prompting
+    ) -> "tuple[list[tuple[list[int], list[int]]], Ledger]":
+        """(prompt, response with EOS) of every demonstration that fits."""
+        from ..encoding import encode_prompts
+        from ..ledger import Ledger
+
+        given = demonstrations.rows()
+        ledger = Ledger(len(given))
+        rows = []
+        truncated = 0
+        for row, prompt in encode_prompts(given, tokenizer, prompting, ledger):
+            response = tokenizer.encode(row["response"], add_special_tokens=False)
+            if len(response) + 1 > prompting.max_response_tokens:
+                if self.over_length == "drop":
+                    ledger.drop("response_too_long")
+                    continue
+                response = response[: prompting.max_response_tokens - 1]
+                truncated += 1
+            rows.append((prompt, [*response, tokenizer.eos_token_id]))
+        if not rows:
+            raise DataError(
+                f"sft: none of {len(given)} demonstrations in {demonstrations.path} is usable {ledger.drops}; "
+                "expected rows that fit prompting.max_prompt_tokens and max_response_tokens"
+            )
+        ledger.note("truncated", truncated)
+        return rows, ledger
+
+    def _backward(self, model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> float:
+        """Adds the gradient of the batch's mean token loss; returns that loss in nats a token."""
+        from ..batches import length_sorted_batches
+
+        tokens = sum(len(response) for _, response in batch)
+        total = 0.0
+        for chunk in length_sorted_batches([len(p) + len(r) for p, r in batch], self.microbatch):
+            loss = response_loss(model, [batch[index] for index in chunk], pad) / tokens
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+
+def response_loss(model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> "Tensor":
+    """Summed negative log-probability (nats) of the responses of (prompt, response) token rows. Scalar."""
+    import torch
+
+    from ..batches import right_pad
+    from ..models import response_logprobs
+
+    ids, mask = right_pad([prompt + response for prompt, response in batch], pad)
+    starts = torch.tensor([len(prompt) for prompt, _ in batch])
+    response_mask = mask & (torch.arange(ids.shape[1]) >= starts[:, None])
+    device = model.device
+    return -response_logprobs(model, ids.to(device), mask.to(device), response_mask.to(device)).sum()
