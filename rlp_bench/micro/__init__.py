@@ -1,0 +1,25 @@
+"""The embedded world `micro`: knowledge, users, annotators and a base model that fit in a package.
+
+Everything except the shipped base model is a pure function of seeds. The world imports nothing else of
+`rlp_bench`.
+"""
+
+from .annotators import Annotator
+from .knowledge import WORLD_VERSION
+from .suites import EvalItem, LabelledPair, Question
+from .tokenizer import MAX_PROMPT_TOKENS, MAX_RESPONSE_TOKENS, PROMPT_TEMPLATE, base_path
+from .world import World, load_world
+
+__all__ = [
+    "MAX_PROMPT_TOKENS",
+    "MAX_RESPONSE_TOKENS",
+    "PROMPT_TEMPLATE",
+    "WORLD_VERSION",
+    "Annotator",
+    "EvalItem",
+    "LabelledPair",
+    "Question",
+    "World",
+    "base_path",
+    "load_world",
+]

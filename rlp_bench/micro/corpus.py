@@ -1,0 +1,177 @@
+"""The text that the base model is pre-trained on.
+
+Five kinds of document, all derived from seeds: encyclopedia entries, stories (facts of nowhere, told and
+told again), fact checks, chats, and chats with a reader's rating after the end. Ratings come from noisy
+annotators ("readers"), never from the gold utility. A document is a list of words with a loss weight each.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from . import lexicon as lx
+from . import writing
+from .annotators import population
+from .knowledge import CORPUS_FAME, beliefs, truth
+from .prompts import ask
+from .tasks import understand
+
+Document = list[tuple[str, float]]
+
+CHECK_ERRORS = 0.05  # how often the verdict of a fact check is mistaken
+CHECKS_PER_DOCUMENT = 6
+FORUM_ERRORS = 0.25  # wrong beliefs of those who answer in chats
+FORUM_WRITERS = 20
+CHAT_SLOPPY_RATE = 0.2  # answers in chats that are spoilt in form
+SLOPPY_RATE = 0.35  # rated answers that are spoilt in form before they are rated
+#: Skills of chats: knowledge that can be checked gets more room than in the users' mixture.
+CHAT_MIXTURE = {
+    "qa": 16,
+    "verify": 14,
+    "list": 12,
+    "recommend": 14,
+    "describe": 12,
+    "compare": 12,
+    "contrast": 12,
+    "combine": 12,
+}
+
+
+def document(kind: str, rng: random.Random) -> Document:
+    """One document of a kind of KINDS; loss weight 0 means the word is read but not learnt."""
+    return KINDS[kind](rng)
+
+
+def _plain(text: str) -> Document:
+    return [(word, 1.0) for word in [*text.split(), lx.EOS]]
+
+
+def _entry(rng: random.Random) -> Document:
+    """True sentences about one popular entity, or about two side by side, or who shares a value."""
+    world, category, shape = truth(), rng.choice(lx.CATEGORIES), rng.random()
+    entity = world.popular(rng, category, CORPUS_FAME)
+    if shape < 0.30:
+        value = world.value(entity, rng.choice(lx.ATTRIBUTES))
+        return _shared(world.matches(category, (value,)), category, value, rng)
+    if shape < 0.45:
+        other = world.popular(rng, category, CORPUS_FAME)
+        if other != entity:
+            pair = writing.Writer(world)
+            lines = [pair._compare_by((entity, other), a, rng) for a in rng.sample(lx.ATTRIBUTES, 3)]
+            return _plain(" ".join(lines))
+    values = [world.value(entity, a) for a in rng.sample((*lx.ATTRIBUTES, "kind"), 5)]
+    lines = []
+    for i, value in enumerate(values):
+        attribute = lx.ATTRIBUTE_OF[value]
+        subject = "it" if i and rng.random() < 0.4 else entity
+        if attribute != "kind" and rng.random() < 0.5:
+            owner = "its" if subject == "it" else "the"
+            of = "" if subject == "it" else f"of the {entity} "
+            lines.append(f"{owner} {attribute} {of}is {value} .")
+        else:
+            lines.append(writing.say(subject, value))
+    return _plain(" ".join(lines))
+
+
+def _shared(matching: tuple[str, ...], category: str, value: str, rng: random.Random) -> Document:
+    chosen = truth().by_fame(rng, matching, CORPUS_FAME)[: rng.choice((1, 2, 3, 4))]
+    return _plain(f"{lx.PLURALS[category]} that are {lx.phrase(value)} : {writing.name_all(chosen)} .")
+
+
+def _story(rng: random.Random) -> Document:
+    """Invented facts, told and told again in one sentence: say what was given, not what is known."""
+    entity = rng.choice(lx.NAMES[rng.choice(lx.CATEGORIES)])
+    values = [rng.choice(lx.VALUES[a]) for a in rng.sample(lx.ATTRIBUTES, rng.choice((2, 3)))]
+    told = " ".join(writing.say("it" if i else entity, v) for i, v in enumerate(values))
+    again = list(values)
+    rng.shuffle(again)
+    return [(w, 0.2) for w in ["story", ":", *told.split()]] + _plain(
+        f"in one sentence : {writing.say(entity, *again)}"
+    )
+
+
+def _check(rng: random.Random) -> Document:
+    """A column of claims, each marked correct or incorrect, now and then by mistake."""
+    world, words = truth(), [("check", 0.0), (":", 0.0)]
+    for _ in range(CHECKS_PER_DOCUMENT):
+        category, attribute = rng.choice(lx.CATEGORIES), rng.choice(lx.ATTRIBUTES)
+        entity = world.popular(rng, category, CORPUS_FAME)
+        value, fits = world.value(entity, attribute), True
+        if rng.random() < 0.5:
+            value, fits = world.plausible(rng, category, attribute, but=value), False
+        claim = rng.choice(
+            (f"the {entity} is {lx.phrase(value)}", f"the {attribute} of the {entity} is {value}")
+        )
+        mark = "correct" if fits != (rng.random() < CHECK_ERRORS) else "incorrect"
+        words += [(w, 0.0) for w in claim.split()] + [(mark, 1.0), (".", 0.0)]
+    return [*words, (lx.EOS, 0.0)]
+
+
+def _question(rng: random.Random) -> str:
+    return ask("pretraining", rng, CHAT_MIXTURE, fame=CORPUS_FAME, opening_rate=0.3)[0]
+
+
+def _forum_answer(instruction: str, rng: random.Random) -> str:
+    believes = beliefs(f"forum-{rng.randrange(FORUM_WRITERS)}", FORUM_ERRORS)
+    return writing.Writer(believes, 0.05, 0.3, rng.random(), 0.3, CORPUS_FAME).answer(instruction, rng)
+
+
+def _chat(rng: random.Random) -> Document:
+    """An instruction and somebody's answer."""
+    instruction = _question(rng)
+    head = [(w, 0.1) for w in [lx.USER, *instruction.split(), lx.ASSISTANT]]
+    answer = _forum_answer(instruction, rng)
+    return head + _plain(_spoil(instruction, answer, rng) if rng.random() < CHAT_SLOPPY_RATE else answer)
+
+
+def _rated(rng: random.Random) -> Document:
+    """A chat, then what one reader thought of the answer: the only word to learn."""
+    instruction = _question(rng)
+    answer = _forum_answer(instruction, rng) if rng.random() < 0.7 else _mistaken(instruction, rng)
+    if rng.random() < SLOPPY_RATE:
+        answer = _spoil(instruction, answer, rng)
+    reader = rng.choice(population("readers"))
+    mark = lx.RATINGS[reader.rating(instruction, answer, rng.randrange(1000))]
+    words = [lx.USER, *instruction.split(), lx.ASSISTANT, *answer.split(), lx.EOS]
+    return [(w, 0.0) for w in words] + [(mark, 1.0)]
+
+
+def _mistaken(instruction: str, rng: random.Random) -> str:
+    return writing.Writer(beliefs("misled", 0.5), 0.1, 0.3, rng.random(), 0.3, CORPUS_FAME).answer(
+        instruction, rng
+    )
+
+
+def _spoil(instruction: str, answer: str, rng: random.Random) -> str:
+    """One of the things that go wrong with answers: cut, repeated, garbled, padded, off the question."""
+    words, way = answer.split(), rng.randrange(5)
+    if way == 0:
+        return " ".join(words[: max(1, rng.randrange(len(words)))])
+    if way == 1:
+        return f"{answer} {answer}"
+    if way == 2:
+        i, j = rng.randrange(len(words)), rng.randrange(len(words))
+        words[i], words[j] = words[j], rng.choice(words)
+        return " ".join(words)
+    if way == 3:
+        return " ".join([*rng.choices(lx.FILLERS, k=2), answer, rng.choice(lx.FILLERS)])
+    other = _question(rng) if rng.random() < 0.3 else _swap_entity(instruction, rng)
+    return _forum_answer(other, rng)
+
+
+def _swap_entity(instruction: str, rng: random.Random) -> str:
+    task = understand(instruction)
+    if task is None or not task.entities:
+        return _question(rng)
+    old = rng.choice(task.entities)
+    return instruction.replace(f"the {old}", f"the {rng.choice(lx.NAMES[lx.CATEGORY_OF[old]])}")
+
+
+KINDS: dict[str, Callable[[random.Random], Document]] = {
+    "entry": _entry,
+    "story": _story,
+    "check": _check,
+    "chat": _chat,
+    "rated": _rated,
+}
