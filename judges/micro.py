@@ -1,0 +1,116 @@
+"""Judges of the embedded world: its 13 simulated annotators, another population, and the gold utility."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlp_bench.errors import UnknownName, nearest
+from rlp_bench.nouns import Pair, Verdict, content_id
+
+MODES = {"one": "one annotator, drawn for every pair", "all": "mean of all verdicts"}
+
+
+class MicroPool:
+    """The pool of AlpacaFarm in small: 13 annotators, no label noise (Dubois et al. 2023, section 3.1).
+
+    "micro_pool:one" draws one annotator for every (pair, seed) from its content and answers 0 or 1, as
+    training
+    labels are made; "micro_pool:all" is the share of the 13 that prefer the first answer. The draw hangs
+    on the two answers whatever their order, so a swap never changes who is asked.
+    """
+
+    name = "micro_pool"
+    version = "1"
+    population = "crowd"
+
+    def __init__(self, argument: str = "") -> None:
+        self.mode = argument or "all"
+        if self.mode not in MODES:
+            raise UnknownName(f'judge "{self.name}:{argument}": no such mode; {nearest(argument, MODES)}')
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Population, world and mode."""
+        from rlp_bench.micro import WORLD_VERSION
+
+        return {
+            "name": self.name,
+            "version": self.version,
+            "mode": self.mode,
+            "population": self.population,
+            "world": WORLD_VERSION,
+            "annotators": [person.name for person in self._people()],
+            "noise": 0.0,
+            "scale": "binary" if self.mode == "one" else "soft",
+        }
+
+    def _people(self) -> list[Any]:
+        from rlp_bench.micro import load_world
+
+        return list(load_world().annotators(self.population))
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """Share of those asked who prefer the first answer; raw: who they were, or how many said so."""
+        people = self._people()
+        return [
+            self._one(people, pair, seed) if self.mode == "one" else _all(people, pair, seed)
+            for pair in pairs
+        ]
+
+    def _one(self, people: list[Any], pair: Pair, seed: int) -> Verdict:
+        draw = content_id(
+            f"annotator {seed}", pair.instruction, pair.input, *sorted((pair.first, pair.second))
+        )
+        person = people[int(draw, 16) % len(people)]
+        first = person.verdict(_question(pair), pair.first, pair.second, seed=seed)
+        return Verdict(float(first), raw=person.name)
+
+
+class MicroSecondPopulation(MicroPool):
+    """Another 13, biased differently: the "human" column of the embedded world. They are no humans."""
+
+    name = "micro_second"
+    population = "second"
+
+
+class MicroGold:
+    """The gold utility, which no annotator sees: 1, 0, or .5 where both answers are worth the same."""
+
+    name = "micro_gold"
+    version = "1"
+
+    def __init__(self, argument: str = "") -> None:
+        if argument:
+            raise UnknownName(f'judge "micro_gold:{argument}": takes no argument')
+
+    def manifest(self) -> Mapping[str, Any]:
+        """World only: there is nothing to set."""
+        from rlp_bench.micro import WORLD_VERSION
+
+        return {
+            "name": self.name,
+            "version": self.version,
+            "world": WORLD_VERSION,
+            "noise": 0.0,
+            "scale": "binary",
+        }
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """Compares utilities; raw: both."""
+        from rlp_bench.micro import load_world
+
+        world = load_world()
+        verdicts = []
+        for pair in pairs:
+            first = world.utility(_question(pair), pair.first)
+            second = world.utility(_question(pair), pair.second)
+            preference = 0.5 if abs(first - second) < 1e-9 else float(first > second)
+            verdicts.append(Verdict(preference, raw=f"{first:g} {second:g}"))
+        return verdicts
+
+
+def _question(pair: Pair) -> str:
+    return f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
+
+
+def _all(people: list[Any], pair: Pair, seed: int) -> Verdict:
+    votes = sum(p.verdict(_question(pair), pair.first, pair.second, seed=seed) for p in people)
+    return Verdict(votes / len(people), raw=f"{votes}/{len(people)}")

@@ -1,0 +1,159 @@
+"""Replays stored verdicts: AlpacaEval's `annotations.json`, plain or gzipped, joined on what was judged.
+
+A row {instruction, output_1, output_2, preference, ...} holds a preference in [1, 2] for output_2 as it
+stands in
+the row; 0 and 1.5 are ties; None, NaN and negative numbers are no verdict (AlpacaEval, metrics/winrate.py).
+"""
+
+import gzip
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Pair, Verdict
+
+FIELDS = ("instruction", "output_1", "output_2")
+
+
+class Replay:
+    """The verdicts of a file, by content: a pair that the file did not judge is missing, never guessed."""
+
+    name = "replay"
+    version = "1"
+
+    def __init__(self, argument: str = "") -> None:
+        if not argument:
+            raise DataError('judge "replay": needs a file of verdicts: --judge replay:ANNOTATIONS.json')
+        self.path = Path(argument)
+        data = _read(self.path)
+        self._sha256 = hashlib.sha256(data).hexdigest()
+        self._rows = _rows(self.path, data)
+        self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
+        self._read_verdicts()
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Who judged, and the hash of the (unpacked) file."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "annotators": sorted({str(row["annotator"]) for row in self._rows if row.get("annotator")}),
+            "sha256": self._sha256,
+            "rows": len(self._rows),
+            "noise": 0.0,
+            "scale": "binary" if self._binary() else "soft",
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The file's rows as they stand, for a suite that takes its items from what was judged."""
+        return self._rows
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """The stored preference for the first answer, whichever order it was stored in; several are
+        averaged.
+        """
+        return [self._lookup(pair) for pair in pairs]
+
+    def _lookup(self, pair: Pair) -> Verdict:
+        question = merged(pair.instruction, pair.input)
+        found = self._verdicts.get((question, pair.first, pair.second), [])
+        turned = (
+            self._verdicts.get((question, pair.second, pair.first), []) if pair.first != pair.second else []
+        )
+        if not found and not turned:
+            return Verdict(None, "missing: the file has no verdict on these two answers")
+        given = [v.preference for v in found if v.preference is not None]
+        given += [1.0 - v.preference for v in turned if v.preference is not None]
+        if not given:
+            return (found or turned)[0]
+        return Verdict(sum(given) / len(given), raw=(found or turned)[0].raw)
+
+    def _read_verdicts(self) -> None:
+        seen: dict[tuple[str, ...], int] = {}
+        for number, row in enumerate(self._rows, 1):
+            question = merged(row["instruction"], row.get("input") or "")
+            key = (question, row["output_1"], row["output_2"])
+            identity = (
+                *key,
+                str(row.get("annotator")),
+                str(row.get("generator_1")),
+                str(row.get("generator_2")),
+            )
+            if identity in seen:
+                raise DataError(
+                    f"{self.path}: row {number} repeats row {seen[identity]}; remove one of the two"
+                )
+            seen[identity] = number
+            self._verdicts.setdefault(key, []).append(self._verdict(number, row))
+
+    def _verdict(self, number: int, row: Mapping[str, Any]) -> Verdict:
+        value = row.get("preference")
+        raw = json.dumps(value)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return Verdict(None, "unparsed", raw)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(
+                f"{self.path}: row {number}: preference {raw}; expected a number in [1, 2], 0, -1 or null"
+            )
+        if value < 0:
+            return Verdict(None, f"failed: stored as {raw}", raw)
+        if value in (0, 1.5):
+            return Verdict(0.5, raw=raw)
+        if not 1 <= value <= 2:
+            raise DataError(
+                f"{self.path}: row {number}: preference {raw}; expected a number in [1, 2], 0, -1 or null"
+            )
+        return Verdict(2.0 - value, raw=raw)
+
+    def _binary(self) -> bool:
+        return all(
+            row["preference"] in (0, 1, 1.5, 2) for row in self._rows if _is_verdict(row.get("preference"))
+        )
+
+
+def _is_verdict(value: Any) -> bool:
+    return value is not None and value == value and value >= 0
+
+
+def merged(instruction: str, input: str) -> str:
+    """One text, as AlpacaEval stores it: the input after a blank line."""
+    return f"{instruction}\n\n{input}" if input else instruction
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of verdicts") from None
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: is not whole gzip ({error}); fetch it again") from None
+
+
+def _rows(path: Path, data: bytes) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(data)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not JSON ({str(error)[:80]}); expected AlpacaEval's annotations.json"
+        ) from None
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path}: expected a list of verdicts with at least one row")
+    for number, row in enumerate(rows, 1):
+        lacking = [field for field in FIELDS if not isinstance(row, dict) or field not in row]
+        if lacking:
+            raise DataError(
+                f"{path}: row {number} lacks {', '.join(lacking)}; expected AlpacaEval's annotations.json"
+            )
+        wrong = [field for field in FIELDS if not isinstance(row[field], str)]
+        if wrong:
+            raise DataError(f"{path}: row {number}: {', '.join(wrong)} must be text")
+    if not any("preference" in row for row in rows):
+        raise DataError(f"{path}: no row has a preference; expected AlpacaEval's annotations.json")
+    return rows

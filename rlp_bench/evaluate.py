@@ -1,0 +1,134 @@
+"""Evaluation: policy or answers -> verdicts (blind, both orders) -> report. The steps lie in
+`rlp_bench.evaluation`.
+
+Each step is sealed in the store under what went into it, so that a killed evaluation resumes, a second one is
+read, and re-aggregating never pays a judge again.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import BenchError
+from rlp_bench.evaluation.bench import Evaluation, totals
+from rlp_bench.evaluation.command import (
+    evaluate_outputs,
+    evaluate_policy,
+    evaluate_suites_of_run,
+    silent,
+)
+from rlp_bench.evaluation.text import render, summarize
+from rlp_bench.nouns import Artifact, Engine, Progress
+from rlp_bench.recipe import Recipe
+from rlp_bench.records import RunRecord
+from rlp_bench.store import Store
+
+__all__ = ["REPORT_VERSION", "eval_command", "evaluate_run", "render", "summarize"]
+
+REPORT_VERSION = 1
+
+
+def evaluate_run(
+    run: RunRecord,
+    store: Store,
+    recipe: Recipe,
+    engine: Engine,
+    suites: list[str] | None = None,
+    progress: Progress = silent,
+    *,
+    judge: str | None = None,
+    order: str | None = None,
+) -> dict[str, Any]:
+    """The report of a run: every suite, KL to the SFT policy, reward model accuracy, lengths, controls.
+
+    `suites`: the recipe's aliases or installed names; None: those that the recipe evaluates.
+    """
+    names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
+    evaluation = Evaluation(store, recipe, engine, judge, order, progress)
+    reward = next((artifact for _, artifact in reversed(run.lineage) if artifact.kind == "reward"), None)
+    reports = evaluation.suites(names, run.policy, reward)
+    return {
+        "report_version": REPORT_VERSION,
+        "store": str(store.root.resolve()),
+        "recipe": recipe.id,
+        "method": run.method,
+        "seed": run.seed,
+        "judge": dict(evaluation.judge.manifest()),
+        "order": evaluation.order,
+        "suites": reports,
+        **evaluation.diagnostics(run.policy, run.lineage),
+        **totals(reports),
+        "controls": {report["alias"]: report["controls"] for report in reports if "controls" in report},
+        "provenance": _provenance(run, recipe),
+    }
+
+
+def eval_command(
+    *,
+    suites: Sequence[str] | None = None,
+    run: str | None = None,
+    policy: Path | None = None,
+    outputs: Path | None = None,
+    judge: str | None = None,
+    order: str | None = None,
+    allow_missing: bool = False,
+    data: Path | None = None,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    store: Store,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """What `rlp-bench eval` reports: of --outputs FILE, of --policy FOLDER, of --run NAME or the newest
+    run.
+    """
+    given = [f"--{name}" for name, value in (("run", run), ("policy", policy), ("outputs", outputs)) if value]
+    if len(given) > 1:
+        raise BenchError(f"eval: {' and '.join(given)} were given; expected one of them")
+    common: dict[str, Any] = {
+        "suites": suites, "judge": judge, "order": order, "store": store, "progress": progress
+    }  # fmt: skip
+    if outputs is not None:
+        return evaluate_outputs(
+            outputs=Path(outputs),
+            allow_missing=allow_missing,
+            data=data,
+            recipe=recipe,
+            overrides=overrides,
+            **common,
+        )
+    if data is not None:
+        raise BenchError("eval --data: is for --outputs FILE; a policy is asked the suites of its recipe")
+    if policy is not None:
+        return evaluate_policy(Path(policy), recipe=recipe, overrides=overrides, **common)
+    if recipe is not None or overrides:
+        raise BenchError("eval of a run: its recipe is its own; leave --recipe and --set out")
+    return _evaluate_named_run(run, **common)
+
+
+def _evaluate_named_run(run: str | None, *, store: Store, **common: Any) -> dict[str, Any]:
+    from rlp_bench.records import find_run
+
+    record = find_run(store, run)
+    reports = evaluate_suites_of_run(record.recipe, record.policy, record.lineage, store=store, **common)
+    return {
+        "recipe": record.recipe.id,
+        "method": record.method,
+        "seed": record.seed,
+        "source": {"run": str(record.path)},
+        "suites": reports,
+    }
+
+
+def _provenance(run: RunRecord, recipe: Recipe) -> Mapping[str, Any]:
+    return {
+        "kind": "rerun",
+        "policy": run.policy.fingerprint,
+        "stages": {label: _content(artifact) for label, artifact in run.lineage},
+        "decoding": recipe.decoding.model_dump(mode="json"),
+        "annotator": recipe.annotator.model_dump(mode="json"),
+        "trained_on_judge": recipe.annotator.judge.partition(":")[0] == recipe.judge.name.partition(":")[0],
+    }
+
+
+def _content(artifact: Artifact) -> str:
+    return str(artifact.manifest.get("content", artifact.fingerprint))

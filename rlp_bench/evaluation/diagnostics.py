@@ -1,0 +1,223 @@
+"""What training did to the policy, measured on dev prompts that no suite holds: KL, and the reward model's
+accuracy.
+
+Two samples a prompt at temperature 1 from the SFT policy and from the final one. A pair is worth an answer
+where the evaluation's judge (no label noise) prefers one of the two; exact ties are dropped and counted.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.evaluation.files import write_lines
+from rlp_bench.evaluation.verdicts import ask_judge
+from rlp_bench.nouns import (
+    Artifact,
+    Decoding,
+    Engine,
+    Judge,
+    Pair,
+    Progress,
+    Prompting,
+    Sample,
+    content_id,
+    read_jsonl,
+)
+from rlp_bench.statistics import estimate_mean
+from rlp_bench.store import Store, fingerprint
+
+Prompt = Mapping[str, str]
+
+
+class Diagnostics:
+    """Measures on one set of dev prompts; everything it makes is sealed and shared by runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        engine_name: str,
+        prompting: Prompting,
+        prompts: Sequence[Prompt],
+        max_response_tokens: int,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.store, self.engine, self.engine_name, self.prompting = store, engine, engine_name, prompting
+        self.prompts, self.seed, self.progress = prompts, seed, progress
+        self.decoding = Decoding(1.0, 1.0, max_response_tokens)
+        self.rendered = [prompting.render(p["instruction"], p.get("input", "")) for p in prompts]
+        self.common = {
+            "version": 1,
+            "prompts": fingerprint(self.rendered),
+            "engine": engine_name,
+            "seed": seed,
+            "max_response_tokens": max_response_tokens,
+        }
+
+    def samples(self, policy: Artifact) -> Artifact:
+        """Two responses a dev prompt, as a "samples" artifact."""
+        identity = {"step": "dev_samples", **self.common, "policy": policy.fingerprint}
+
+        def build(folder: Path) -> Mapping[str, float]:
+            self.progress(0, len(self.prompts), "dev: sampling")
+            drawn = self.engine.sample(policy.path, self.rendered, self.decoding, n=2, seed=self.seed)
+            rows = [
+                {
+                    "instruction": prompt["instruction"],
+                    "input": prompt.get("input", ""),
+                    "responses": [{"text": s.text, "tokens": s.tokens, "finished": s.finished} for s in pair],
+                }
+                for prompt, pair in zip(self.prompts, drawn, strict=True)
+            ]
+            write_lines(folder / "rows.jsonl", rows)
+            return {"samples": 2 * len(rows)}
+
+        return self.store.make("samples", fingerprint(identity), build, identity)
+
+    def labels(self, samples: Artifact, judge: Judge) -> list[float | None]:
+        """The judge's preference for the first of each two, over both orders; None where it gave none."""
+        identity = {
+            "step": "dev_labels",
+            "version": 1,
+            "samples": samples.fingerprint,
+            "judge": dict(judge.manifest()),
+        }
+
+        def build(folder: Path) -> None:
+            pairs = []
+            for row in samples.rows():
+                a, b = (r["text"] for r in row["responses"])
+                pairs += [
+                    Pair(row["instruction"], a, b, row["input"]),
+                    Pair(row["instruction"], b, a, row["input"]),
+                ]
+            given = ask_judge(judge, pairs, 0, self.progress)
+            both = zip(given[::2], given[1::2], strict=True)
+            rows = [{"preference": _over_orders(v.preference, w.preference)} for v, w in both]
+            write_lines(folder / "rows.jsonl", rows)
+
+        sealed = self.store.make("verdicts", fingerprint(identity), build, identity)
+        return [row["preference"] for row in sealed.rows()]
+
+    def scores(self, samples: Artifact, reward: Artifact) -> list[tuple[float, float]]:
+        """The reward model's scores of each two."""
+        found = self._numbers(
+            {"step": "dev_scores", "samples": samples.fingerprint, "reward": reward.fingerprint},
+            lambda prompts, responses: self.engine.score(reward.path, prompts, responses),
+            samples,
+        )
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def logprobs(self, samples: Artifact, policy: Artifact) -> list[float]:
+        """Sum of log-probabilities of each response, two a prompt."""
+        return self._numbers(
+            {"step": "dev_logprobs", "samples": samples.fingerprint, "policy": policy.fingerprint},
+            lambda prompts, responses: self.engine.logprobs(policy.path, prompts, responses),
+            samples,
+        )
+
+    def _numbers(self, what: Mapping[str, Any], compute: Any, samples: Artifact) -> list[float]:
+        identity = {**what, "version": 1, "engine": self.engine_name}
+
+        def build(folder: Path) -> None:
+            responses = [
+                Sample(r["text"], r["tokens"], r["finished"])
+                for row in samples.rows()
+                for r in row["responses"]
+            ]
+            numbers = compute([prompt for prompt in self.rendered for _ in (1, 2)], responses)
+            write_lines(folder / "rows.jsonl", [{"value": float(number)} for number in numbers])
+
+        sealed = self.store.make("verdicts", fingerprint(identity), build, identity)
+        return [row["value"] for row in read_jsonl(sealed.path / "rows.jsonl")]
+
+    def accuracy(
+        self, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None
+    ) -> dict[str, Any]:
+        """How often the reward model orders the policy's pairs as the pool's majority does, and as gold
+        does.
+        """
+        samples = self.samples(policy)
+        scores = self.scores(samples, reward)
+        pool = agreement(scores, self.labels(samples, judge))
+        found = {f"pool_{key}": value for key, value in pool.items() if key != "n"} | {"n": pool["n"]}
+        if gold is not None:
+            gold_found = agreement(scores, self.labels(samples, gold))
+            found |= {f"gold_{key}": value for key, value in gold_found.items()}
+        return found
+
+    def kl(self, policy: Artifact, sft: Artifact) -> dict[str, Any]:
+        """KL(policy || SFT) in nats a response: mean of log π − log π_sft over the policy's own samples.
+
+        Error over prompts (the two samples of one are averaged first). Best-of-n: the bound log n −
+        (n−1)/n, which holds for its own base policy (Beirami et al. 2024, arXiv 2401.01879, Theorem 1).
+        """
+        n = best_of(policy)
+        if n is not None:
+            return {
+                "mean": math.log(n) - (n - 1) / n,
+                "se": None,
+                "estimator": "bound: log n - (n-1)/n",
+                "n": n,
+            }
+        if policy.fingerprint == sft.fingerprint:
+            return {
+                "mean": 0.0,
+                "se": 0.0,
+                "estimator": "zero: the SFT policy itself",
+                "n": len(self.prompts),
+            }
+        samples = self.samples(policy)
+        gaps = [
+            a - b for a, b in zip(self.logprobs(samples, policy), self.logprobs(samples, sft), strict=True)
+        ]
+        by_prompt = [(a + b) / 2 for a, b in zip(gaps[::2], gaps[1::2], strict=True)]
+        e = estimate_mean(by_prompt, bounds=(-math.inf, math.inf))
+        se = e.se if e.n > 1 else None
+        return {"mean": e.mean, "se": se, "estimator": "sample mean of log pi - log pi_sft", "n": e.n}
+
+
+def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | None]) -> dict[str, Any]:
+    """Accuracy (fraction) of the scores' order against preferences; ties and missing labels dropped and
+    counted.
+    """
+    hits = []
+    for (first, second), label in zip(scores, labels, strict=True):
+        if label is not None and label != 0.5:
+            hits.append(0.5 if first == second else float((first > second) == (label > 0.5)))
+    ties = sum(label == 0.5 for label in labels)
+    missing = sum(label is None for label in labels)
+    if not hits:
+        return {"accuracy": None, "se": None, "n": 0, "ties": ties, "missing": missing}
+    e = estimate_mean(hits)
+    return {"accuracy": e.mean, "se": e.se if e.n > 1 else None, "n": e.n, "ties": ties, "missing": missing}
+
+
+def _over_orders(first: float | None, turned: float | None) -> float | None:
+    return None if first is None or turned is None else (first + 1 - turned) / 2
+
+
+def best_of(policy: Artifact) -> int | None:
+    """n of a best-of-n policy, None for a plain one."""
+    path = policy.path / "best_of_n.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["n"]) if path.exists() else None
+
+
+def underlying(policy: Artifact) -> Path:
+    """The checkpoint that answers: a best-of-n policy's own policy, else the policy itself."""
+    path, inner = policy.path, policy.path / "best_of_n.json"
+    while inner.exists():
+        path = (path / json.loads(inner.read_text(encoding="utf-8"))["policy"]).resolve()
+        inner = path / "best_of_n.json"
+    return path
+
+
+def dev_prompts(source: Any, n: int, evaluated: set[str]) -> list[dict[str, str]]:
+    """The first n dev prompts. A dev prompt that an evaluated suite also asks would be a leak, so it is
+    left out.
+    """
+    rows = source.split("dev", n)
+    return [row for row in rows if content_id(row["instruction"], row.get("input", "")) not in evaluated]

@@ -1,0 +1,168 @@
+"""Step 1: a policy's answers to a suite's items, sampled or read from an outputs file, sealed as
+"outputs".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.evaluation.files import read_rows, write_document
+from rlp_bench.nouns import Artifact, Decoding, Engine, Item, Progress, Prompting, content_id
+from rlp_bench.store import Store, fingerprint
+
+EXPECTED = 'a list of {"instruction": ..., "output": ..., "generator": ...} as AlpacaEval writes it'
+MISSING_LIMIT = 0.01
+"""Share of items that may lack an answer without --allow-missing."""
+Outputs = Mapping[str, Mapping[str, Any]]
+"""Item id -> row of outputs.json."""
+
+
+def generate_outputs(
+    store: Store,
+    engine: Engine,
+    policy: Artifact,
+    items: Sequence[Item],
+    *,
+    suite: Mapping[str, Any],
+    prompting: Prompting,
+    decoding: Decoding,
+    engine_name: str,
+    seed: int,
+    progress: Progress,
+) -> Artifact:
+    """One answer an item from the policy, in AlpacaEval's format."""
+    identity = {
+        "step": "outputs",
+        "version": 1,
+        "policy": policy.fingerprint,
+        "suite": dict(suite),
+        "items": item_hash(items),
+        "decoding": asdict(decoding),
+        "prompting": asdict(prompting),
+        "engine": engine_name,
+        "seed": seed,
+    }
+
+    def build(folder: Path) -> Mapping[str, float]:
+        progress(0, len(items), f"{suite['name']}: answering")
+        prompts = [prompting.render(item.instruction, item.input) for item in items]
+        drawn = engine.sample(policy.path, prompts, decoding, n=1, seed=seed)
+        rows = [
+            _row(
+                item,
+                sample.text,
+                generator=policy.fingerprint[:16],
+                finished=sample.finished,
+                tokens=sample.tokens,
+            )
+            for item, [sample] in zip(items, drawn, strict=True)
+        ]
+        write_document(folder / "outputs.json", rows)
+        progress(len(items), len(items), f"{suite['name']}: answered")
+        return {"outputs": len(rows), "tokens_mean": sum(row["tokens"] for row in rows) / len(rows)}
+
+    return store.make("outputs", fingerprint(identity), build, identity)
+
+
+def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: str) -> Artifact:
+    """Answers that somebody else generated, sealed as they are: the hash of the answers names them."""
+    kept = [
+        _row(item, row["output"], str(row.get("generator", "")), row.get("finished"), row.get("tokens"))
+        for item in items
+        if (row := rows.get(item.id)) is not None
+    ]
+    identity = {"step": "outputs", "version": 1, "items": item_hash(items), "outputs": fingerprint(kept)}
+
+    def build(folder: Path) -> Mapping[str, float]:
+        write_document(folder / "outputs.json", kept)
+        return {"outputs": len(kept)}
+
+    return store.make("outputs", fingerprint(identity), build, {**identity, "source": source})
+
+
+def read_artifact(outputs: Artifact) -> dict[str, dict[str, Any]]:
+    """The rows of a sealed outputs.json by item id."""
+    rows = read_rows(outputs.path / "outputs.json", EXPECTED)
+    return {row["item_id"]: row for row in rows}
+
+
+def read_outputs_file(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of an AlpacaEval outputs file by item id; shape and uniqueness checked."""
+    found: dict[str, dict[str, Any]] = {}
+    where: dict[str, int] = {}
+    for number, row in enumerate(read_rows(path, EXPECTED), 1):
+        for field in ("instruction", "output"):
+            if not isinstance(row.get(field), str):
+                state = "is not text" if field in row else "is missing"
+                raise DataError(f'"{path}": row {number}: "{field}" {state}; expected {EXPECTED}')
+        if not isinstance(row.get("input") or "", str):
+            raise DataError(f'"{path}": row {number}: "input" is not text; expected {EXPECTED}')
+        key = content_id(merged(row["instruction"], row.get("input") or ""), "")
+        if key in found:
+            raise DataError(
+                f'"{path}": row {number} answers the same instruction as row {where[key]} '
+                f"({shown(row['instruction'])}); keep one answer an item"
+            )
+        found[key], where[key] = row, number
+    return found
+
+
+def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_missing: bool) -> dict[str, Any]:
+    """The rows by the ids of `items`: joined on the merged instruction, never on position.
+
+    Raises:
+        DataError: an item nobody asked about, or more than 1 % of the items without an answer.
+    """
+    by_text = {content_id(merged(item.instruction, item.input), ""): item.id for item in items}
+    unknown = [row for key, row in rows.items() if key not in by_text]
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise DataError(
+            f'"{path}": answers an instruction that is not in the suite: '
+            f"{shown(unknown[0]['instruction'])}{more}; "
+            "give the outputs of this suite's items"
+        )
+    found = {by_text[key]: row for key, row in rows.items()}
+    lacking = [item for item in items if item.id not in found]
+    if len(lacking) > MISSING_LIMIT * len(items) and not allow_missing:
+        raise DataError(
+            f'"{path}": {len(lacking)} of {len(items)} items have no answer, first '
+            f"{shown(lacking[0].instruction)}; answer them, or --allow-missing to score the others"
+        )
+    return found
+
+
+def merged(instruction: str, input: str) -> str:
+    """Instruction and input as one text, as AlpacaEval merges them."""
+    return f"{instruction}\n\n{input}" if input else instruction
+
+
+def item_hash(items: Sequence[Item]) -> str:
+    """Hash of what is asked, in any order; references are not in it."""
+    return fingerprint(sorted(item.id for item in items))
+
+
+def reference_hash(items: Sequence[Item]) -> str:
+    """Hash of what answers are judged against: two sets of reference answers never look alike."""
+    return fingerprint(sorted([item.id, item.reference or ""] for item in items))
+
+
+def shown(text: str) -> str:
+    """The start of a text, in one line, for an error."""
+    line = " ".join(text.split()).encode("ascii", "backslashreplace").decode()
+    return f'"{line[:60]}..."' if len(line) > 63 else f'"{line}"'
+
+
+def _row(item: Item, output: str, generator: str, finished: Any, tokens: Any) -> dict[str, Any]:
+    return {
+        "item_id": item.id,
+        "instruction": item.instruction,
+        "input": item.input,
+        "output": output,
+        "generator": generator,
+        "dataset": item.subset,
+        "finished": finished if isinstance(finished, bool) else None,
+        "tokens": tokens if isinstance(tokens, int) else None,
+    }

@@ -1,0 +1,107 @@
+"""One win-rate suite from items to report: outputs, verdicts, second judges and controls, each sealed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlp_bench.evaluation.names import load_judge
+from rlp_bench.evaluation.outputs import Outputs, item_hash, reference_hash
+from rlp_bench.evaluation.suite_report import warnings, win_rate_report
+from rlp_bench.evaluation.verdicts import read_verdicts, seal_verdicts
+from rlp_bench.nouns import Artifact, Item, Judge, Progress, Suite
+from rlp_bench.store import Store, hash_file
+
+CONTROLS = ("longest", "constant")
+"""Judges whose results must be known beside any other: the length baseline, and 50 % by construction."""
+INDEPENDENT = "not independent evidence"
+
+
+def evaluate_suite(
+    store: Store,
+    suite: Suite,
+    items: Sequence[Item],
+    outputs: Artifact,
+    rows: Outputs,
+    judge: Judge,
+    order: str,
+    progress: Progress,
+    second: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The suite's report, second judges and controls included. Sealed verdicts are read, not made again."""
+    report = _judged(store, suite, items, outputs, rows, judge, order, progress)
+    report["second_judges"] = {
+        name: _short(_judged(store, suite, items, outputs, rows, load_judge(name), order, progress))
+        for name in second
+    }
+    report["controls"] = {
+        name: _short(_judged(store, suite, items, outputs, rows, load_judge(name), "both", progress))
+        for name in CONTROLS
+    }
+    return report
+
+
+def restrict(
+    report: Mapping[str, Any],
+    suite: Suite,
+    items: Sequence[Item],
+    store: Store,
+    outputs: Artifact,
+    rows: Outputs,
+    inside: str,
+) -> dict[str, Any]:
+    """The report of a suite whose items all lie in one already judged: from the same outputs and verdicts."""
+    ids = {item.id for item in items}
+    verdicts = _open_verdicts(store, report)
+    mine = [row for row in read_verdicts(verdicts) if row["item_id"] in ids]
+    found = win_rate_report(items, rows, mine, report["judge"])
+    found = _finish(found, suite, items, outputs, verdicts, report["order"])
+    found["evidence"] = f"subset of {inside}: {INDEPENDENT}"
+    return found
+
+
+def _judged(
+    store: Store,
+    suite: Suite,
+    items: Sequence[Item],
+    outputs: Artifact,
+    rows: Outputs,
+    judge: Judge,
+    order: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
+    report = win_rate_report(items, rows, read_verdicts(verdicts), judge.manifest())
+    return _finish(report, suite, items, outputs, verdicts, order)
+
+
+def _finish(
+    report: dict[str, Any],
+    suite: Suite,
+    items: Sequence[Item],
+    outputs: Artifact,
+    verdicts: Artifact,
+    order: str,
+) -> dict[str, Any]:
+    answers = outputs.path / "outputs.json"
+    return {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "order": order,
+        **report,
+        "data": {
+            "items": item_hash(items),
+            "references": reference_hash(items),
+            "outputs": hash_file(answers),
+        },
+        "artifacts": {"outputs": outputs.path.name, "verdicts": verdicts.path.name},
+        "scores": f"artifacts/{verdicts.path.name}/scores.jsonl",
+        "warnings": warnings(report),
+    }
+
+
+def _open_verdicts(store: Store, report: Mapping[str, Any]) -> Artifact:
+    return store.open(store.root / "artifacts" / report["artifacts"]["verdicts"])
+
+
+def _short(report: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("judge", "win_rate", "standard_error", "ci95", "n_scored")
+    return {key: report[key] for key in keys} | {"scores": report["scores"]}

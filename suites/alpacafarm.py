@@ -1,0 +1,161 @@
+"""The real AlpacaFarm / AlpacaEval instructions (805) from a local file; the package holds only their hashes.
+
+`alpacafarm_items.txt`: one line an item, content id of the merged instruction and subset, so that an
+answer nobody
+asked for is told from an item that a file lacks. Data: tatsu-lab/alpaca_eval, CC BY-NC 4.0, not
+distributed here.
+"""
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Item, content_id
+
+BASELINES = ("text_davinci_003", "gpt4_1106_preview", "gpt4_turbo")
+"""Generators against which AlpacaEval compares; asked only where the texts do not tell the sides."""
+Row = Mapping[str, Any]
+
+
+class AlpacaFarm:
+    """Items against the reference answers of a file: AlpacaEval's reference outputs, or a file of
+    verdicts.
+    """
+
+    name = "alpacafarm"
+    version = "1"
+    kind: Literal["win_rate"] = "win_rate"
+
+    def __init__(self, argument: str = "") -> None:
+        self._items = _from_file(Path(argument)) if argument else None
+
+    def items(self) -> list[Item]:
+        """All items, in the file's order."""
+        if self._items is None:
+            raise DataError(
+                'suite "alpacafarm": needs its data: --data alpaca_eval.json (with reference answers), '
+                "or --outputs with --judge replay:ANNOTATIONS.json"
+            )
+        return self._items
+
+    def take(self, verdicts: Sequence[Row], outputs: Sequence[Row]) -> "AlpacaFarm":
+        """The suite of what a verdict file judged, given the rows of the policy's outputs file.
+
+        An answered item of the 805 that the file did not judge stays an item, with nothing to compare with.
+        """
+        found = AlpacaFarm()
+        answers = {question_id(row): row for row in outputs}
+        judged = from_verdicts(verdicts, {key: row["output"] for key, row in answers.items()})
+        ids = {content_id(item.instruction, item.input) for item in judged}
+        unjudged = [
+            Item(merged(row), subset=known_items()[key])
+            for key, row in answers.items()
+            if key in known_items() and key not in ids
+        ]
+        found._items = judged + unjudged
+        return found
+
+
+def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[Item]:
+    """The judged instructions, each with the reference answer: the side that is not the policy's.
+
+    The side is told by the policy's answer; where that is absent or another text, by the generators' names
+    as the other rows show them; where there are none, output_1 is the reference, as AlpacaEval writes it.
+    """
+    sides = [_policy_side(row, answers.get(question_id(row))) for row in verdicts]
+    policy = _commonest(
+        row.get(f"generator_{side}") for row, side in zip(verdicts, sides, strict=True) if side
+    )
+    baseline = None if policy else _baseline(verdicts)
+    found: dict[str, Item] = {}
+    matched: dict[str, bool] = {}
+    for row, side in zip(verdicts, sides, strict=True):
+        key = question_id(row)
+        reference = row["output_1" if (side or _named_side(row, policy, baseline)) == 2 else "output_2"]
+        if key in found and found[key].reference != reference and matched[key] == bool(side):
+            raise DataError(
+                f"verdict file: {_shown(row['instruction'])} was judged against two different references; "
+                "give the verdicts of one comparison, or --data with the reference answers"
+            )
+        if key not in found or (side and not matched[key]):
+            subset = row.get("dataset") or known_items().get(key, "")
+            found[key], matched[key] = Item(merged(row), subset=subset, reference=reference), bool(side)
+    return list(found.values())
+
+
+def _policy_side(row: Row, answer: str | None) -> int:
+    """1 or 2: the side that holds the policy's answer; 0 where neither does, or its answer is not known."""
+    if answer is None:
+        return 0
+    return 2 if row["output_2"] == answer else 1 if row["output_1"] == answer else 0
+
+
+def _named_side(row: Row, policy: str | None, baseline: str | None) -> int:
+    if policy is not None:
+        return 1 if row.get("generator_1") == policy != row.get("generator_2") else 2
+    return 1 if baseline is not None and row.get("generator_2") == baseline != row.get("generator_1") else 2
+
+
+def _baseline(verdicts: Sequence[Row]) -> str | None:
+    names = {str(row.get(f"generator_{side}")) for row in verdicts for side in (1, 2)}
+    known = [name for name in BASELINES if name in names]
+    return known[0] if len(known) == 1 else _commonest(row.get("generator_1") for row in verdicts)
+
+
+def _commonest(names: Any) -> str | None:
+    counts = Counter(str(name) for name in names if name)
+    return min(counts, key=lambda name: (-counts[name], name)) if counts else None
+
+
+def _from_file(path: Path) -> list[Item]:
+    rows = _read(path)
+    if "output_1" in rows[0]:
+        return from_verdicts(rows, {})
+    items: dict[str, Item] = {}
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("instruction"), str) or not isinstance(row.get("output"), str):
+            raise DataError(f'"{path}": row {number}: expected "instruction" and "output" as text')
+        key = question_id(row)
+        if key in items:
+            raise DataError(f'"{path}": row {number} repeats an instruction; one reference answer an item')
+        subset = row.get("dataset") or known_items().get(key, "")
+        items[key] = Item(merged(row), subset=subset, reference=row["output"])
+    return list(items.values())
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    expected = 'expected a list of {"instruction", "output", "dataset"} as in alpaca_eval.json'
+    try:
+        data = path.read_bytes()
+        rows = json.loads(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f'"{path}": cannot be read as JSON ({str(error)[:80]}); {expected}') from None
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f'"{path}": {expected}')
+    return rows
+
+
+def merged(row: Row) -> str:
+    """Instruction and input as one text, as AlpacaEval merges them."""
+    return f"{row['instruction']}\n\n{row['input']}" if row.get("input") else str(row["instruction"])
+
+
+def question_id(row: Row) -> str:
+    """Content id of the merged instruction."""
+    return content_id(merged(row), "")
+
+
+def _shown(text: str) -> str:
+    return json.dumps(" ".join(text.split())[:60])
+
+
+@cache
+def known_items() -> dict[str, str]:
+    """Content id -> subset of the 805 instructions."""
+    lines = (Path(__file__).parent / "alpacafarm_items.txt").read_text(encoding="ascii").splitlines()
+    return {key: subset for key, subset in (line.split() for line in lines)}  # noqa: C416 (dict() loses types)

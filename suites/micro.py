@@ -1,0 +1,124 @@
+"""Suites and training splits of the embedded world (`rlp_bench.micro`), as the harness's nouns."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from rlp_bench.errors import DataError, UnknownName, nearest
+from rlp_bench.nouns import Item, LabelledPair, Question
+
+TRAINING = ("sft", "preferences", "unlabeled", "dev")
+
+
+def _world(suite: str, argument: str) -> Any:
+    if argument:
+        raise UnknownName(f'suite "{suite}:{argument}": takes no argument')
+    from rlp_bench.micro import load_world
+
+    return load_world()
+
+
+def _version() -> str:
+    from rlp_bench.micro import WORLD_VERSION
+
+    return str(WORLD_VERSION)
+
+
+class MicroData:
+    """Training splits: "sft" with the imperfect expert's responses; the others are prompts alone."""
+
+    name = "micro"
+
+    def __init__(self, argument: str = "") -> None:
+        self.world = _world(self.name, argument)
+        self.version = _version()
+
+    def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
+        """The first n rows of a split (all, where n is None); n more than there are is an error."""
+        if name not in TRAINING:
+            raise DataError(f'data "micro": has no split "{name}"; {nearest(name, TRAINING)}')
+        if name == "sft":
+            rows = [
+                {"instruction": instruction, "input": "", "response": response}
+                for instruction, response in self.world.demonstrations(n)
+            ]
+        else:
+            rows = [{"instruction": instruction, "input": ""} for instruction in self.world.prompts(name, n)]
+        if n is not None and len(rows) < n:
+            raise DataError(f'data "micro": split "{name}" has {len(rows)} rows, {n} were asked for')
+        return rows
+
+
+class _WinRate:
+    kind: Literal["win_rate"] = "win_rate"
+    name: str
+
+    def __init__(self, argument: str = "") -> None:
+        self.world = _world(self.name, argument)
+        self.version = _version()
+
+
+def _items(found: Iterable[Any]) -> list[Item]:
+    return [Item(i.instruction, "", i.subset, i.category, i.reference) for i in found]
+
+
+class MicroAlpacaFarm(_WinRate):
+    """805 items in AlpacaFarm's five subsets, against the expert."""
+
+    name = "micro_alpacafarm"
+
+    def items(self) -> list[Item]:
+        """Items with the expert's answers as references."""
+        return _items(self.world.alpacafarm())
+
+
+class MicroVicuna(_WinRate):
+    """The 80 items of the vicuna subset: no evidence besides `micro_alpacafarm`, which holds them all."""
+
+    name = "micro_vicuna"
+
+    def items(self) -> list[Item]:
+        """Items with the expert's answers as references."""
+        return _items(self.world.vicuna())
+
+
+class MicroLLMBar(_WinRate):
+    """100 instructions whose answers are right or wrong, against the expert."""
+
+    name = "micro_llmbar"
+
+    def items(self) -> list[Item]:
+        """Items with the expert's answers as references."""
+        return _items(self.world.llmbar())
+
+
+class MicroLLMBarPairs:
+    """Pairs with an objective winner, natural and adversarial: a test of judges and reward models."""
+
+    name = "micro_llmbar_pairs"
+    kind: Literal["pairs"] = "pairs"
+
+    def __init__(self, argument: str = "") -> None:
+        self.world = _world(self.name, argument)
+        self.version = _version()
+
+    def items(self) -> list[LabelledPair]:
+        """Pairs; subset says natural or which adversary."""
+        return [
+            LabelledPair(p.instruction, p.output_1, p.output_2, p.label, p.subset)
+            for p in self.world.llmbar_pairs()
+        ]
+
+
+class MicroMMLU:
+    """Four-way questions on the world's facts, scored by the likelihood of the options."""
+
+    name = "micro_mmlu"
+    kind: Literal["options"] = "options"
+
+    def __init__(self, argument: str = "") -> None:
+        self.world = _world(self.name, argument)
+        self.version = _version()
+
+    def items(self) -> list[Question]:
+        """Questions; the stem is plain text, completed without the chat template."""
+        return [Question(q.stem, tuple(q.options), q.answer, q.subject) for q in self.world.mmlu()]
