@@ -9,6 +9,14 @@ from tiny import PROMPTING, CountingMeter, PrefersLonger, make_policy, preferenc
 from rlp_bench.nouns import Artifact, Context, write_json, write_jsonl
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Two threads on shared cores are many times slower than one at this size."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def policy_folder(tmp_path_factory) -> Path:
     return make_policy(tmp_path_factory.mktemp("policy"))

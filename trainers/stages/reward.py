@@ -128,11 +128,12 @@ class RewardModel:
         import torch
 
         from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
-        from ..models import RewardInfo, mean_std
+        from ..models import RewardInfo
 
         with torch.no_grad():
             chosen, rejected = self._scores(model, held, pad)
-        mean, std = mean_std(torch.cat([chosen, rejected]).tolist())
+        scores = torch.cat([chosen, rejected]).double()
+        mean, std = float(scores.mean()), max(1e-8, float(scores.std(unbiased=False)))
         RewardInfo(eos=self.eos, mean=mean, std=std).write(out)
         return {
             "heldout_pairs": float(len(held)),
