@@ -11,7 +11,7 @@ from rlp_bench.store import Store
 
 SHIPPED = Path(__file__).parent / "recipes" / "costs.json"
 """CPU seconds of every stage of the micro recipe on one core, with the settings they were measured at."""
-WORK = ("steps", "epochs", "n")
+WORK = ("steps", "rollouts", "rollout_batch", "epochs", "n")
 """Settings that a stage's cost is proportional to, where it has them."""
 
 
@@ -60,7 +60,7 @@ def _shipped() -> Iterator[Measured]:
 
 
 def estimate(node: Node, plan: Plan, known: list[Measured]) -> Estimate:
-    """The nearest measurement of this trainer, in the store first, scaled by steps, epochs, n, or rows."""
+    """The nearest measurement of this trainer, in the store first, scaled by steps, epochs, n, and rows."""
     if node.trainer in ("checkpoint", "data"):
         return Estimate(0.0, "store")
     same = [one for one in known if one.trainer == node.trainer]
@@ -69,11 +69,11 @@ def estimate(node: Node, plan: Plan, known: list[Measured]) -> Estimate:
     nearest = min(same, key=lambda one: (one.source != "store", _difference(one.settings, node.settings)))
     factor = 1.0
     for name in WORK:
-        mine, theirs = node.settings.get(name), nearest.settings.get(name)
-        if _positive(mine) and _positive(theirs):
+        mine, theirs = _number(node.settings.get(name)), _number(nearest.settings.get(name))
+        if mine and theirs:
             factor *= mine / theirs
     rows = _rows(node, plan)
-    if "steps" not in node.settings and rows and nearest.rows:
+    if not {"steps", "rollouts"} & {*node.settings} and rows and nearest.rows:
         factor *= rows / nearest.rows
     return Estimate(nearest.cpu_seconds * factor, nearest.source)
 
@@ -82,8 +82,8 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     return sum(one.get(name) != other.get(name) for name in {*one, *other})
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and value > 0
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and value > 0 else 0.0
 
 
 def _rows(node: Node, plan: Plan) -> int:

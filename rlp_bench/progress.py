@@ -1,4 +1,4 @@
-"""Tells the person who waits, on stderr: a bar with rate and time left; plain lines where that is no terminal."""
+"""Tells the person who waits, on stderr: a bar with rate and time left; plain lines without a terminal."""
 
 import sys
 import time

@@ -173,7 +173,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
             faults.append(fault)
 
     def label(where: str) -> str:
-        ours = any(where == key or where.startswith(key + ".") for key in given)
+        ours = any(f"{where}.".startswith(f"{key}.") or key.startswith(f"{where}.") for key in given)
         return f"--set {where}" if ours else f"{path.name}: {where}"
 
     recipe = None

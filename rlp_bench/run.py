@@ -162,12 +162,13 @@ class Workshop:
 
     def _context(self, node: Node, seed: int, scratch: Path, task: Task, meter: StageMeter) -> Context:
         uses = node.instance.uses
+        prompting: Any = _Undeclared(node.trainer, "prompting")
+        if "prompting" in uses:
+            prompting = self.recipe.prompting_noun()
         return Context(
             seed=seed,
             device=self.recipe.compute.device,
-            prompting=self.recipe.prompting_noun()
-            if "prompting" in uses
-            else _Undeclared(node.trainer, "prompting"),
+            prompting=prompting,
             scratch=scratch,
             progress=task,
             meter=meter,

@@ -42,7 +42,7 @@ def build(trainer: type, settings: Mapping[str, Any]) -> tuple[Any, list[tuple[s
     except TypeError as error:
         return None, [*problems, ("", f"settings must be plain values ({error})")]
     try:
-        instance = TypeAdapter(trainer).validate_json(text, strict=True)
+        instance: Any = TypeAdapter(trainer).validate_json(text, strict=True)
     except ValidationError as error:
         return None, problems + list(_messages(error))
     except BenchError as error:

@@ -1,4 +1,4 @@
-"""What several tests need: a stranger's installed package, the real command line, a recipe and a base checkpoint."""
+"""What several tests need: a stranger's installed package, the real command line, a recipe, a checkpoint."""
 
 import json
 import os
@@ -62,6 +62,24 @@ def cli(stranger: Path, tmp_path: Path) -> Cli:
         )
 
     return call
+
+
+@pytest.fixture
+def start(stranger: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `rlp-bench ARGUMENTS` in an empty folder, in a process group of its own, and does not wait."""
+
+    def begin(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command_line(), *arguments],
+            cwd=tmp_path,
+            env={**environment(stranger), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return begin
 
 
 @pytest.fixture

@@ -81,7 +81,10 @@ def eval_command(options: Mapping[str, Any], root: Path, as_json: bool) -> None:
     """Evaluates a run, a checkpoint or an outputs file; see `rlp_bench.evaluate.eval_command`."""
     from rlp_bench import evaluate
 
-    report = evaluate.eval_command(**options, store=Store(root))
+    with Display(quiet=as_json) as display:
+        task = display.task("evaluate")
+        report = evaluate.eval_command(**options, store=Store(root), progress=task)
+        task.close()
     if as_json:
         suites = report.get("suites", [])
         one = list(suites.values()) if isinstance(suites, Mapping) else suites

@@ -6,7 +6,8 @@ import inspect
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from rlp_bench import registry
 from rlp_bench.commands.printing import print_json, print_text, show, table
@@ -38,7 +39,7 @@ def _trainer(name: str, as_json: bool) -> None:
     settings = [
         {
             "setting": field.name,
-            "type": getattr(field.type, "__name__", str(field.type)),
+            "type": type_name(field.type),
             "default": _default(field),
             "meaning": meanings.get(field.name, ""),
         }
@@ -57,6 +58,17 @@ def _trainer(name: str, as_json: bool) -> None:
     print_text(f"{name} {trainer.version}: {inspect.cleandoc(trainer.__doc__ or '')}\n")
     print_text(f"({inputs}) -> {trainer.output}; uses {', '.join(trainer.uses) or 'nothing of the recipe'}\n")
     show(table("", ["setting", "type", "default", "meaning"], [list(row.values()) for row in settings]))
+
+
+def type_name(given: Any) -> str:
+    """`int`, `float | None`, `'standard' | 'alpacafarm'`: without module names and bounds."""
+    if get_origin(given) is Annotated:
+        return type_name(get_args(given)[0])
+    if get_origin(given) is Literal:
+        return " | ".join(map(repr, get_args(given)))
+    if get_origin(given) in (Union, UnionType):
+        return " | ".join(type_name(each) for each in get_args(given))
+    return "None" if given is type(None) else getattr(given, "__name__", str(given))
 
 
 def _default(field: Any) -> Any:

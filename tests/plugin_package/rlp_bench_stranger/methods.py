@@ -14,7 +14,7 @@ def stranger(bench: Bench) -> Handle:
 
 @method("stranger_confused", source="nowhere")
 def confused(bench: Bench) -> Handle:
-    """A wrong kind, an unknown setting, a wrong type, a missing input, an unknown trainer: all are reported."""
+    """A wrong kind, an unknown setting, a wrong type, a missing input, an unknown trainer."""
     data = bench.data("sft")
     bench.fit("stranger_parrot", init=data, demonstrations=data)
     bench.fit("stranger_parrot", init=bench.base, demonstrations=data, sufix="!")

@@ -1,0 +1,76 @@
+"""Killed at any moment, the same command gives the same artifacts."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Start = Callable[..., subprocess.Popen[str]]
+COMMAND = ("run", "--method", "stranger", "--recipe", "greetings.toml", "--no-eval", "--store")
+
+
+def contents(store: Path) -> dict[str, str]:
+    """Artifact -> content hash."""
+    found = sorted(store.glob("artifacts/[!.]*/manifest.json"))
+    return {path.parent.name: json.loads(path.read_text())["content"] for path in found}
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_kill_9_at_a_random_moment_then_the_same_command(
+    start: Start, recipe_file: Path, tmp_path: Path, attempt: int
+) -> None:
+    calm = start(*COMMAND, "calm", STRANGER_STEP_SECONDS="0")
+    assert calm.wait(60) == 0
+    moments = random.Random(attempt)
+    for _ in range(3):
+        process = start(*COMMAND, "killed", STRANGER_STEP_SECONDS="0.1")
+        time.sleep(0.3 + moments.random() * 1.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    last = start(*COMMAND, "killed", STRANGER_STEP_SECONDS="0")
+    said = last.communicate(timeout=60)[1]
+    assert last.returncode == 0, said
+    assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
+    assert len(contents(tmp_path / "calm")) == 5
+    assert list((tmp_path / "killed").glob("artifacts/.partial-*")) == []
+    assert list((tmp_path / "killed").glob("scratch/*")) == []
+
+
+def test_killed_stage_goes_on_from_its_checkpoint(start: Start, recipe_file: Path, tmp_path: Path) -> None:
+    process = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0.4")
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("store/scratch/*/step.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (run,) = tmp_path.glob("store/runs/greetings/*/run.json")
+    assert json.loads(run.read_text())["status"] == "running"
+    again = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0")
+    said = again.communicate(timeout=60)[1]
+    assert "stranger_parrot: resumed" in said
+    meters = [json.loads(p.read_text()) for p in tmp_path.glob("store/artifacts/policy-*/meter.json")]
+    resumed = [meter for meter in meters if meter["attempts"] == 2]
+    assert len(resumed) == 1
+    assert resumed[0]["counters"]["tokens_trained"] < 4 * 6  # steps x rows: not all of them were done again
+    assert json.loads(run.read_text())["status"] == "done"
+
+
+def test_interrupt_is_status_130_and_says_how_to_go_on(
+    start: Start, recipe_file: Path, tmp_path: Path
+) -> None:
+    process = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0.4")
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("store/scratch/*/step.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "run the same command to resume" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.glob("store/artifacts/.partial-*")) == []
