@@ -181,6 +181,57 @@ def leaderboard(
 
 
 @app.command()
+def compare(
+    pairs: Annotated[
+        list[str], typer.Argument(help="candidate:baseline, for example rlp_spg:ppo; repeatable.")
+    ],
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    suite: Annotated[str, typer.Option("--suite", help="Alias from the recipe's [suites].")] = "alpacafarm",
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Paired tests of methods on the same items and seeds, with Holm's correction over all pairs."""
+    from rlp_bench.commands.study import compare_command
+
+    compare_command(pairs, recipe, overrides or [], suite, store, as_json)
+
+
+@app.command()
+def curves(
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Methods that end in PPO.")] = None,
+    betas: Annotated[list[float] | None, typer.Option("--beta", help="KL coefficient; repeatable.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Seed; repeatable.")] = None,
+    snapshots: Annotated[
+        list[int] | None, typer.Option("--snapshot", help="Rollouts after which to look; repeatable.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Also the win rate of every snapshot on this suite.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="NAME.json and NAME.svg are written.")] = Path("curves"),
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Proxy reward, gold utility and reward-model accuracy along PPO, by KL: table, JSON and plot."""
+    from rlp_bench.commands.study import curves_command
+
+    curves_command(
+        methods or ["ppo"],
+        recipe,
+        overrides or [],
+        betas or [],
+        seeds or [0],
+        snapshots or [],
+        suite,
+        out,
+        store,
+        as_json,
+    )
+
+
+@app.command()
 def doctor(store: Store = STORE, as_json: Json = False) -> None:
     """Check the installation, the plugins, the recipes, and every artifact's hashes."""
     from rlp_bench.commands.keep import doctor_command

@@ -32,6 +32,10 @@ class MicroData:
         self.world = _world(self.name, argument)
         self.version = _version()
 
+    def utility(self, instruction: str, response: str, finished: bool = True) -> float:
+        """The gold utility: for the experimenter's curves, never for a trainer."""
+        return float(self.world.utility(instruction, response, finished=finished))
+
     def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
         """The first n rows of a split (all, where n is None); n more than there are is an error."""
         if name not in TRAINING:
