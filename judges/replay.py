@@ -99,7 +99,7 @@ class Replay:
                 f"{self.path}: row {number}: preference {raw}; expected a number in [1, 2], 0, -1 or null"
             )
         if value < 0:
-            return Verdict(None, f"failed: stored as {raw}", raw)
+            return Verdict(None, "failed", raw)
         if value in (0, 1.5):
             return Verdict(0.5, raw=raw)
         if not 1 <= value <= 2:

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Cell:
     """p of `against`, corrected for all comparisons of this table."""
     longest: float | None = None
     """What the judge "longest" gives: the length baseline."""
+    others: Mapping[str, float] = field(default_factory=dict)
+    """Second judge -> win rate."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _row(
         against = None
         base = scores.get(BASELINE, {}).get(name, {})
         mine = scores[method][name]
-        if method != BASELINE and set(base) & set(mine):
+        if method != BASELINE and set(base) & set(mine) and not _asks_reward(found.values()):
             against = paired_difference_over_seeds(mine, base)
         cells[name] = Cell(
             _estimate(found, mine),
@@ -173,11 +175,26 @@ def _row(
             longest=_mean(
                 [s["controls"]["longest"]["win_rate"] / 100 for s in found.values() if s.get("controls")]
             ),
+            others=_others(found.values()),
         )
     kl = _mean([r["kl"]["mean"] for r in of_seed.values() if (r.get("kl") or {}).get("mean") is not None])
     length = _mean([r["length_tokens"] for r in of_seed.values() if r.get("length_tokens") is not None])
     marked = any(r.get("provenance", {}).get("trained_on_judge") for r in of_seed.values())
     return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked)
+
+
+def _asks_reward(suites: Iterable[Report]) -> bool:
+    """Whether a suite measures the reward model, not the policy: methods that share one would tie."""
+    return any(suite["kind"] == "pairs" for suite in suites)
+
+
+def _others(suites: Iterable[Report]) -> dict[str, float]:
+    """Mean over seeds of what each second judge gives."""
+    found: dict[str, list[float]] = {}
+    for suite in suites:
+        for name, other in suite.get("second_judges", {}).items():
+            found.setdefault(name, []).append(other["win_rate"] / 100)
+    return {name: sum(rates) / len(rates) for name, rates in found.items()}
 
 
 def _rate(suite: Report) -> float | None:
@@ -215,19 +232,7 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     adjusted = holm([row.cells[name].against.p for row, name in pairs])  # type: ignore[union-attr]
     known = {(row.method, name): p for (row, name), p in zip(pairs, adjusted, strict=True)}
     return [
-        Row(
-            row.method,
-            row.seeds,
-            {
-                name: Cell(
-                    c.estimate, c.n_items, c.n_scored, c.against, known.get((row.method, name)), c.longest
-                )
-                for name, c in row.cells.items()
-            },
-            row.kl,
-            row.length_tokens,
-            row.trained_on_judge,
-        )
+        replace(row, cells={n: replace(c, p_holm=known.get((row.method, n))) for n, c in row.cells.items()})
         for row in rows
     ]
 

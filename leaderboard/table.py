@@ -32,7 +32,7 @@ class Table:
 
 
 def _header(board: Board) -> list[str]:
-    return ["method", "seeds", *board.suites, *_compared(board), "longest", "KL", "tokens"]
+    return ["method", "seeds", *board.suites, *_compared(board), *_others(board), "longest", "KL", "tokens"]
 
 
 def _compared(board: Board) -> list[str]:
@@ -44,6 +44,12 @@ def _compared(board: Board) -> list[str]:
     ]
 
 
+def _others(board: Board) -> list[str]:
+    """The second judges of the first suite."""
+    first = [row.cells[board.suites[0]] for row in board.rows if board.suites[0] in row.cells]
+    return list(dict.fromkeys(name for cell in first for name in cell.others))
+
+
 def _cells(board: Board, row: Row) -> list[str]:
     first = row.cells.get(board.suites[0])
     return [
@@ -51,6 +57,10 @@ def _cells(board: Board, row: Row) -> list[str]:
         _seeds(row.seeds),
         *(_rate(row.cells.get(name)) for name in board.suites),
         *(_against(row.cells.get(name.removesuffix(f" - {BASELINE}"))) for name in _compared(board)),
+        *(
+            "" if first is None or name not in first.others else f"{100 * first.others[name]:.1f}"
+            for name in _others(board)
+        ),
         "" if first is None or first.longest is None else f"{100 * first.longest:.1f}",
         "" if row.kl is None else f"{row.kl:.2f}",
         "" if row.length_tokens is None else f"{row.length_tokens:.1f}",
@@ -84,6 +94,8 @@ def _captions(board: Board) -> list[str]:
     lines.append(
         "longest: win rate on the first suite if the longer answer always won; a constant judge gives 50"
     )
+    if _others(board):
+        lines.append(f"{', '.join(_others(board))}: win rate on the first suite by other judges")
     if _compared(board):
         lines.append(f"- {BASELINE}: paired by item and seed, p after Holm over all differences of the table")
     if any(len(row.seeds) == 1 for row in board.rows):
@@ -170,6 +182,7 @@ def _values(board: Board, row: Row, name: str, cell: Cell) -> dict[str, Any]:
         "detectable": None if d is None else 100 * d.detectable,
         "p": None if d is None else d.p,
         "p_holm": cell.p_holm,
+        **{f"by_{name}": 100 * cell.others[name] if name in cell.others else None for name in _others(board)},
         "longest": None if cell.longest is None else 100 * cell.longest,
         "kl": row.kl,
         "length_tokens": row.length_tokens,

@@ -18,6 +18,7 @@ from rlp_bench.evaluation.command import (
     silent,
 )
 from rlp_bench.evaluation.text import render, summarize
+from rlp_bench.evaluation.verdicts import check_order
 from rlp_bench.nouns import Artifact, Engine, Progress
 from rlp_bench.recipe import Recipe
 from rlp_bench.records import RunRecord
@@ -84,6 +85,8 @@ def eval_command(
     given = [f"--{name}" for name, value in (("run", run), ("policy", policy), ("outputs", outputs)) if value]
     if len(given) > 1:
         raise BenchError(f"eval: {' and '.join(given)} were given; expected one of them")
+    if order is not None:
+        check_order(order)
     common: dict[str, Any] = {
         "suites": suites, "judge": judge, "order": order, "store": store, "progress": progress
     }  # fmt: skip
@@ -126,7 +129,8 @@ def _provenance(run: RunRecord, recipe: Recipe) -> Mapping[str, Any]:
         "stages": {label: _content(artifact) for label, artifact in run.lineage},
         "decoding": recipe.decoding.model_dump(mode="json"),
         "annotator": recipe.annotator.model_dump(mode="json"),
-        "trained_on_judge": recipe.annotator.judge.partition(":")[0] == recipe.judge.name.partition(":")[0],
+        "trained_on_judge": any(artifact.kind == "preferences" for _, artifact in run.lineage)
+        and recipe.annotator.judge.partition(":")[0] == recipe.judge.name.partition(":")[0],
     }
 
 

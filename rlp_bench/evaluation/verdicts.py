@@ -39,19 +39,32 @@ def orders_of(item: Item, output: str, order: str) -> tuple[str, ...]:
         return (POLICY_FIRST, REFERENCE_FIRST)
     if order in (POLICY_FIRST, REFERENCE_FIRST):
         return (order,)
-    if order not in ORDERS:
-        raise UnknownName(f'order "{order}" is not known; {nearest(order, ORDERS)}')
+    check_order(order)
     turned = int(content_id("order", item.id, output, item.reference or ""), 16) % 2
     return (REFERENCE_FIRST if turned else POLICY_FIRST,)
 
 
+def check_order(order: str) -> None:
+    """Raises UnknownName for an order that is not in ORDERS."""
+    if order not in ORDERS:
+        raise UnknownName(f'order "{order}" is not known; {nearest(order, ORDERS)}')
+
+
 def judge_items(
-    items: Sequence[Item], outputs: Outputs, judge: Judge, order: str, progress: Progress, seed: int = 0
+    items: Sequence[Item],
+    outputs: Outputs,
+    judge: Judge,
+    order: str,
+    progress: Progress,
+    seed: int = 0,
+    known: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Verdict rows {item_id, order, preference_first, reason, raw}, in the items' order.
 
     No answer: reason "missing: no output". No reference: "missing: ...". Equal texts: a tie without a call.
+    Rows in `known` are kept as they are, but those whose call failed.
     """
+    kept = {(row["item_id"], row["order"]): dict(row) for row in known if not failed(row)}
     asks: list[Ask] = []
     settled: dict[str, dict[str, Any]] = {}
     for item in items:
@@ -66,9 +79,13 @@ def judge_items(
             asks += [
                 Ask(item.id, o, _pair(item, row["output"], o)) for o in orders_of(item, row["output"], order)
             ]
+    open_asks = [ask for ask in asks if (ask.item_id, ask.order) not in kept]
+    given = ask_judge(judge, [ask.pair for ask in open_asks], seed, progress)
+    for ask, verdict in zip(open_asks, given, strict=True):
+        kept[ask.item_id, ask.order] = _row(ask.item_id, ask.order, verdict)
     answered: dict[str, list[dict[str, Any]]] = {}
-    for ask, verdict in zip(asks, ask_judge(judge, [ask.pair for ask in asks], seed, progress), strict=True):
-        answered.setdefault(ask.item_id, []).append(_row(ask.item_id, ask.order, verdict))
+    for ask in asks:
+        answered.setdefault(ask.item_id, []).append(kept[ask.item_id, ask.order])
     return [row for item in items for row in answered.get(item.id) or [settled[item.id]]]
 
 
@@ -106,6 +123,7 @@ def seal_verdicts(
     """Verdicts on sealed outputs; also `scores.jsonl`, one row an item, on which paired comparisons are made.
 
     `rows` are the outputs to judge by item id: those of the artifact, and answers that only the judge knows.
+    Calls that failed are made again by the next evaluation, and no others: the newer attempt is its own artifact.
     """
     identity = {
         "step": "verdicts",
@@ -118,14 +136,28 @@ def seal_verdicts(
         "seed": seed,
     }
 
+    attempt, known = 0, list[dict[str, Any]]()
+    while store.has("verdicts", fingerprint({**identity, "attempt": attempt})):
+        sealed = store.get("verdicts", fingerprint({**identity, "attempt": attempt}))
+        known = read_verdicts(sealed)
+        if not any(failed(row) for row in known):
+            return sealed
+        attempt += 1
+
     def build(folder: Path) -> Mapping[str, float]:
-        verdicts = judge_items(items, rows, judge, order, progress, seed)
+        verdicts = judge_items(items, rows, judge, order, progress, seed, known)
         write_lines(folder / "rows.jsonl", verdicts)
         scores = score_items(items, verdicts)
         write_lines(folder / "scores.jsonl", scores)
         return {"verdicts": len(verdicts), "scored": sum(row["score"] is not None for row in scores)}
 
+    identity = {**identity, "attempt": attempt}
     return store.make("verdicts", fingerprint(identity), build, identity)
+
+
+def failed(row: Mapping[str, Any]) -> bool:
+    """Whether the call to the judge failed, so that asking again may help; a stored failure never changes."""
+    return row["preference_first"] is None and str(row["reason"]).startswith("failed:")
 
 
 def score_items(items: Sequence[Item], verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -5,9 +5,10 @@ from typing import Any
 
 from rlp_bench.evaluation.names import load_judge
 from rlp_bench.evaluation.outputs import Outputs, item_hash, reference_hash
-from rlp_bench.evaluation.suite_report import warnings, win_rate_report
+from rlp_bench.evaluation.suite_report import percent, warnings, win_rate_report
 from rlp_bench.evaluation.verdicts import read_verdicts, seal_verdicts
-from rlp_bench.nouns import Artifact, Item, Judge, Progress, Suite
+from rlp_bench.nouns import Artifact, Item, Judge, Progress, Suite, read_jsonl
+from rlp_bench.statistics import estimate_mean
 from rlp_bench.store import Store, hash_file
 
 CONTROLS = ("longest", "constant")
@@ -54,6 +55,10 @@ def restrict(
     mine = [row for row in read_verdicts(verdicts) if row["item_id"] in ids]
     found = win_rate_report(items, rows, mine, report["judge"])
     found = _finish(found, suite, items, outputs, verdicts, report["order"])
+    for group in ("second_judges", "controls"):
+        found[group] = {
+            name: {**other, **_within(store, other, ids)} for name, other in report[group].items()
+        }
     found["evidence"] = f"subset of {inside}: {INDEPENDENT}"
     return found
 
@@ -96,6 +101,13 @@ def _finish(
         "scores": f"artifacts/{verdicts.path.name}/scores.jsonl",
         "warnings": warnings(report),
     }
+
+
+def _within(store: Store, report: Mapping[str, Any], ids: set[str]) -> dict[str, Any]:
+    """Another judge's win rate on some of the items, from its sealed scores."""
+    rows = read_jsonl(store.root / report["scores"])
+    scores = [row["score"] for row in rows if row["item_id"] in ids and row["score"] is not None]
+    return {**percent(estimate_mean(scores)), "n_scored": len(scores)}
 
 
 def _open_verdicts(store: Store, report: Mapping[str, Any]) -> Artifact:
