@@ -123,7 +123,8 @@ def seal_verdicts(
     """Verdicts on sealed outputs; also `scores.jsonl`, one row an item, on which paired comparisons are made.
 
     `rows` are the outputs to judge by item id: those of the artifact, and answers that only the judge knows.
-    Calls that failed are made again by the next evaluation, and no others: the newer attempt is its own artifact.
+    Calls that failed are made again by the next evaluation, and no others; the newer attempt is an artifact
+    of its own.
     """
     identity = {
         "step": "verdicts",

@@ -1,4 +1,4 @@
-"""Small real parts for evaluation tests: a store, items, judges with known verdicts, an engine that looks answers up."""
+"""Small real parts for evaluation tests: a judge with known verdicts, an engine that looks answers up."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,9 @@ class Likes:
 
 
 class TableEngine:
-    """A policy is a folder with answers.json {prompt: [texts]} and logprobs.json {text: nats}; a reward model the same."""
+    """A policy is a folder with answers.json {prompt: [texts]} and logprobs.json {text: nats}; a reward
+    model one with scores.json {text: score}.
+    """
 
     def __init__(self) -> None:
         self.sampled = 0

@@ -1,4 +1,4 @@
-"""AlpacaEval's files in small: everything that its preference column can mean, in any order of rows and sides."""
+"""AlpacaEval's files in small: all that the preference column can mean, in any order of rows and sides."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def rows(preferences=PREFERENCES):
     ]
 
 
-def outputs(n=len(PREFERENCES)):
+def outputs(n=10):
     return [{"instruction": f"ask {i}", "output": f"answer {i}", "generator": "mine"} for i in range(n)]
 
 
@@ -193,7 +193,7 @@ def test_two_references_for_one_instruction_are_an_error(score):
 
 @pytest.mark.parametrize("value", [3, 0.5, "2", True, [1]])
 def test_preference_out_of_range_is_refused(score, value):
-    with pytest.raises(DataError, match="row 2: preference .*expected a number in"):
+    with pytest.raises(DataError, match=r"row 2: preference .*expected a number in"):
         score(rows([1, value]), outputs(2))
 
 

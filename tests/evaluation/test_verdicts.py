@@ -209,7 +209,8 @@ SCRIPT = """
 from rlp_bench.evaluation.verdicts import orders_of
 from rlp_bench.judges.micro import MicroPool
 from rlp_bench.nouns import Item, Pair
-items = [Item(f"what is the color of the {x} ?", reference="it is red .") for x in ("fox", "pie", "willow", "gong")]
+names = ("fox", "pie", "willow", "gong")
+items = [Item(f"what is the color of the {x} ?", reference="it is red .") for x in names]
 print([orders_of(i, "blue .", "single") for i in items])
 pairs = [Pair(i.instruction, "it is blue .", "great question ! it is red .") for i in items]
 print([(v.preference, v.raw) for mode in ("one", "all") for v in MicroPool(mode).judge(pairs, 3)])
