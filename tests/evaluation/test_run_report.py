@@ -70,7 +70,7 @@ def test_kl_of_best_of_n_is_the_labelled_bound(store, engine, tmp_path, sft):
 
 def test_agreement_drops_and_counts_ties():
     scores = [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (2.0, 2.0), (1.0, 0.0)]
-    labels = [0.9, 0.2, 0.5, 0.8, None]
+    labels = [0.6, 0.2, 0.5, 0.8, None]
     # Right, wrong, tie (dropped), equal scores (half), missing (dropped): (1 + 0 + .5) / 3.
     found = agreement(scores, labels)
     assert found["accuracy"] == 0.5
