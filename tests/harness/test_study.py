@@ -1,0 +1,118 @@
+"""Paired comparison of methods, and points along PPO at equal KL."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+import pytest
+
+from rlp_bench import registry
+from rlp_bench.compare import compare, means
+from rlp_bench.errors import BenchError, DataError, UnknownName
+from rlp_bench.trajectory import Point, at_kl
+
+ITEMS = [f"item-{number}" for number in range(40)]
+
+
+def _scores(rate, seeds=(0, 1, 2)):
+    """Every seed wins the first share of the items, seed s one item more or less."""
+    return {s: {item: float(n < rate * len(ITEMS) + s - 1) for n, item in enumerate(ITEMS)} for s in seeds}
+
+
+def _point(kl, scores):
+    return Point("ppo", 0.1, 0, 1, kl, 0.0, None, None, None, 0, 1.0, scores=scores)
+
+
+def test_difference_is_candidate_minus_baseline_in_points():
+    [row] = compare({"ppo": _scores(0.75), "sft": _scores(0.25)}, [("ppo", "sft")])
+    assert row["difference"] == pytest.approx(50.0)
+    assert row["seeds"] == [0, 1, 2]
+    assert row["p_holm"] < 0.01
+    assert row["verdict"] == "ppo is better"
+
+
+def test_a_worse_candidate_is_shown_as_worse():
+    [row] = compare({"ppo": _scores(0.25), "sft": _scores(0.75)}, [("ppo", "sft")])
+    assert row["difference"] == pytest.approx(-50.0)
+    assert row["verdict"] == "sft is better"
+
+
+def test_equal_methods_are_inconclusive_with_what_could_have_been_seen():
+    shifted = {s: {i: float((n + 7 * s) % 2) for n, i in enumerate(ITEMS)} for s in range(3)}
+    other = {s: {i: float((n + 7 * s + 1) % 2) for n, i in enumerate(ITEMS)} for s in range(3)}
+    [row] = compare({"a": shifted, "b": other}, [("a", "b")])
+    assert row["difference"] == pytest.approx(0.0)
+    assert row["verdict"].startswith("inconclusive: a true difference below")
+
+
+def test_holm_makes_p_larger_with_more_comparisons():
+    scores = {"ppo": _scores(0.6), "sft": _scores(0.5), "base": _scores(0.4)}
+    [alone] = compare(scores, [("ppo", "sft")])
+    together = compare(scores, [("ppo", "sft"), ("sft", "base"), ("ppo", "base")])
+    assert together[0]["p"] == alone["p"]
+    assert together[0]["p_holm"] >= alone["p_holm"]
+
+
+def test_only_seeds_that_both_have_are_paired():
+    with pytest.raises(DataError, match="share no seed"):
+        compare({"a": _scores(0.5, (0,)), "b": _scores(0.5, (1,))}, [("a", "b")])
+    with pytest.raises(UnknownName, match='did you mean "ppo"'):
+        compare({"ppo": _scores(0.5)}, [("pp", "ppo")])
+
+
+def test_mean_over_seeds_has_an_interval_around_it():
+    found = means({"sft": _scores(0.5)})["sft"]
+    assert found["win_rate"] == pytest.approx(50.0)
+    assert found["ci95"][0] < 50.0 < found["ci95"][1]
+
+
+def test_scores_at_a_kl_are_linear_between_the_two_points_around_it():
+    points = [_point(4.0, {"x": 1.0}), _point(0.0, {"x": 0.0}), _point(2.0, {"x": 0.8})]
+    # from (0, 0) to (2, .8): half way .4; from (2, .8) to (4, 1): a quarter of the way .85
+    assert at_kl(points, 1.0) == {"x": pytest.approx(0.4)}
+    assert at_kl(points, 2.5) == {"x": pytest.approx(0.85)}
+
+
+def test_no_scores_are_invented_outside_the_range_of_kl():
+    assert at_kl([_point(1.0, {"x": 0.0}), _point(2.0, {"x": 1.0})], 3.0) is None
+
+
+def test_curves_are_the_same_bytes_twice_and_well_formed():
+    board = registry.load("board", "curves")
+    row = {"beta": 0.1, "rollouts": 0, "kl": 0.0, "proxy": 0.0, "gold": 0.5, "accuracy": 0.6}
+    rows = [row, {**row, "rollouts": 5, "kl": 1.0, "proxy": 1.0}]
+    first = board().render(rows, "svg")
+    assert first == board().render(rows, "svg")
+    assert xml.fromstring(first).tag.endswith("svg")
+    assert "gold utility" in first
+    with pytest.raises(BenchError, match='format "png"'):
+        board().render(rows, "png")
+    with pytest.raises(BenchError, match="no point"):
+        board().render([], "svg")
+
+
+def test_curves_command_measures_every_snapshot(tmp_path):
+    """The real thing on `nano`: PPO's snapshots, from SFT at KL 0 on."""
+    command = [sys.executable, "-m", "rlp_bench.cli", "curves", "--recipe", "nano", "--json"]
+    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "curve")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    points = json.loads(done.stdout)["points"]
+    assert [point["rollouts"] for point in points] == [0, 2, 4]
+    assert points[0]["kl"] == 0.0
+    assert points[0]["proxy"] == pytest.approx(0.0)
+    assert points[1]["kl"] != 0.0
+    assert json.loads((tmp_path / "curve.json").read_text()) == points
+    assert (tmp_path / "curve.svg").stat().st_size > 1000
+
+
+def test_a_pair_without_a_colon_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "rlp_bench.cli", "compare", "ppo", "--store", str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: compare "ppo": expected candidate:baseline')
+    assert not (tmp_path / "store").exists()
