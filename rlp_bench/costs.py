@@ -1,6 +1,7 @@
 """What a stage will cost, from what it has cost: the nearest earlier measurement, scaled by work."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,3 +97,23 @@ def _rows(node: Node, plan: Plan) -> int:
             continue
         total += one.identity["n"] if one.trainer == "data" else _rows(one, plan)
     return total
+
+
+def shipped_table(store: Store) -> str:
+    """The text of recipes/costs.json from a store that holds one run of the micro recipe."""
+    rows = [
+        {
+            "trainer": one.trainer,
+            "settings": dict(one.settings),
+            "rows": one.rows,
+            "cpu_seconds": round(one.cpu_seconds, 1),
+        }
+        for one in _of_store(store)
+    ]
+    return (
+        json.dumps({"stages": sorted(rows, key=lambda row: (row["trainer"], row["rows"]))}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":  # python -m rlp_bench.costs STORE > rlp_bench/recipes/costs.json
+    sys.stdout.write(shipped_table(Store(Path(sys.argv[1]))))
