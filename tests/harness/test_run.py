@@ -1,0 +1,58 @@
+"""What a stage is handed: what its `uses` names, and nothing else of the recipe."""
+
+from pathlib import Path
+
+import pytest
+
+from rlp_bench.annotator import NoisyAnnotator
+from rlp_bench.errors import BenchError
+from rlp_bench.meter import StageMeter
+from rlp_bench.nouns import Context
+from rlp_bench.plan import build_plan
+from rlp_bench.progress import Display
+from rlp_bench.recipe import load_recipe
+from rlp_bench.records import find_run
+from rlp_bench.run import Workshop, run_plan
+from rlp_bench.store import Store
+
+pytestmark = pytest.mark.usefixtures("stranger_plugins")
+
+
+def context_of(label: str, recipe_file: Path, tmp_path: Path) -> Context:
+    recipe = load_recipe(str(recipe_file))
+    display = Display(quiet=True)
+    (node,) = [node for node in build_plan(recipe, "stranger", 5).nodes if node.label == label]
+    workshop = Workshop(recipe, Store(tmp_path / "store"), display)
+    return workshop._context(node, 5, tmp_path, display.task(label), StageMeter())
+
+
+def test_annotator_with_its_noise_is_given_to_who_says_so(recipe_file: Path, tmp_path: Path) -> None:
+    context = context_of("stranger_parrot", recipe_file, tmp_path)
+    assert isinstance(context.annotator, NoisyAnnotator)
+    assert (context.annotator.noise, context.seed) == (0.25, 5)
+    assert context.prompting.render("hello") == "Q: hello A:"
+    assert context_of("stranger_blend", recipe_file, tmp_path).annotator is None
+
+
+def test_taking_what_uses_does_not_name_is_an_error(recipe_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match='its `uses` does not name "engine"'):
+        context_of("stranger_parrot", recipe_file, tmp_path).engine.sample  # noqa: B018
+    with pytest.raises(BenchError, match='its `uses` does not name "prompting"'):
+        context_of("stranger_blend", recipe_file, tmp_path).prompting.render("hello")
+
+
+def test_record_is_read_back_as_it_was(recipe_file: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    plan = build_plan(load_recipe(str(recipe_file), ["data.sft=5"]), "stranger", 1)
+    with Display(quiet=True) as display:
+        made = run_plan(plan, store, display)
+    read = find_run(store)
+    assert read == made
+    assert read.recipe.id == plan.recipe.id
+    assert read.policy.metrics == {"saw_annotator": 0.0}
+    assert read.named("stranger_parrot").metrics["saw_annotator"] == 1.0  # type: ignore[union-attr]
+    assert [row["instruction"] for row in read.lineage[0][1].rows()] == [
+        f"welcome {word}" for word in ("one", "two", "three", "four", "five")
+    ]
+    assert find_run(store, made.path.name) == made
+    assert made.last("reward") is None
