@@ -40,7 +40,7 @@ def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str
     Raises:
         UnknownName: a method has no run. DataError: two share no seed.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for candidate, baseline in pairs:
         for name in (candidate, baseline):
             if name not in scores:

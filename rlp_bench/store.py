@@ -64,7 +64,9 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f'store "{self.root}": cannot be read ({error.strerror}); give another --store') from None
+            raise StoreError(
+                f'store "{self.root}": cannot be read ({error.strerror}); give another --store'
+            ) from None
         if not text.isdigit() or int(text) > STORE_VERSION:
             raise StoreError(
                 f'store "{self.root}" has version {text or "(empty)"}, this rlp-bench knows up to '

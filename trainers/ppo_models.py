@@ -48,7 +48,7 @@ def load_models(init: Path, reward: Path, device: str) -> Models:
             "by token; expected a reward model trained from this policy's family"
         )
     with torch.no_grad():
-        for parameter in value.score.parameters():
+        for parameter in value.get_submodule("score").parameters():
             parameter.zero_()
     for frozen in (ref, reward_model):
         frozen.requires_grad_(False)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FIRST_RATIO_LIMIT = 0.02
 """Mean |π/π_old − 1| before anything was learnt; above it, sampler and learner do not agree on what was sampled."""
 KL_ALARM = 50.0
-"""Nats a response (k1, mean of a rollout) at which a row of the log raises `kl_alarm`: the policy has left its start."""
+"""Nats a response (k1, mean of a rollout) from which a row of the log has `kl_alarm`: the policy has left its start."""
 ROUNDTRIP_ROWS = 16
 """Responses of a rollout that are written out and read again, to see whether text and tokens agree."""
 

@@ -51,7 +51,8 @@ def split_pairs(
     if not train or not held:
         raise DataError(
             f"reward: {len(train)} pairs to train on and {len(held)} held out of {ledger.rows_in} rows in "
-            f"{artifacts[0].path} {ledger.drops or ''}; expected at least one of each: more preferences, or another heldout"
+            f"{artifacts[0].path} {ledger.drops or ''}; expected at least one of each: give more preferences "
+            "or another heldout"
         )
     ledger.note("synthetic_share", _synthetic(given) / ledger.rows_in)
     return train, held, ledger

@@ -35,7 +35,9 @@ def test_k1_and_k3_are_unbiased_and_the_clamp_is_not():
     ref = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
     exact = (policy * (policy / ref).log()).sum()
     for estimator in (k1, k3):
-        assert (policy * estimator(policy.log(), ref.log())).sum().item() == pytest.approx(exact.item(), abs=1e-12)
+        assert (policy * estimator(policy.log(), ref.log())).sum().item() == pytest.approx(
+            exact.item(), abs=1e-12
+        )
     assert (policy * clamped_k1(policy.log(), ref.log())).sum() > exact + 0.1
 
 

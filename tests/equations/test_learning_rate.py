@@ -34,6 +34,8 @@ def test_follows_transformers_after_the_warm_up():
     theirs = transformers.get_cosine_schedule_with_warmup(optimiser, 3, 20)
     for step in range(20):
         if step >= 3:
-            assert learning_rate(step, 20, 1.0, 3, "cosine") == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+            assert learning_rate(step, 20, 1.0, 3, "cosine") == pytest.approx(
+                theirs.get_last_lr()[0], abs=1e-12
+            )
         optimiser.step()
         theirs.step()

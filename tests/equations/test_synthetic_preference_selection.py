@@ -42,4 +42,6 @@ def test_equal_rewards_go_to_the_first():
 def test_a_higher_reward_for_a_member_can_only_make_it_the_chosen_one():
     better = [*REWARDS[:8], 5.0, REWARDS[9]]
     assert select_preference(CLUSTERS, better, 0.5).chosen == 8
-    assert select_preference(CLUSTERS, [r * 10 for r in REWARDS], 0.5) == select_preference(CLUSTERS, REWARDS, 0.5)
+    assert select_preference(CLUSTERS, [r * 10 for r in REWARDS], 0.5) == select_preference(
+        CLUSTERS, REWARDS, 0.5
+    )

@@ -81,7 +81,7 @@ def prompts(artifact):
 
 @pytest.fixture
 def preferences(artifact):
-    """"good" beats "bad", whatever else is said."""
+    """ "good" beats "bad", whatever else is said."""
     rows = [
         preference(f"what is {x} {y} {z}", f"{y} good {x}", f"{y} bad {x}")
         for x in ("a", "b", "c", "d")

@@ -200,7 +200,9 @@ def test_logged_kl_agrees_with_the_full_distribution(models, prompts):
         seen, rolled = one.seen, one.rollouts
         sampled += torch.where(seen.mask, seen.logprobs - seen.ref_logprobs, 0.0).sum(1).tolist()
         with torch.no_grad():
-            logits = [m(input_ids=rolled.ids).logits[:, :-1].log_softmax(-1) for m in (models.policy, models.ref)]
+            logits = [
+                m(input_ids=rolled.ids).logits[:, :-1].log_softmax(-1) for m in (models.policy, models.ref)
+            ]
         full = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
         exact += (full * rolled.response_mask[:, 1:]).sum(1).tolist()
     difference = torch.tensor(sampled) - torch.tensor(exact)
@@ -221,8 +223,10 @@ def test_snapshots_beyond_the_end_are_refused():
 
 
 def test_the_policy_learns_what_is_rewarded(policy, reward, prompts, train):
-    """"good" beats "bad" in the reward model's data: the policy comes to say what scores high."""
-    settings = stage(rollouts=30, rollout_batch=32, minibatch=16, learning_rate=5e-3, beta=0.01, snapshots=(1, 30))
+    """ "good" beats "bad" in the reward model's data: the policy comes to say what scores high."""
+    settings = stage(
+        rollouts=30, rollout_batch=32, minibatch=16, learning_rate=5e-3, beta=0.01, snapshots=(1, 30)
+    )
     out = train(settings, "learnt", init=policy, reward=reward, prompts=prompts)
     log = list(read_jsonl(out.path / "log.jsonl"))
     assert len(log) == 30
@@ -231,7 +235,16 @@ def test_the_policy_learns_what_is_rewarded(policy, reward, prompts, train):
     assert log[-1]["kl_k1"] > 0.1
     assert all(row["first_ratio_error"] < 1e-5 for row in log)
     assert all(row["roundtrip_mismatch"] == 0 for row in log)
-    expected = {"kl_k3", "entropy", "clipfrac", "approx_kl", "length", "finish_rate", "score_unfinished", "grad_norm"}
+    expected = {
+        "kl_k3",
+        "entropy",
+        "clipfrac",
+        "approx_kl",
+        "length",
+        "finish_rate",
+        "score_unfinished",
+        "grad_norm",
+    }
     assert expected <= log[0].keys()
     kept, whole = (folder / "model.safetensors" for folder in (out.path / "snapshots/0030", out.path))
     assert kept.read_bytes() == whole.read_bytes()
@@ -260,7 +273,9 @@ def test_six_rollouts_equal_three_and_three_more_from_a_checkpoint(
         run("resumed", killed)
     run("resumed", context.progress)
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
-    assert {f"snapshots/{c}/model.safetensors" for c in ("0002", "0005")} <= file_bytes(tmp_path / "whole").keys()
+    assert {f"snapshots/{c}/model.safetensors" for c in ("0002", "0005")} <= file_bytes(
+        tmp_path / "whole"
+    ).keys()
 
 
 def test_adaptive_coefficient_is_used_and_logged(policy, reward, prompts, train):
@@ -273,14 +288,24 @@ def test_adaptive_coefficient_is_used_and_logged(policy, reward, prompts, train)
 def test_every_prompt_is_used_or_counted(policy, reward, artifact, prompts, train, context):
     rows = [*prompts.rows(), {"instruction": "what " * 9, "input": ""}]
     out = train(stage(rollouts=1), "ledger", init=policy, reward=reward, prompts=artifact("prompts", rows))
-    assert (out.metrics["rows_in"], out.metrics["rows_used"], out.metrics["dropped_prompt_too_long"]) == (25, 24, 1)
+    assert (out.metrics["rows_in"], out.metrics["rows_used"], out.metrics["dropped_prompt_too_long"]) == (
+        25,
+        24,
+        1,
+    )
     assert context.meter["samples"] == 16
     assert context.meter["flops"] > 0
 
 
 def test_no_prompt_that_fits_is_an_error(policy, reward, artifact, train):
     with pytest.raises(DataError, match="none of 1 prompts"):
-        train(stage(), "none", init=policy, reward=reward, prompts=artifact("prompts", [{"instruction": "a " * 30}]))
+        train(
+            stage(),
+            "none",
+            init=policy,
+            reward=reward,
+            prompts=artifact("prompts", [{"instruction": "a " * 30}]),
+        )
 
 
 def test_a_reward_model_of_another_vocabulary_is_refused(policy, reward, tmp_path):

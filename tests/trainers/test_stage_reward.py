@@ -36,9 +36,7 @@ def test_it_learns_which_response_is_better(reward):
 
 def test_swapped_labels_are_learnt_just_as_well(policy, artifact, preferences, train):
     """Pitfall 16: nothing favours the response that happens to be listed first."""
-    swapped = [
-        row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in preferences.rows()
-    ]
+    swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in preferences.rows()]
     reward = train(stage(), "swapped", init=policy, preferences=artifact("preferences", swapped))
     assert reward.metrics["heldout_accuracy"] == 1.0
 
@@ -54,7 +52,9 @@ def test_the_score_is_read_at_the_last_real_token_on_either_side_of_the_padding(
     with torch.no_grad():
         at_right = scalar_scores(model, right, torch.arange(longest) < lengths)
         at_left = scalar_scores(model, left, torch.arange(longest) >= longest - lengths)
-        alone = torch.cat([scalar_scores(model, torch.tensor([r]), torch.ones(1, len(r), dtype=bool)) for r in rows])
+        alone = torch.cat(
+            [scalar_scores(model, torch.tensor([r]), torch.ones(1, len(r), dtype=bool)) for r in rows]
+        )
         again = scalar_scores(model, right, torch.arange(longest) < lengths)
     assert torch.equal(at_right, at_left)
     assert torch.equal(at_right, again)  # pitfall 33: no dropout
@@ -118,7 +118,9 @@ def test_a_retrained_model_is_measured_on_the_same_pairs(policy, preferences, ar
     _, alone, _ = split_pairs([preferences], tokenizer, PROMPTING, 0.2, True)
     train, together, ledger = split_pairs([shuffled, extra], tokenizer, PROMPTING, 0.2, True)
     assert {tuple(p.chosen) for p in alone} == {tuple(p.chosen) for p in together}
-    assert ledger.drops == {"heldout_prompt": 1}  # pitfall 15: not trained on, although it came by another way
+    assert ledger.drops == {
+        "heldout_prompt": 1
+    }  # pitfall 15: not trained on, although it came by another way
     assert not {tuple(p.chosen) for p in train} & {tuple(p.chosen) for p in alone}
     ledger.close(len(train) + len(together))
 
@@ -130,7 +132,9 @@ def _held_texts(rows, held_ids):
 
 
 def test_two_artifacts_are_trained_on_together(policy, preferences, artifact, train):
-    synthetic = artifact("preferences", [preference(f"what is {x} f", "f", "e", source="spg") for x in "abcd"])
+    synthetic = artifact(
+        "preferences", [preference(f"what is {x} f", "f", "e", source="spg") for x in "abcd"]
+    )
     out = train(stage(epochs=1), "both", init=policy, preferences=[preferences, synthetic]).metrics
     assert out["rows_in"] == len(preferences.rows()) + 4
     assert out["rows_used"] == out["pairs_trained"] + out["heldout_pairs"] == out["rows_in"]
@@ -145,7 +149,9 @@ def test_rows_that_do_not_fit_are_counted(policy, preferences, artifact, train):
 
 def test_too_few_pairs_are_an_error(policy, artifact, train):
     with pytest.raises(DataError, match="0 pairs to train on and 1 held out"):
-        train(stage(), "few", init=policy, preferences=artifact("preferences", [preference("what", "a", "b")]))
+        train(
+            stage(), "few", init=policy, preferences=artifact("preferences", [preference("what", "a", "b")])
+        )
 
 
 def test_six_updates_equal_three_and_three_more_from_a_checkpoint(policy, preferences, context, tmp_path):
@@ -187,17 +193,24 @@ def test_loss_equals_that_of_trl(policy, preferences, tmp_path):
     model, tokenizer = new_reward(policy.path, 0, "cpu")
     save_model(model, tokenizer, tmp_path / "start")
     rows = preferences.rows()[:4]
-    pairs = [token_pair(row, tokenizer.encode(PROMPTING.render(row["instruction"])), tokenizer, True) for row in rows]
+    pairs = [
+        token_pair(row, tokenizer.encode(PROMPTING.render(row["instruction"])), tokenizer, True)
+        for row in rows
+    ]
     with torch.no_grad():
         ours = bradley_terry_loss(
-            score_rows(model, [p.chosen for p in pairs], 0, 4), score_rows(model, [p.rejected for p in pairs], 0, 4)
+            score_rows(model, [p.chosen for p in pairs], 0, 4),
+            score_rows(model, [p.rejected for p in pairs], 0, 4),
         )
     arguments = trl.RewardConfig(
         output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
         max_steps=1, learning_rate=1e-12, logging_steps=1, save_strategy="no", disable_tqdm=True,
         gradient_checkpointing=False,
     )  # fmt: skip
-    texts = [{"chosen": tokenizer.decode(p.chosen[:-1]), "rejected": tokenizer.decode(p.rejected[:-1])} for p in pairs]
+    texts = [
+        {"chosen": tokenizer.decode(p.chosen[:-1]), "rejected": tokenizer.decode(p.rejected[:-1])}
+        for p in pairs
+    ]
     theirs = trl.RewardTrainer(
         model=load_reward_like(tmp_path / "start"), args=arguments, processing_class=tokenizer,
         train_dataset=datasets.Dataset.from_list(texts),

@@ -68,7 +68,10 @@ def test_loss_equals_that_of_trl(policy_folder, tmp_path):
         gradient_checkpointing=False,
     )  # fmt: skip
     trainer = trl.SFTTrainer(
-        model=model, args=arguments, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer
+        model=model,
+        args=arguments,
+        train_dataset=datasets.Dataset.from_list(rows),
+        processing_class=tokenizer,
     )
     theirs = trainer.train().training_loss
     fresh, _ = load_policy(policy_folder)
@@ -102,7 +105,9 @@ def test_every_row_is_used_or_counted(policy, artifact, train):
 
 def test_a_truncated_demonstration_still_ends_with_eos(policy, artifact, context):
     _, tokenizer = load_policy(policy.path)
-    given = artifact("demonstrations", [{"instruction": "what is a", "input": "", "response": "a b c d e f g"}])
+    given = artifact(
+        "demonstrations", [{"instruction": "what is a", "input": "", "response": "a b c d e f g"}]
+    )
     rows, _ = stage(over_length="truncate")._rows(given, tokenizer, PROMPTING)
     assert rows[0][1][-1] == tokenizer.eos_token_id
     assert len(rows[0][1]) == PROMPTING.max_response_tokens

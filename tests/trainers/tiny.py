@@ -5,7 +5,32 @@ from pathlib import Path
 
 from rlp_bench.nouns import Pair, Prompting, Verdict
 
-WORDS = "ask what is the fox owl red blue big small good bad yes no and a b c d e f g : .".split()
+WORDS = [
+    "ask",
+    "what",
+    "is",
+    "the",
+    "fox",
+    "owl",
+    "red",
+    "blue",
+    "big",
+    "small",
+    "good",
+    "bad",
+    "yes",
+    "no",
+    "and",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "f",
+    "g",
+    ":",
+    ".",
+]
 PROMPTING = Prompting("ask {instruction} :", max_prompt_tokens=8, max_response_tokens=6)
 
 
@@ -86,4 +111,8 @@ def preference(instruction, chosen, rejected, finished=(True, True), source="ann
 
 def file_bytes(folder: Path) -> dict[str, bytes]:
     """Every file of a folder but the meter's, by relative name."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -122,7 +122,7 @@ def _decode(
     while True:
         free = np.flatnonzero(~alive)
         if len(waiting) and (
-            len(free) == len(alive) or decoder.refills and len(free) >= len(alive) / REFILL_SHARE
+            len(free) == len(alive) or (decoder.refills and len(free) >= len(alive) / REFILL_SHARE)
         ):
             taken = free[: len(waiting)]
             row_of[taken], waiting = waiting[: len(taken)], waiting[len(taken) :]

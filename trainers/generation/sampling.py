@@ -58,7 +58,7 @@ def nucleus(weights: Tensor, top_p: float) -> Tensor:
 
     (K, V) -> (K, V). Source: Holtzman et al. 2020, arXiv 1904.09751, section 3.1; ties by token id.
     """
-    ordered, order = weights.sort(-1, descending=True, stable=True)
+    ordered, order = torch.sort(weights, dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     dropped = before >= top_p * ordered.sum(-1, keepdim=True)
     dropped[:, 0] = False

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def _spans(prompts: int, n: int) -> list[tuple[int, int]]:
     """An even number of pieces of at most PIECE_ROWS rows, by the amount of work alone; little work is one piece."""
     pieces = 1 if prompts * n <= SLOTS else 2 * math.ceil(prompts * n / (2 * PIECE_ROWS))
     edges = [prompts * piece // pieces for piece in range(pieces + 1)]
-    return [(first, end) for first, end in zip(edges, edges[1:], strict=False) if first < end]
+    return [(first, end) for first, end in pairwise(edges) if first < end]
 
 
 def _context(model: Any) -> int:

@@ -40,7 +40,7 @@ class PPO:
     """Responses per update. AlpacaFarm: 256."""
     epochs: Count = 2
     """Passes over each rollout. AlpacaFarm: 2."""
-    microbatch: Count = 64
+    microbatch: Count = 32
     """Rows per forward pass, of like length; a memory and speed knob."""
     learning_rate: Positive = 1e-5
     """Peak rate of policy and value net. AlpacaFarm: 1e-5 for 7B; the embedded world's 0.2 M need about 3e-4."""

@@ -38,7 +38,7 @@ class RewardModel:
     """Passes over the pairs. AlpacaFarm: 1."""
     batch: Count = 16
     """Pairs per update. AlpacaFarm: 16."""
-    microbatch: Count = 64
+    microbatch: Count = 32
     """Responses (two a pair) per forward pass, of like length; a memory and speed knob."""
     learning_rate: Positive = 3e-6
     """Peak rate. AlpacaFarm: 3e-6 for 7B parameters; the embedded world's 0.2 M need about 1e-3."""

@@ -54,6 +54,7 @@ class SyntheticPreferences:
         accepted: list[dict[str, Any]] = []
         rejected: list[dict[str, Any]] = []
         histogram: Counter[int] = Counter()
+        drawn = [Response(**response) for row in given for response in row["responses"]]
         for place, row in enumerate(given):
             context.progress(place, len(given), f"{len(accepted)} accepted")
             found, reason = self._candidate(row, rewards[place], entailment, context.seed)
@@ -72,6 +73,8 @@ class SyntheticPreferences:
             **ledger.close(len(accepted)),
             "acceptance_rate": rate,
             "acceptance_out_of_range": float(not 0.05 <= rate <= 0.95),
+            "samples_empty": float(sum(not r.text.strip() for r in drawn)),
+            "samples_unfinished": float(sum(not r.finished for r in drawn)),
             "entailment_calls": float(entailment.calls),
             **entailment.metrics(),
             **{f"confidence_up_to_{(bar + 1) / 10:.1f}": float(histogram[bar]) for bar in range(10)},
