@@ -54,7 +54,9 @@ def world_prompts() -> list[list[int]]:
     tokenizer = load_policy(micro.base_path())[1]
     prompting = Prompting(template=micro.PROMPT_TEMPLATE)
     instructions = micro.load_world().prompts("unlabeled", 512)
-    return [encode_prompt(tokenizer, prompting.render(text), micro.MAX_PROMPT_TOKENS) for text in instructions]
+    return [
+        encode_prompt(tokenizer, prompting.render(text), micro.MAX_PROMPT_TOKENS) for text in instructions
+    ]
 
 
 def endless(model: Any) -> Any:

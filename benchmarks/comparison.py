@@ -30,7 +30,11 @@ def compare(
 
 
 def report(
-    benchmark: Any, lines: list[str], name: str, unit: str, timings: dict[str, list[tuple[float, float, float]]]
+    benchmark: Any,
+    lines: list[str],
+    name: str,
+    unit: str,
+    timings: dict[str, list[tuple[float, float, float]]],
 ) -> float:
     """Stores and prints medians of units a second, by wall and CPU clock; returns the ratio by CPU clock."""
     rate: dict[str, float] = {}
@@ -38,7 +42,8 @@ def report(
         rate[f"{who}_per_wall_second"] = statistics.median(units / wall for units, wall, _ in taken)
         rate[f"{who}_per_cpu_second"] = statistics.median(units / cpu for units, _, cpu in taken)
     ratio = {
-        clock: rate[f"ours_per_{clock}_second"] / rate[f"peer_per_{clock}_second"] for clock in ("wall", "cpu")
+        clock: rate[f"ours_per_{clock}_second"] / rate[f"peer_per_{clock}_second"]
+        for clock in ("wall", "cpu")
     }
     benchmark.extra_info.update(rate, unit=unit, ratio_wall=ratio["wall"], ratio_cpu=ratio["cpu"])
     lines.append(

@@ -59,7 +59,7 @@ def load_policy(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
 
 
 def new_reward(policy_path: str | Path, seed: int, device: str = "cpu") -> "tuple[PreTrainedModel, Any]":
-    """A reward model on a policy's backbone with a fresh scalar head, weights N(0, 1/(d+1)^2) drawn from `seed`.
+    """A reward model on a policy's backbone with a fresh scalar head, weights N(0, 1/(d+1)^2) from `seed`.
 
     Source: Stiennon et al. 2020 (arXiv 2009.01325), appendix B.1, as reimplemented by Huang et al. 2024;
     departs: they say variance 1/(d+1); the smaller head starts the Bradley-Terry loss at log 2.
@@ -215,7 +215,7 @@ def response_logprobs(
     Logits are computed at response positions only.
 
     Args:
-        ids: (B, L) int64. mask, response_mask: (B, L) bool, True on real tokens; a response never starts a row.
+        ids: (B, L) int64. mask, response_mask: (B, L) bool, True on real tokens; no response starts a row.
         temperature: divides the logits; must be the sampler's where a ratio to its log-probs is taken.
 
     Returns:
@@ -246,7 +246,7 @@ def _flush_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | Non
 
 
 def _hidden(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
-    """Hidden states (B, l, d) of right-padded rows; l is the longest row, so trailing padding costs nothing."""
+    """Hidden states (B, l, d) of right-padded rows; l is the longest row: trailing padding costs nothing."""
     longest = int(mask.sum(1).max())
     return model.base_model(input_ids=ids[:, :longest], use_cache=False).last_hidden_state
 
@@ -285,7 +285,7 @@ def _head(model: "PreTrainedModel") -> Any:
     head = getattr(model, "score", None)
     if head is None:
         raise DataError(
-            f"{type(model).__name__}: no scalar head called `score`; reward models must be of an architecture "
+            f"{type(model).__name__}: no scalar head called `score`; a reward model must be of an architecture "
             "with AutoModelForSequenceClassification on a causal backbone (Llama, Qwen, GPT-2, ...)"
         )
     return head

@@ -1,13 +1,13 @@
 """A lean decoder for Llama-architecture models: same weights and numbers as Hugging Face, less round them.
 
-What is saved, in the order of its worth at small width: module and cache bookkeeping; concatenation (the
-cache is preallocated, all rows write the same column); rotary position as one complex product (rows of the query
-and key weights are reordered so that the two halves of a rotated pair are neighbours, which leaves their
-dot product as it is); norm weights and 1/sqrt(head size) folded into the matrices that follow; the residual
-sum inside the matrix product.
+What is saved, in the order of its worth at small width: module and cache bookkeeping; concatenation (the cache
+is preallocated, all rows write the same column); rotary position as one complex product (rows of the query and
+key weights are reordered so that the two halves of a rotated pair are neighbours, which leaves their dot product
+as it is); norm weights and 1/sqrt(head size) folded into the matrices that follow; the residual sum inside the
+matrix product.
 
-All rows end at the same cache column, `cursor`; a row of length n lies in the n columns before it, so a new prompt
-can take the slot of a finished row at any moment. Rotary attention sees differences of positions only.
+All rows end at the same cache column, `cursor`; a row of length n lies in the n columns before it, so a new
+prompt can take the slot of a finished row at any moment. Rotary attention sees differences of positions only.
 Letters: B slots, T cache columns, K rows of one call, L prompt tokens, d hidden size, e head size.
 """
 
@@ -38,7 +38,7 @@ class Layer:
 
 
 def supports(model: Any) -> bool:
-    """Whether `LlamaDecoder` computes exactly this model: plain Llama, no biases, static rotary positions, CPU."""
+    """Whether `LlamaDecoder` computes exactly this model: plain Llama, fp32, no biases, static rotary, CPU."""
     config = model.config
     return (
         type(model).__name__ == "LlamaForCausalLM"
@@ -52,7 +52,7 @@ def supports(model: Any) -> bool:
 
 
 class LlamaDecoder:
-    """Continuous batching: `fill` puts prompts into slots at any time, `step` moves all slots on by one token."""
+    """Continuous batching: `fill` puts prompts into slots at any time, `step` moves all on by one token."""
 
     refills = True
 
@@ -80,7 +80,7 @@ class LlamaDecoder:
         self.cursor = longest_prompt
 
     def _fuse(self, model: Any) -> None:
-        """Copies the weights into their fused form; done for every rollout, for they change while training."""
+        """Copies the weights into their fused form; done for every rollout, for training changes them."""
         size, queries = self.size, self.heads * self.size
         pairs = torch.arange(size).view(2, size // 2).T.reshape(-1)
         self.layers = []
@@ -128,8 +128,8 @@ class LlamaDecoder:
                 np.matmul(weights.numpy(), values.numpy()[:, first : now + 1].swapaxes(1, 2))
             )
             mixed = mixed.view(batch, self.queries)
-            x = torch.addmm(x, mixed, layer.out)
-            x = torch.addmm(x, self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
+            x.addmm_(mixed, layer.out)
+            x.addmm_(self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
         self.cursor = now + 1
         return torch.mm(self._norm(x), self.unembedding)
 
@@ -159,7 +159,7 @@ class LlamaDecoder:
         return torch.mm(self._norm(last), self.unembedding)[source]
 
     def _prefill(self, ids: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Hidden states (K, L, d) of right-padded prompts, and the keys and values (K, L, kv heads, e) by layer."""
+        """Hidden states (K, L, d) of right-padded prompts, keys and values (K, L, kv heads, e) by layer."""
         batch, length = ids.shape
         rotation = self.rotation[:length, None]
         x = self.embedding[ids].view(batch * length, self.width)
@@ -170,8 +170,8 @@ class LlamaDecoder:
             query, key = qk[:, :, : self.heads], qk[:, :, self.heads :]
             value = qkv[..., self.rotated :].view(batch, length, -1, self.size)
             mixed = self._attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
-            x = torch.addmm(x, mixed.transpose(1, 2).reshape(batch * length, -1), layer.out)
-            x = torch.addmm(x, self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
+            x.addmm_(mixed.transpose(1, 2).reshape(batch * length, -1), layer.out)
+            x.addmm_(self._gated(torch.mm(self._norm(x), layer.gate_up)), layer.down)
             all_keys.append(key)
             all_values.append(value)
         return x.view(batch, length, -1), all_keys, all_values
@@ -215,7 +215,10 @@ class LlamaDecoder:
         return torch.matmul(torch.matmul(query, key.transpose(2, 3)).add_(later).softmax(-1), value)
 
     def _norm(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, (self.width,), None, self.eps)
+        """RMS norm without its weight, which lies in the next matrix; (K, d) -> (K, d)."""
+        rows = x.numpy()
+        mean_square = np.einsum("kd,kd->k", rows, rows) / np.float32(self.width)
+        return x / torch.from_numpy(np.sqrt(mean_square + np.float32(self.eps)))[:, None]
 
     def _rotate(self, x: Tensor, rotation: Tensor) -> Tensor:
         """Neighbouring pairs of x (..., heads, e) as complex numbers, turned by `rotation` (..., 1, e/2)."""

@@ -1,4 +1,4 @@
-"""Fixed pieces of work over worker processes of one thread each; the pieces never depend on how many there are."""
+"""Fixed pieces of work over worker processes of one thread each; pieces never depend on how many workers."""
 
 import multiprocessing
 import sys
@@ -25,7 +25,7 @@ def map_pieces(work: Callable[[Any], Any], pieces: Sequence[Any], processes: int
 
 
 def start_method() -> str:
-    """Fork where it is cheap and safe: Linux, and no thread pool of torch that a child would wait for in vain."""
+    """Fork where it is cheap and safe: Linux, and no thread pool that a child would wait for in vain."""
     return "fork" if sys.platform == "linux" and torch.get_num_threads() == 1 else "spawn"
 
 

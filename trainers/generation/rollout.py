@@ -95,7 +95,7 @@ def _decode(
     lengths = np.zeros(len(rows), dtype=np.int64)
     finished = np.zeros(len(rows), dtype=bool)
     ends = eos_ids(model, tokenizer)
-    # Long prompts first: rows of like length share a prefill, and the longest caches are not the last to live.
+    # Long prompts first: rows of like length share a prefill, and the longest are not the last to live.
     queue = np.array(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row)))
     slots = min(slots, len(queue))
     decoder = make_decoder(model, slots, max(map(len, rows)), steps)

@@ -16,7 +16,7 @@ from rlp_bench.nouns import Decoding
 def uniforms(seed: int, first_prompt: int, prompts: int, n: int, steps: int) -> NDArray[np.float32]:
     """Uniform numbers in (0, 1], (prompts * n, steps): row p * n + s belongs to sample s of prompt p.
 
-    Counter-based (Philox 4x64: Salmon et al. 2011): the key is (seed, prompt), the counter starts at the sample.
+    Counter-based (Philox 4x64, Salmon et al. 2011): the key is (seed, prompt), the counter begins at the sample.
     """
     table = np.empty((prompts, n, steps), dtype=np.float32)
     for prompt in range(prompts):
@@ -29,7 +29,7 @@ def uniforms(seed: int, first_prompt: int, prompts: int, n: int, steps: int) -> 
 def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
     """One token a row by inverse CDF: the first whose cumulative probability reaches the uniform number.
 
-    A token of probability 0 is never drawn, for its cumulative probability does not rise. Temperature 0 is greedy.
+    A token of probability 0 is never drawn: its cumulative probability does not rise. Temperature 0 is greedy.
 
     Args:
         logits: (K, V). uniform: (K,) in (0, 1].

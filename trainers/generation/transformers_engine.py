@@ -1,4 +1,4 @@
-"""The engine on transformers: samples, scores and log-probabilities from checkpoint folders, best-of-n folders too.
+"""The engine on transformers: samples, scores and log-probabilities from checkpoint and best-of-n folders.
 
 torch and transformers are imported inside the calls, so that naming the engine costs nothing.
 """
@@ -27,7 +27,7 @@ WORTH_A_PROCESS_TOKENS = 8192
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy that draws n responses and answers with the one its reward model likes best (`best_of_n.json`)."""
+    """A policy that draws n responses and gives the one its reward model likes best (`best_of_n.json`)."""
 
     policy: Path
     reward: Path
@@ -51,7 +51,7 @@ class BestOfN:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{file}: broken ({type(error).__name__}: {error}); expected policy, reward, n, temperature, top_p"
+                f"{file}: broken ({type(error).__name__}: {error}); expected policy, reward, n, temperature"
             ) from None
         return cls(n=n, temperature=temperature, top_p=top_p, **paths)
 
@@ -115,7 +115,7 @@ class TransformersEngine:
             return []
         if BestOfN.read(Path(policy)):
             raise DataError(
-                f'policy "{policy}": a best-of-n policy has no log-probabilities of its own; ask its inner policy'
+                f'policy "{policy}": best-of-n has no log-probabilities of its own; ask its inner policy'
             )
         model, tokenizer = _policy(*_key(policy), self.device)
         encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
@@ -128,7 +128,7 @@ class TransformersEngine:
     def options(
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Log-probability (nats) of every option as the continuation of its stem (best-of-n: its inner policy's)."""
+        """Log-probability (nats) of each option as continuation of its stem (best-of-n: its inner policy's)."""
         best = BestOfN.read(Path(policy))
         if best:
             return self.options(best.policy, stems, options)
@@ -231,7 +231,7 @@ def _reward(path: str, changed: float, device: str) -> Any:
 
 
 def _spans(prompts: int, n: int) -> list[tuple[int, int]]:
-    """An even number of pieces of at most PIECE_ROWS rows, by the amount of work alone; little work is one piece."""
+    """An even number of pieces of at most PIECE_ROWS rows, by the work alone; little work is one piece."""
     pieces = 1 if prompts * n <= SLOTS else 2 * math.ceil(prompts * n / (2 * PIECE_ROWS))
     edges = [prompts * piece // pieces for piece in range(pieces + 1)]
     return [(first, end) for first, end in pairwise(edges) if first < end]
