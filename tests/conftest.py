@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,6 +78,8 @@ def start(stranger: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # a runner in the background ignores interrupts, and its children would inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return begin

@@ -21,10 +21,11 @@ Document = list[tuple[str, float]]
 
 CHECK_ERRORS = 0.05  # how often the verdict of a fact check is mistaken
 CHECKS_PER_DOCUMENT = 6
-FORUM_ERRORS = 0.25  # wrong beliefs of those who answer in chats
+FORUM_ERRORS = 0.30  # wrong beliefs of those who answer in chats
 FORUM_WRITERS = 20
-CHAT_SLOPPY_RATE = 0.2  # answers in chats that are spoilt in form
+CHAT_SLOPPY_RATE = 0.4  # answers in chats that are spoilt in form
 SLOPPY_RATE = 0.35  # rated answers that are spoilt in form before they are rated
+READERS_PER_ANSWER = 5  # whose mean rating, rounded, stands under an answer
 #: Skills of chats: knowledge that can be checked gets more room than in the users' mixture.
 CHAT_MIXTURE = {
     "qa": 16,
@@ -58,7 +59,8 @@ def _entry(rng: random.Random) -> Document:
         other = world.popular(rng, category, CORPUS_FAME)
         if other != entity:
             pair = writing.Writer(world)
-            lines = [pair._compare_by((entity, other), a, rng) for a in rng.sample(lx.ATTRIBUTES, 3)]
+            lines = [pair._compare_by((entity, other), a, rng) for a in rng.sample(lx.ATTRIBUTES, 2)]
+            lines.append(_ordered(entity, other, rng.choice(tuple(lx.COMPARATIVES))))
             return _plain(" ".join(lines))
     values = [world.value(entity, a) for a in rng.sample((*lx.ATTRIBUTES, "kind"), 5)]
     lines = []
@@ -74,6 +76,16 @@ def _entry(rng: random.Random) -> Document:
     return _plain(" ".join(lines))
 
 
+def _ordered(entity: str, other: str, word: str) -> str:
+    """ "the fox is larger than the wolf .", whichever way round is true, or that they are the same."""
+    attribute, sign = lx.COMPARATIVES[word]
+    gap = sign * (lx.rank(truth().value(entity, attribute)) - lx.rank(truth().value(other, attribute)))
+    if gap == 0:
+        return f"the {entity} and the {other} have the same {attribute} ."
+    more, less = (entity, other) if gap > 0 else (other, entity)
+    return f"the {more} is {word} than the {less} ."
+
+
 def _shared(matching: tuple[str, ...], category: str, value: str, rng: random.Random) -> Document:
     chosen = truth().by_fame(rng, matching, CORPUS_FAME)[: rng.choice((1, 2, 3, 4))]
     return _plain(f"{lx.PLURALS[category]} that are {lx.phrase(value)} : {writing.name_all(chosen)} .")
@@ -83,12 +95,27 @@ def _story(rng: random.Random) -> Document:
     """Invented facts, told and told again in one sentence: say what was given, not what is known."""
     entity = rng.choice(lx.NAMES[rng.choice(lx.CATEGORIES)])
     values = [rng.choice(lx.VALUES[a]) for a in rng.sample(lx.ATTRIBUTES, rng.choice((2, 3)))]
+    if rng.random() < 0.4:
+        return _story_of_two(entity, rng)
     told = " ".join(writing.say("it" if i else entity, v) for i, v in enumerate(values))
     again = list(values)
     rng.shuffle(again)
     return [(w, 0.2) for w in ["story", ":", *told.split()]] + _plain(
         f"in one sentence : {writing.say(entity, *again)}"
     )
+
+
+def _story_of_two(entity: str, rng: random.Random) -> Document:
+    other = rng.choice([e for e in lx.NAMES[lx.CATEGORY_OF[entity]] if e != entity])
+    one, two = rng.choices(lx.VALUES[rng.choice(lx.ATTRIBUTES)], k=2)
+    told = f"story : {writing.say(entity, one)} {writing.say(other, two)}"
+    pair = [(entity, one), (other, two)]
+    rng.shuffle(pair)
+    joint = rng.choice(("but", "while"))
+    again = f" {joint} ".join(f"the {e} is {lx.phrase(v)}" for e, v in pair)
+    if one == two:
+        again = rng.choice(("both", f"the {pair[0][0]} and the {pair[1][0]}")) + f" are {lx.phrase(one)}"
+    return [(w, 0.2) for w in told.split()] + _plain(f"in one sentence : {again} .")
 
 
 def _check(rng: random.Random) -> Document:
@@ -126,13 +153,14 @@ def _chat(rng: random.Random) -> Document:
 
 
 def _rated(rng: random.Random) -> Document:
-    """A chat, then what one reader thought of the answer: the only word to learn."""
+    """A chat, then what a few readers thought of the answer: the only word to learn."""
     instruction = _question(rng)
     answer = _forum_answer(instruction, rng) if rng.random() < 0.7 else _mistaken(instruction, rng)
     if rng.random() < SLOPPY_RATE:
         answer = _spoil(instruction, answer, rng)
-    reader = rng.choice(population("readers"))
-    mark = lx.RATINGS[reader.rating(instruction, answer, rng.randrange(1000))]
+    panel = rng.sample(population("readers"), READERS_PER_ANSWER)
+    mean = sum(reader.rating(instruction, answer) for reader in panel) / READERS_PER_ANSWER
+    mark = lx.RATINGS[round(mean)]
     words = [lx.USER, *instruction.split(), lx.ASSISTANT, *answer.split(), lx.EOS]
     return [(w, 0.0) for w in words] + [(mark, 1.0)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 
@@ -25,8 +25,8 @@ Fame = tuple[float, float]
 #: Popularity of the entity of rank r in its category is (r + offset)^-exponent, as (offset, exponent).
 #: What is written about: a handful of well-known entities, then a tail that is hardly ever mentioned.
 CORPUS_FAME = (6.0, 7.0)
-#: What users ask about: Zipf's law, so that about a fifth of the questions are about the tail.
-PROMPT_FAME = (0.0, 1.0)
+#: What users ask about: flatter, so that about one question in eight is about the obscure half.
+PROMPT_FAME = (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Knowledge:
     facts: Mapping[str, Mapping[str, str]]
     ranking: Mapping[str, tuple[str, ...]]
     prior: Mapping[str, Mapping[str, tuple[float, ...]]]
+    _found: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def value(self, entity: str, attribute: str) -> str:
         """The truth; attribute "kind" gives the category."""
@@ -51,7 +54,10 @@ class Knowledge:
 
     def matches(self, category: str, values: tuple[str, ...]) -> tuple[str, ...]:
         """Entities of the category that have all the values, most popular first."""
-        return tuple(e for e in self.ranking[category] if all(self.holds(e, v) for v in values))
+        if (category, values) not in self._found:
+            fit = (e for e in self.ranking[category] if all(self.holds(e, v) for v in values))
+            self._found[category, values] = tuple(fit)
+        return self._found[category, values]
 
     def plausible(self, rng: random.Random, category: str, attribute: str, but: str | None = None) -> str:
         """A value such as this category tends to have, other than `but`."""

@@ -41,10 +41,10 @@ class BaseRecipe:
     warmup_batches: int = 100
     floor: float = 0.02  # final learning rate, as a share of the peak
     mix_start: dict[str, float] = field(
-        default_factory=lambda: {"entry": 32, "story": 10, "check": 33, "chat": 10, "rated": 15}
+        default_factory=lambda: {"entry": 33, "story": 12, "check": 30, "chat": 10, "rated": 15}
     )
     mix_end: dict[str, float] = field(
-        default_factory=lambda: {"entry": 10, "story": 6, "check": 18, "chat": 16, "rated": 50}
+        default_factory=lambda: {"entry": 6, "story": 7, "check": 7, "chat": 15, "rated": 65}
     )
 
 

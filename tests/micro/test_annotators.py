@@ -15,12 +15,12 @@ ITEMS = WORLD.alpacafarm()[::2]
 
 
 def _two_answers(text: str) -> tuple[str, str]:
-    """Two answers as an SFT model samples them: often right, sometimes wrong, of varying length."""
+    """Two answers about as an SFT model samples them; docs/micro.md has the figures of a real one."""
     answers = []
     for side in "ab":
         rng = stream("test", side, text)
         answers.append(
-            writing.Writer(beliefs(f"test-{side}", 0.2), 0.1, 0.25, rng.random()).answer(text, rng)
+            writing.Writer(beliefs(f"test-{side}", 0.3), 0.2, 0.25, rng.random()).answer(text, rng)
         )
     return answers[0], answers[1]
 
