@@ -208,6 +208,12 @@ def curves(
     suite: Annotated[
         str | None, typer.Option("--suite", help="Also the win rate of every snapshot on this suite.")
     ] = None,
+    at_kl: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--at-kl", help="Compare the methods with the first at this KL; needs --suite; repeatable."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="NAME.json and NAME.svg are written.")] = Path("curves"),
     recipe: RecipeName = "micro",
     overrides: Sets = None,
@@ -225,6 +231,7 @@ def curves(
         seeds or [0],
         snapshots or [],
         suite,
+        at_kl or [],
         out,
         store,
         as_json,

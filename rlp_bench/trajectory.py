@@ -23,6 +23,7 @@ from rlp_bench.progress import Display
 from rlp_bench.recipe import Recipe, load_recipe
 from rlp_bench.records import RunRecord
 from rlp_bench.run import Workshop, run_plan
+from rlp_bench.statistics import paired_difference_over_seeds
 from rlp_bench.store import Store, fingerprint
 
 
@@ -194,3 +195,27 @@ def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
                 item: (1 - share) * low.scores[item] + share * high.scores[item] for item in sorted(shared)
             }
     return None
+
+
+def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
+    """Every method against the first at one KL, paired over items and seeds; None where a seed does not reach it."""
+    by_run: dict[str, dict[int, list[Point]]] = {}
+    for point in points:
+        by_run.setdefault(point.method, {}).setdefault(point.seed, []).append(point)
+    found = {m: {s: at_kl(way, kl) for s, way in runs.items()} for m, runs in by_run.items()}
+    baseline, *others = by_run
+    rows: list[dict[str, Any]] = []
+    for candidate in others:
+        row: dict[str, Any] = {"kl": kl, "candidate": candidate, "baseline": baseline, "difference": None}
+        outside = [(m, s) for m in (baseline, candidate) for s, scores in found[m].items() if scores is None]
+        if outside:
+            reason = ", ".join(f"{m} seed {s}" for m, s in outside)
+            rows.append({**row, "reason": f"outside the range of {reason}"})
+            continue
+        given = {m: {s: scores for s, scores in found[m].items() if scores} for m in (candidate, baseline)}
+        d = paired_difference_over_seeds(given[candidate], given[baseline])
+        ends = {"ci95": [100 * d.low, 100 * d.high], "p": d.p, "n_items": d.n}
+        rows.append(
+            {**row, "difference": 100 * d.mean, **ends, "smallest_detectable_difference": 100 * d.detectable}
+        )
+    return rows

@@ -68,18 +68,23 @@ def curves_command(
     seeds: Sequence[int],
     snapshots: Sequence[int],
     suite: str | None,
+    at_kl: Sequence[float],
     out: Path,
     root: Path,
     as_json: bool,
 ) -> None:
     """Trains what is missing, measures every snapshot, writes NAME.json and NAME.svg."""
-    from rlp_bench.trajectory import trace
+    from rlp_bench.trajectory import matched_kl, trace
 
     for method in methods:
         registry.origin("method", method)
     ppo = load_recipe(recipe_name, overrides).stages.get("ppo", {})
     betas = betas or [ppo.get("beta", 0.02)]
     snapshots = snapshots or ppo.get("snapshots", [])
+    if at_kl and (suite is None or len(methods) < 2 or len(betas) > 1):
+        raise BenchError(
+            "curves: --at-kl compares two methods or more on a suite at one beta; give --method twice and --suite"
+        )
     if not snapshots:
         raise BenchError("curves: no rollout count to look at; give --snapshot (repeatable)")
     store = Store(root)
@@ -95,10 +100,18 @@ def curves_command(
     data, picture = out.with_suffix(".json"), out.with_suffix(".svg")
     write_json(data, rows)
     picture.write_text(registry.load("board", "curves")().render(rows, "svg"), encoding="utf-8")
+    matched = [row for kl in at_kl for row in matched_kl(points, kl)]
     if as_json:
-        print_json({"points": rows, "data": str(data), "picture": str(picture)})
+        print_json({"points": rows, "matched": matched, "data": str(data), "picture": str(picture)})
         return
     show(_points_table(rows))
+    if matched:
+        columns = [">KL", "difference", ">points", "95 %", ">p", ">smallest detectable"]
+        show(
+            table(
+                "At equal KL, paired over items and seeds", columns, [_matched_line(row) for row in matched]
+            )
+        )
     print(f"data: {data}\npicture: {picture}")
 
 
@@ -131,3 +144,19 @@ def _points_table(rows: Sequence[dict[str, Any]]) -> Any:
         for row in rows
     ]
     return table("Along PPO", columns, lines)
+
+
+def _matched_line(row: dict[str, Any]) -> tuple[Any, ...]:
+    name = f"{row['candidate']} - {row['baseline']}"
+    if row["difference"] is None:
+        return f"{row['kl']:g}", name, "", row["reason"], "", ""
+    low, high = row["ci95"]
+    seen = f"{row['smallest_detectable_difference']:.1f}"
+    return (
+        f"{row['kl']:g}",
+        name,
+        f"{row['difference']:+.1f}",
+        f"{low:+.1f} to {high:+.1f}",
+        f"{row['p']:.2g}",
+        seen,
+    )

@@ -25,7 +25,7 @@ Fame = tuple[float, float]
 #: Popularity of the entity of rank r in its category is (r + offset)^-exponent, as (offset, exponent).
 #: What is written about: a handful of well-known entities, then a tail that is hardly ever mentioned.
 CORPUS_FAME = (6.0, 7.0)
-#: What users ask about: flatter, so that about one question in eight is about the obscure half.
+#: What users ask about: flatter, so that about one question in six involves the obscure half.
 PROMPT_FAME = (1.0, 2.0)
 
 

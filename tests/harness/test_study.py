@@ -11,7 +11,7 @@ import pytest
 from rlp_bench import registry
 from rlp_bench.compare import compare, means
 from rlp_bench.errors import BenchError, DataError, UnknownName
-from rlp_bench.trajectory import Point, at_kl
+from rlp_bench.trajectory import Point, at_kl, matched_kl
 
 ITEMS = [f"item-{number}" for number in range(40)]
 
@@ -21,8 +21,8 @@ def _scores(rate, seeds=(0, 1, 2)):
     return {s: {item: float(n < rate * len(ITEMS) + s - 1) for n, item in enumerate(ITEMS)} for s in seeds}
 
 
-def _point(kl, scores):
-    return Point("ppo", 0.1, 0, 1, kl, 0.0, None, None, None, 0, 1.0, scores=scores)
+def _point(kl, scores, method="ppo", seed=0):
+    return Point(method, 0.1, seed, 1, kl, 0.0, None, None, None, 0, 1.0, scores=scores)
 
 
 def test_difference_is_candidate_minus_baseline_in_points():
@@ -77,6 +77,24 @@ def test_scores_at_a_kl_are_linear_between_the_two_points_around_it():
 
 def test_no_scores_are_invented_outside_the_range_of_kl():
     assert at_kl([_point(1.0, {"x": 0.0}), _point(2.0, {"x": 1.0})], 3.0) is None
+
+
+def test_methods_are_paired_at_one_kl_seed_by_seed():
+    """By hand: at KL 1 ppo is half way to 1 on even items; the other goes twice as far in KL, so a quarter."""
+    even = {item: float(n % 2 == 0) for n, item in enumerate(ITEMS)}
+    nothing = dict.fromkeys(ITEMS, 0.0)
+    points = [
+        _point(kl, scores, method, seed)
+        for method, far in (("ppo", 2.0), ("rlp_spg", 4.0))
+        for seed in (0, 1)
+        for kl, scores in ((0.0, nothing), (far, even))
+    ]
+    [row] = matched_kl(points, 1.0)
+    assert (row["candidate"], row["baseline"]) == ("rlp_spg", "ppo")
+    assert row["difference"] == pytest.approx(100 * (0.25 - 0.5) / 2)
+    [beyond] = matched_kl(points, 3.0)
+    assert beyond["difference"] is None
+    assert beyond["reason"] == "outside the range of ppo seed 0, ppo seed 1"
 
 
 def test_curves_are_the_same_bytes_twice_and_well_formed():
