@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from comparison import compare
+from comparison import clocked, compare
+from models import random_llama
 
 from rlp_bench import micro
 from rlp_bench.nouns import Decoding, Prompting
 from rlp_bench.trainers.batches import encode_prompt
-from rlp_bench.trainers.generation.rollout import rollout
+from rlp_bench.trainers.generation.rollout import Rollouts, rollout
 from rlp_bench.trainers.models import load_policy
 
 BATCH = 256
@@ -38,15 +39,9 @@ def generate(
     return made
 
 
-def random_llama(width: int, vocabulary: int) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=4,
-        num_attention_heads=4, max_position_embeddings=128, pad_token_id=0, bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
+def answered(drawn: Rollouts) -> int:
+    """Response tokens, EOS included."""
+    return int(drawn.response_mask.sum())
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +65,8 @@ def test_fixed_length_at_width_128(benchmark: Any, lines: list[str]) -> None:
     prompts = torch.randint(3, 456, (256, 9), generator=torch.Generator().manual_seed(0)).tolist()
     compare(
         benchmark, lines, "d=128, 256 prompts x 32 tokens", "tokens",
-        lambda: int(rollout(model, endless(model), prompts, Decoding(max_response_tokens=32), 0).response_mask.sum()),
-        lambda: generate(model, prompts, 32, None),
+        clocked(lambda: answered(rollout(model, endless(model), prompts, Decoding(max_response_tokens=32), 0))),
+        clocked(lambda: generate(model, prompts, 32, None)),
     )  # fmt: skip
 
 
@@ -81,8 +76,8 @@ def test_fixed_length_at_micro_size(benchmark: Any, lines: list[str], world_prom
     decoding = Decoding(max_response_tokens=tokens)
     compare(
         benchmark, lines, "micro, 256 world prompts x 48 tokens", "tokens",
-        lambda: int(rollout(model, endless(model), prompts, decoding, 0).response_mask.sum()),
-        lambda: generate(model, prompts, tokens, None),
+        clocked(lambda: answered(rollout(model, endless(model), prompts, decoding, 0))),
+        clocked(lambda: generate(model, prompts, tokens, None)),
     )  # fmt: skip
 
 
@@ -94,6 +89,6 @@ def test_mixed_lengths_at_micro_size(
     decoding = Decoding(max_response_tokens=micro.MAX_RESPONSE_TOKENS)
     compare(
         benchmark, lines, f"micro, 512 world prompts to EOS, peer batch {batch}", "tokens",
-        lambda: int(rollout(model, tokenizer, world_prompts, decoding, 0).response_mask.sum()),
-        lambda: generate(model, world_prompts, decoding.max_response_tokens, tokenizer.eos_token_id, batch),
+        clocked(lambda: answered(rollout(model, tokenizer, world_prompts, decoding, 0))),
+        clocked(lambda: generate(model, world_prompts, decoding.max_response_tokens, tokenizer.eos_token_id, batch)),
     )  # fmt: skip

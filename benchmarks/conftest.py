@@ -7,8 +7,8 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import pytest  # noqa: E402 - the thread settings must come first
-import torch  # noqa: E402
+import pytest
+import torch
 
 torch.set_num_threads(1)
 
