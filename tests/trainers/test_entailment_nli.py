@@ -15,19 +15,17 @@ QUESTION = "what is the fox"
 
 
 def rule(premise, hypothesis):
-    """What the tiny model has to learn of two colours: equal entails, "a" anywhere is neutral, else contradicts."""
-    if premise == hypothesis:
-        return "entails"
-    return "neutral" if "a" in (premise, hypothesis) else "contradicts"
+    """What the tiny model has to learn. It hangs on the hypothesis alone, so that swapped pairs are found out."""
+    return {"no": "contradicts", "a": "neutral"}.get(hypothesis, "entails")
 
 
-ANSWERS = ["red", "blue", "big", "a"]
+ANSWERS = ["red", "blue", "no", "a"]
 PAIRS = [(p, h) for p in ANSWERS for h in ANSWERS]
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A BERT of one layer that has learnt `rule` (seconds)."""
+    """A BERT of two layers that has learnt `rule` (seconds)."""
     from tokenizers.processors import TemplateProcessing
     from transformers import BertConfig, BertForSequenceClassification
 

@@ -145,6 +145,20 @@ def test_gradient_does_not_depend_on_the_micro_batches(policy, reward, prompts):
     assert (found[0] - found[1]).norm() / found[0].norm() < 1e-4
 
 
+def test_the_value_net_learns_with_its_weight_and_the_policy_without_it(policy, reward, prompts):
+    """Twice the weight is twice the gradient of the value net, and no other gradient of the policy."""
+    found = []
+    for weight in (0.1, 0.2):
+        models = load_models(policy.path, reward.path, "cpu")
+        backward(observed(models, prompts, stage()), list(range(8)), models, stage(value_weight=weight))
+        trained = ([*models.policy.parameters()], [*models.value.parameters()])
+        found.append([torch.cat([p.grad.flatten() for p in part]) for part in trained])
+    (policy_once, value_once), (policy_twice, value_twice) = found
+    assert value_once.norm() > 0
+    assert torch.allclose(value_twice, 2 * value_once, rtol=1e-4, atol=1e-8)
+    assert torch.equal(policy_once, policy_twice)
+
+
 def test_the_value_net_starts_at_zero_on_the_reward_models_backbone(models, prompts):
     assert observed(models, prompts, stage()).seen.values.abs().max() == 0
     for (name, ours), theirs in zip(models.value.named_parameters(), models.reward.parameters(), strict=True):
