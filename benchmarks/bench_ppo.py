@@ -50,7 +50,7 @@ def both(
         ),
     }
     stage = PPO(
-        rollouts=STEPS, rollout_batch=batch, minibatch=minibatch, microbatch=minibatch, epochs=epochs,
+        rollouts=STEPS, rollout_batch=batch, minibatch=minibatch, microbatch=min(32, minibatch), epochs=epochs,
         learning_rate=3e-4, schedule="constant", beta=0.1,
     )  # fmt: skip
     tokenizer = load_policy(policy)[1]

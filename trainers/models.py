@@ -18,6 +18,8 @@ from torch.nn import functional
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import write_json
 
+from .llama_forward import lean_llama, llama_hidden
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -193,7 +195,7 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
         (B,) scores.
     """
     ids, mask, _ = _flush_left(ids, mask)
-    hidden = _hidden(model, ids, mask)
+    hidden = hidden_states(model, ids, mask)
     last = mask.sum(1) - 1
     return _head(model)(hidden[torch.arange(len(ids), device=ids.device), last]).squeeze(-1)
 
@@ -201,7 +203,7 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
 def token_values(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
     """The head's value after every token (value net); 0 on padding. (B, L) int64 and bool -> (B, L)."""
     flushed, flushed_mask, order = _flush_left(ids, mask)
-    hidden = _hidden(model, flushed, flushed_mask)
+    hidden = hidden_states(model, flushed, flushed_mask)
     values = _head(model)(hidden).squeeze(-1)
     values = functional.pad(values, (0, ids.shape[1] - values.shape[1])) * flushed_mask
     return values if order is None else torch.zeros_like(values).scatter(1, order, values)
@@ -245,16 +247,30 @@ def _flush_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | Non
     return ids.gather(1, order), mask.gather(1, order), order
 
 
-def _hidden(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
-    """Hidden states (B, l, d) of right-padded rows; l is the longest row: trailing padding costs nothing."""
+def hidden_states(
+    model: "PreTrainedModel",
+    ids: Tensor,
+    mask: Tensor,
+    positions: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Hidden states (B, l, d) of right-padded rows; l is the longest row: trailing padding costs nothing.
+
+    Args:
+        ids, mask: (B, L). positions: (B, l), from 0 on if not given. bias: (B, 1, l, l), causal if not given.
+    """
     longest = int(mask.sum(1).max())
-    return model.base_model(input_ids=ids[:, :longest], use_cache=False).last_hidden_state
+    ids, mask = ids[:, :longest], mask[:, :longest]
+    if lean_llama(model):
+        return llama_hidden(model, ids, mask, positions, bias)
+    options = {} if bias is None else {"attention_mask": bias, "position_ids": positions}
+    return model.base_model(input_ids=ids, use_cache=False, **options).last_hidden_state
 
 
 def _logits_where(model: "PreTrainedModel", ids: Tensor, mask: Tensor, chosen: Tensor) -> Tensor:
     """Logits (K, V) at the K positions where `chosen` (B, l - 1) is True."""
     if _plain_output(model):
-        hidden = _hidden(model, ids, mask)[:, :-1]
+        hidden = hidden_states(model, ids, mask)[:, :-1]
         return model.get_output_embeddings()(hidden[chosen])
     longest = chosen.shape[1] + 1
     return model(input_ids=ids[:, :longest], use_cache=False).logits[:, :-1][chosen]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .batches import length_sorted_batches, right_pad
-from .models import scalar_scores
+from .models import hidden_states, scalar_scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,12 +62,7 @@ def _together(model: Any, pairs: list[tuple[list[int], list[int], int]], pad_id:
     hidden = (places[None, :] > places[:, None]) | (in_second[:, :, None] & of_first_alone[:, None, :])
     bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]
     device = model.device
-    states = model.base_model(
-        input_ids=ids.to(device),
-        attention_mask=bias.to(device),
-        position_ids=positions.to(device),
-        use_cache=False,
-    ).last_hidden_state
+    states = hidden_states(model, ids.to(device), mask.to(device), positions.to(device), bias.to(device))
     second = mask.sum(1) - 1
     # A rejected row that is no longer than what both begin with ends there.
     second = torch.where(second < ends_first[:, 0], common[:, 0] - 1, second)

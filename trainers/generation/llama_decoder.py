@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..batches import right_pad
+from ..llama_forward import lean_llama
 
 SLACK_COLUMNS = 24
 """Columns kept free behind the longest possible row; when they are used up, the cache is moved back."""
@@ -39,16 +40,7 @@ class Layer:
 
 def supports(model: Any) -> bool:
     """Whether `LlamaDecoder` computes exactly this model: plain Llama, fp32, no biases, static rotary, CPU."""
-    config = model.config
-    return (
-        type(model).__name__ == "LlamaForCausalLM"
-        and model.device.type == "cpu"
-        and model.dtype == torch.float32
-        and config.hidden_act == "silu"
-        and not getattr(config, "attention_bias", False)
-        and not getattr(config, "mlp_bias", False)
-        and (config.rope_parameters or {}).get("rope_type", "default") in ("default", "linear", "llama3")
-    )
+    return type(model).__name__ == "LlamaForCausalLM" and lean_llama(model)
 
 
 class LlamaDecoder:

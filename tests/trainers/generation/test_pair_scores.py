@@ -52,7 +52,8 @@ def test_gradients_are_those_of_rows_alone(reward):
 
 
 def test_llama_shares_beginnings_and_a_model_that_ignores_the_mask_is_found_out(tmp_path, monkeypatch):
-    folder = make_checkpoint(tmp_path)
+    assert shares_beginnings(new_reward(make_checkpoint(tmp_path / "llama"), 3)[0])
+    folder = make_checkpoint(tmp_path / "qwen2", "qwen2")
     assert shares_beginnings(new_reward(folder, 3)[0])
     deaf = new_reward(folder, 3)[0]
     forward = deaf.base_model.forward
