@@ -297,7 +297,8 @@ class Suite(Protocol):
 class DataSource(Protocol):
     """Training splits of rows {instruction, input}; the rows of "sft" also have a response.
 
-    The names are "sft", "preferences", "unlabeled" and "dev".
+    The names are "sft", "preferences", "unlabeled" and "dev". Rows may have a `category` (what kind of task it is),
+    which follows a prompt into samples and synthetic preferences.
     """
 
     name: str

@@ -24,13 +24,13 @@ def _version() -> str:
 
 
 class MicroData:
-    """Training splits: "sft" with the imperfect expert's responses; the others are prompts alone."""
+    """Training splits: "sft" with the imperfect expert's responses; the others prompts with a category (skill)."""
 
     name = "micro"
 
     def __init__(self, argument: str = "") -> None:
         self.world = _world(self.name, argument)
-        self.version = _version()
+        self.version = f"{_version()}/2"
 
     def utility(self, instruction: str, response: str, finished: bool = True) -> float:
         """The gold utility: for the experimenter's curves, never for a trainer."""
@@ -46,7 +46,10 @@ class MicroData:
                 for instruction, response in self.world.demonstrations(n)
             ]
         else:
-            rows = [{"instruction": instruction, "input": ""} for instruction in self.world.prompts(name, n)]
+            rows = [
+                {"instruction": text, "input": "", "category": self.world.skill(text) or ""}
+                for text in self.world.prompts(name, n)
+            ]
         if n is not None and len(rows) < n:
             raise DataError(f'data "micro": split "{name}" has {len(rows)} rows, {n} were asked for')
         return rows

@@ -31,7 +31,7 @@ def pair_scores(
         microbatch: pairs of one forward pass, of like length; a memory and speed knob.
     """
     if not shares_beginnings(model):
-        scores = _apart(model, [*chosen, *rejected], pad_id, 2 * microbatch)
+        scores = row_scores(model, [*chosen, *rejected], pad_id, 2 * microbatch)
         return scores[: len(chosen)], scores[len(chosen) :]
     common = [shared_tokens(first, second) for first, second in zip(chosen, rejected, strict=True)]
     lengths = [len(one) + len(two) - both for one, two, both in zip(chosen, rejected, common, strict=True)]
@@ -70,7 +70,7 @@ def _together(model: Any, pairs: list[tuple[list[int], list[int], int]], pad_id:
     return model.score(states[torch.arange(len(pairs), device=device)[:, None], last]).squeeze(-1)
 
 
-def _apart(model: Any, rows: list[list[int]], pad_id: int, microbatch: int) -> Tensor:
+def row_scores(model: Any, rows: list[list[int]], pad_id: int, microbatch: int) -> Tensor:
     """(B,) scores of single rows."""
     order: list[int] = []
     parts = []
@@ -98,7 +98,7 @@ def shares_beginnings(model: "PreTrainedModel") -> bool:
             with torch.no_grad():
                 both = [shared_tokens(one, two) for one, two in zip(chosen, rejected, strict=True)]
                 together = _together(model, list(zip(chosen, rejected, both, strict=True)), 0).T.flatten()
-                apart = _apart(model, [*chosen, *rejected], 0, 4)
+                apart = row_scores(model, [*chosen, *rejected], 0, 4)
             _SHARES[model] = torch.allclose(together, apart, rtol=1e-4, atol=1e-6)
         except (TypeError, ValueError, RuntimeError):
             _SHARES[model] = False

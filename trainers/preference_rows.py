@@ -36,6 +36,7 @@ def split_pairs(
     ledger = Ledger(sum(map(len, given)))
     train: list[TokenPair] = []
     held: list[TokenPair] = []
+    of_first = 0
     for place, rows in enumerate(given):
         for row, prompt in encode_prompts(rows, tokenizer, prompting, ledger):
             is_held = prompt_id(row) in held_ids
@@ -48,6 +49,7 @@ def split_pairs(
                 ledger.drop("response_too_long")
                 continue
             (held if is_held else train).append(pair)
+        of_first = of_first or len(train)
     if not train or not held:
         raise DataError(
             f"reward: {len(train)} pairs to train on and {len(held)} held out of {ledger.rows_in} rows in "
@@ -55,6 +57,7 @@ def split_pairs(
             "or another heldout"
         )
     ledger.note("synthetic_share", _synthetic(given) / ledger.rows_in)
+    ledger.note("pairs_of_first", of_first)
     return train, held, ledger
 
 

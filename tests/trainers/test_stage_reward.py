@@ -12,8 +12,9 @@ from rlp_bench.nouns import Artifact, Sample, read_jsonl
 from rlp_bench.trainers.experience import scored_mask
 from rlp_bench.trainers.generation.rollout import Rollouts
 from rlp_bench.trainers.models import load_policy, load_reward, scalar_scores
+from rlp_bench.trainers.pair_scores import row_scores
 from rlp_bench.trainers.preference_rows import heldout_prompts, split_pairs, token_pair
-from rlp_bench.trainers.stages.reward import RewardModel, score_rows
+from rlp_bench.trainers.stages.reward import RewardModel
 
 
 def stage(**settings):
@@ -75,7 +76,7 @@ def test_one_text_gets_one_score_in_training_in_the_engine_and_in_a_rollout(
     row = preference("what is a fox", text, "fox bad a", (finished, finished))
     pair = token_pair(row, prompt, tokenizer, info.eos)
     with torch.no_grad():
-        trained = score_rows(model, [pair.chosen], tokenizer.pad_token_id, 4).item()
+        trained = row_scores(model, [pair.chosen], tokenizer.pad_token_id, 4).item()
     sample = Sample(text, 3, finished)
     engine = context.engine.score(reward.path, [PROMPTING.render("what is a fox")], [sample])[0]
 
@@ -101,7 +102,7 @@ def test_mean_and_spread_are_those_of_the_held_out_texts(reward, preferences, po
     model, tokenizer, info = load_reward(reward.path)
     _, held, _ = split_pairs([preferences], tokenizer, PROMPTING, 0.2, True)
     with torch.no_grad():
-        scores = score_rows(model, [r for pair in held for r in (pair.chosen, pair.rejected)], 0, 8).double()
+        scores = row_scores(model, [r for pair in held for r in (pair.chosen, pair.rejected)], 0, 8).double()
     assert info.mean == pytest.approx(scores.mean().item(), abs=1e-5)
     assert info.std == pytest.approx(scores.std(unbiased=False).item(), abs=1e-5)
     assert json.loads((reward.path / "reward.json").read_text()).keys() == {"eos", "mean", "std"}
@@ -199,8 +200,8 @@ def test_loss_equals_that_of_trl(policy, preferences, tmp_path):
     ]
     with torch.no_grad():
         ours = bradley_terry_loss(
-            score_rows(model, [p.chosen for p in pairs], 0, 4),
-            score_rows(model, [p.rejected for p in pairs], 0, 4),
+            row_scores(model, [p.chosen for p in pairs], 0, 4),
+            row_scores(model, [p.rejected for p in pairs], 0, 4),
         )
     arguments = trl.RewardConfig(
         output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
@@ -229,3 +230,27 @@ def test_an_artifact_alone_and_a_list_of_one_are_the_same(policy, preferences, t
     one = train(stage(epochs=1), "alone", init=policy, preferences=preferences)
     two = train(stage(epochs=1), "list", init=policy, preferences=[preferences])
     assert (one.path / "model.safetensors").read_bytes() == (two.path / "model.safetensors").read_bytes()
+
+
+def test_another_draw_is_another_head_and_order_and_draw_zero_is_the_default(policy, preferences, train):
+    runs = {
+        draw: file_bytes(
+            train(stage(epochs=1, redraw=draw), f"draw-{draw}", init=policy, preferences=preferences).path
+        )
+        for draw in (0, 1)
+    }
+    default = train(stage(epochs=1), "draw-default", init=policy, preferences=preferences)
+    assert file_bytes(default.path) == runs[0] != runs[1]
+
+
+def test_matched_steps_are_those_of_the_first_artifact_whatever_is_added(
+    policy, preferences, artifact, train
+):
+    more = artifact("preferences", [preference(f"what is f {w}", "f", "e", source="spg") for w in "abcdefgh"])
+    plain = train(stage(epochs=1, batch=4), "first", init=policy, preferences=preferences)
+    longer = train(stage(epochs=1, batch=4), "both", init=policy, preferences=[preferences, more])
+    matched = train(
+        stage(epochs=1, batch=4, match_steps=True), "matched", init=policy, preferences=[preferences, more]
+    )
+    assert longer.metrics["updates"] > plain.metrics["updates"] == matched.metrics["updates"]
+    assert matched.metrics["pairs_of_first"] == plain.metrics["pairs_trained"]

@@ -25,7 +25,7 @@ class PPO:
     """
 
     name: ClassVar[str] = "ppo"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "reward": "reward", "prompts": "prompts"}
     output: ClassVar[str] = "policy"
     uses: ClassVar[tuple[str, ...]] = ("prompting",)

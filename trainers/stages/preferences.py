@@ -9,6 +9,7 @@ from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Artifact, Context, Decoding, Pair, Sample, content_id, write_jsonl
 
 from ..limits import Positive
+from ..rows import preference_row
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Preferences:
     """
 
     name: ClassVar[str] = "preferences"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "prompts": "prompts"}
     output: ClassVar[str] = "preferences"
     uses: ClassVar[tuple[str, ...]] = ("prompting", "annotator", "engine")
@@ -88,19 +89,3 @@ def _labelled(
             continue
         chosen, rejected = (first, second) if preference > 0.5 else (second, first)
         yield preference_row(row, chosen, rejected, source="annotator", annotator=annotator)
-
-
-def preference_row(
-    row: Mapping[str, Any], chosen: Sample, rejected: Sample, source: str, annotator: str
-) -> dict[str, Any]:
-    """One row of an artifact of kind "preferences"."""
-    return {
-        "instruction": row["instruction"],
-        "input": row.get("input", ""),
-        "chosen": chosen.text,
-        "rejected": rejected.text,
-        "chosen_finished": chosen.finished,
-        "rejected_finished": rejected.finished,
-        "source": source,
-        "annotator": annotator,
-    }

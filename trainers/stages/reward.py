@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Artifact, Context, write_jsonl
 
-from ..limits import Count, NotNegative, Positive, Share
+from ..limits import Count, NotNegative, NotNegativeCount, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class RewardModel:
     """
 
     name: ClassVar[str] = "reward"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "preferences": "preferences*"}
     output: ClassVar[str] = "reward"
     uses: ClassVar[tuple[str, ...]] = ("prompting",)
@@ -52,22 +52,29 @@ class RewardModel:
     """Share of the first artifact's prompts kept for measuring. AlpacaFarm: 500 of 10 000."""
     eos: bool = True
     """Whether a finished response carries its EOS when it is scored, here and wherever this model is used."""
+    match_steps: bool = False
+    """As many updates as the first preferences artifact alone would give, however many pairs the others add: the
+    budget of the model that it is compared with. Ours, a control; RLP says nothing."""
+    redraw: NotNegativeCount = 0
+    """Which draw of head and data order. RLP retrains r̂ on data that contains all of r_φ's: with draw 0 and nothing
+    added it would be r_φ itself; retrained models here take draw 1, and so does the control `rm_retrain`."""
     checkpoint_every: Count = 200
     """Updates between checkpoints; changes no result."""
 
     def train(self, inputs: Mapping[str, Any], out: Path, context: Context) -> Mapping[str, float]:
         """Writes the reward model, reward.json and log.jsonl (loss, accuracy, rate, gradient norm)."""
-        from ..chance import derived_seed, epoch_batches
+        from ..chance import derived_seed
         from ..checkpointing import load_checkpoint, save_checkpoint
         from ..models import new_reward, save_model
         from ..optimiser import Optimiser
         from ..preference_rows import split_pairs
 
-        model, tokenizer = new_reward(inputs["init"].path, derived_seed(context.seed, "head"), context.device)
+        seed = derived_seed(context.seed, "redraw", self.redraw) if self.redraw else context.seed
+        model, tokenizer = new_reward(inputs["init"].path, derived_seed(seed, "head"), context.device)
         train, held, ledger = split_pairs(
             _artifacts(inputs["preferences"]), tokenizer, context.prompting, self.heldout, self.eos
         )
-        batches = epoch_batches(len(train), self.batch, self.epochs, context.seed)
+        batches = self._batches(len(train), int(ledger.notes["pairs_of_first"]), seed)
         optimiser = Optimiser(
             model.parameters(),
             total_steps=len(batches),
@@ -107,6 +114,15 @@ class RewardModel:
             "train_accuracy": sum(row["accuracy"] for row in tail) / len(tail),
         }
 
+    def _batches(self, pairs: int, of_first: int, seed: int) -> list[list[int]]:
+        """Indices of every update's pairs."""
+        from ..chance import endless_batches, epoch_batches
+
+        if self.match_steps:
+            updates = self.epochs * -(-of_first // self.batch)
+            return endless_batches(pairs, min(self.batch, pairs), updates, seed)
+        return epoch_batches(pairs, self.batch, self.epochs, seed)
+
     def _backward(self, model: Any, batch: "Sequence[TokenPair]", pad: int) -> dict[str, float]:
         """Adds the gradient of the batch's mean loss; returns loss (nats a pair) and accuracy."""
         from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
@@ -118,10 +134,11 @@ class RewardModel:
         return {"loss": float(loss.detach()), "accuracy": float(accuracy)}
 
     def _scores(self, model: Any, pairs: "Sequence[TokenPair]", pad: int) -> "tuple[Tensor, Tensor]":
-        """(B,) scores of the chosen and of the rejected responses, rows of like length side by side."""
-        rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        scores = score_rows(model, rows, pad, self.microbatch)
-        return scores[: len(pairs)], scores[len(pairs) :]
+        """(B,) scores of the chosen and of the rejected responses; a prompt is computed once for both."""
+        from ..pair_scores import pair_scores
+
+        chosen, rejected = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+        return pair_scores(model, chosen, rejected, pad, max(1, self.microbatch // 2))
 
     def _calibrate(self, model: Any, held: "Sequence[TokenPair]", pad: int, out: Path) -> dict[str, float]:
         """Measures the held-out pairs and writes reward.json."""
@@ -142,23 +159,6 @@ class RewardModel:
             "sft_mean": mean,
             "sft_std": std,
         }
-
-
-def score_rows(model: Any, rows: Sequence[list[int]], pad: int, microbatch: int) -> "Tensor":
-    """(B,) scores of token rows, in the order given; forward passes take rows of like length."""
-    import torch
-
-    from ..batches import length_sorted_batches, right_pad
-    from ..models import scalar_scores
-
-    order: list[int] = []
-    parts = []
-    for chunk in length_sorted_batches([len(row) for row in rows], microbatch):
-        ids, mask = right_pad([rows[index] for index in chunk], pad)
-        parts.append(scalar_scores(model, ids.to(model.device), mask.to(model.device)))
-        order += chunk
-    places = torch.tensor(order, device=model.device).argsort()
-    return torch.cat(parts)[places]
 
 
 def _artifacts(given: Artifact | Sequence[Artifact]) -> list[Artifact]:

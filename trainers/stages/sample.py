@@ -15,7 +15,7 @@ class Sample:
     """n responses per prompt. Source: Lang et al. 2024 (arXiv:2403.19279), section 4: n = 10, temperature 1."""
 
     name: ClassVar[str] = "sample"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"policy": "policy", "prompts": "prompts"}
     output: ClassVar[str] = "samples"
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
@@ -28,10 +28,11 @@ class Sample:
     """Only the first so many prompts; all of them where not set."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes one row per prompt: {instruction, input, responses: [{text, tokens, finished}]}."""
+        """Writes one row per prompt: {instruction, input, category?, responses: [{text, tokens, finished}]}."""
         from ..chance import derived_seed
         from ..encoding import fitting_rows
         from ..ledger import Ledger
+        from ..rows import question_of
 
         given = inputs["prompts"].rows()
         ledger = Ledger(len(given))
@@ -45,8 +46,7 @@ class Sample:
             out / "rows.jsonl",
             [
                 {
-                    "instruction": row["instruction"],
-                    "input": row.get("input", ""),
+                    **question_of(row),
                     "responses": [asdict(response) for response in responses],
                 }
                 for row, responses in zip(rows, samples, strict=True)

@@ -25,7 +25,7 @@ class SupervisedFineTuning:
     """
 
     name: ClassVar[str] = "sft"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "demonstrations": "demonstrations"}
     output: ClassVar[str] = "policy"
     uses: ClassVar[tuple[str, ...]] = ("prompting",)

@@ -13,7 +13,7 @@ from rlp_bench.nouns import Sample as Response
 from ..equations.semantic_clusters import Relation, semantic_clusters
 from ..equations.synthetic_preference_selection import select_preference
 from ..limits import Count, Share
-from .preferences import preference_row
+from ..rows import preference_row
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SyntheticPreferences:
     """
 
     name: ClassVar[str] = "spg"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"samples": "samples", "reward": "reward"}
     output: ClassVar[str] = "preferences"
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
