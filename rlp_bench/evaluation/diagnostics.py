@@ -29,6 +29,8 @@ from rlp_bench.statistics import estimate_mean
 from rlp_bench.store import Store, fingerprint
 
 Prompt = Mapping[str, str]
+INDIRECT = ("best_of_n.json", "constant.json")
+"""Files of policy folders that answer with another folder's policy, which they name as "policy"."""
 
 
 class Diagnostics:
@@ -208,10 +210,9 @@ def best_of(policy: Artifact) -> int | None:
 
 def underlying(policy: Artifact) -> Path:
     """The checkpoint that answers: a best-of-n policy's own policy, else the policy itself."""
-    path, inner = policy.path, policy.path / "best_of_n.json"
-    while inner.exists():
+    path = policy.path
+    while inner := next((f for n in INDIRECT if (f := path / n).exists()), None):
         path = (path / json.loads(inner.read_text(encoding="utf-8"))["policy"]).resolve()
-        inner = path / "best_of_n.json"
     return path
 
 

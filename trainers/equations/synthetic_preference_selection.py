@@ -28,6 +28,8 @@ def select_preference(
     draw_rejected: float,
     winner: Literal["highest_reward", "random"] = "highest_reward",
     draw_chosen: float = 0.0,
+    loser: Literal["random", "nearest_length"] = "random",
+    lengths: Sequence[int] = (),
 ) -> Selection:
     """y_w from the largest cluster g̃, y_l uniform outside it, confidence |g̃| / |y|.
 
@@ -37,6 +39,8 @@ def select_preference(
         draw_rejected: uniform number in [0, 1) that picks y_l.
         winner: "highest_reward" in g̃ (the paper), or a "random" member (control: how much is the reward's doing).
         draw_chosen: uniform number in [0, 1) that picks y_w where the winner is random.
+        loser: "random" outside g̃ (the paper), or of "nearest_length" to y_w (control: how much is length's doing).
+        lengths: tokens of each response, for "nearest_length"; ties go to the draw's place among the nearest.
 
     Returns:
         The selection; the caller compares its confidence with γ. Ties: the cluster with the larger mean reward, then
@@ -53,6 +57,9 @@ def select_preference(
         chosen = members[int(draw_chosen * len(members))]
     else:
         chosen = max(members, key=lambda i: (rewards[i], -i))
+    if loser == "nearest_length" and outside:
+        gap = min(abs(lengths[i] - lengths[chosen]) for i in outside)
+        outside = [i for i in outside if abs(lengths[i] - lengths[chosen]) == gap]
     return Selection(
         members=tuple(members),
         confidence=len(members) / len(clusters),

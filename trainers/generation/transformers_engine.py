@@ -3,10 +3,9 @@
 torch and transformers are imported inside the calls, so that naming the engine costs nothing.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from rlp_bench.errors import DataError
 from rlp_bench.nouns import Decoding, Sample
 
 from ..batches import encode_prompt, encode_response, length_sorted_batches
+from .indirect_policies import BestOfN, Constant, read_indirect
 
 SLOTS = 128
 """Rows decoded side by side."""
@@ -23,37 +23,6 @@ PIECE_ROWS = 1024
 """Most rows that one process decodes at a time."""
 WORTH_A_PROCESS_TOKENS = 8192
 """Less work than this many tokens a process is done before a worker has started."""
-
-
-@dataclass(frozen=True)
-class BestOfN:
-    """A policy that draws n responses and gives the one its reward model likes best (`best_of_n.json`)."""
-
-    policy: Path
-    reward: Path
-    n: int
-    temperature: float
-    top_p: float
-
-    @classmethod
-    def read(cls, folder: Path) -> "BestOfN | None":
-        """The folder's `best_of_n.json`, paths made absolute; None if it has none."""
-        file = folder / "best_of_n.json"
-        if not file.exists():
-            return None
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            paths = {name: (folder / found[name]).resolve() for name in ("policy", "reward")}
-            n, temperature, top_p = (
-                int(found["n"]),
-                float(found["temperature"]),
-                float(found.get("top_p", 1.0)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{file}: broken ({type(error).__name__}: {error}); expected policy, reward, n, temperature"
-            ) from None
-        return cls(n=n, temperature=temperature, top_p=top_p, **paths)
 
 
 class TransformersEngine:
@@ -69,9 +38,11 @@ class TransformersEngine:
         """n responses per rendered prompt; draws belong to (seed, prompt's index, sample's index, step)."""
         if not prompts:
             return []
-        best = BestOfN.read(Path(policy))
-        if best:
-            return self._sample_best(best, prompts, decoding, n, seed)
+        indirect = read_indirect(Path(policy))
+        if isinstance(indirect, Constant):
+            return [[self._constant(indirect)] * n for _ in prompts]
+        if indirect:
+            return self._sample_best(indirect, prompts, decoding, n, seed)
         model, tokenizer = _policy(*_key(policy), self.device)
         rows = [encode_prompt(tokenizer, prompt, _room(model, decoding)) for prompt in prompts]
         work = partial(_sample_piece, _key(policy), self.device, rows, decoding, n, seed)
@@ -91,11 +62,18 @@ class TransformersEngine:
         drawn = self.sample(best.policy, prompts, own, n=best.n * n, seed=seed)
         candidates = [sample for samples in drawn for sample in samples]
         asked = [prompt for prompt in prompts for _ in range(best.n * n)]
-        scores = self.score(best.reward, asked, candidates)
+        if best.reward:
+            scores = self.score(best.reward, asked, candidates)
+        else:
+            scores = [float(len(candidate.text)) for candidate in candidates]
         starts = range(0, len(candidates), best.n)
         winners = [max(range(start, start + best.n), key=lambda row: (scores[row], -row)) for start in starts]
         chosen = [candidates[winner] for winner in winners]
         return [chosen[start : start + n] for start in range(0, len(chosen), n)]
+
+    def _constant(self, constant: Constant) -> Sample:
+        tokenizer = _policy(*_key(constant.policy), self.device)[1]
+        return Sample(constant.text, len(encode_response(tokenizer, constant.text, False)), True)
 
     def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
         """The reward model's score of each (rendered prompt, response), with EOS as it was trained."""
@@ -113,7 +91,10 @@ class TransformersEngine:
         """Sum of the policy's log-probabilities (nats) of each response, EOS included where it finished."""
         if not prompts:
             return []
-        if BestOfN.read(Path(policy)):
+        indirect = read_indirect(Path(policy))
+        if isinstance(indirect, Constant):
+            return [0.0 if response.text == indirect.text else -math.inf for response in responses]
+        if indirect:
             raise DataError(
                 f'policy "{policy}": best-of-n has no log-probabilities of its own; ask its inner policy'
             )
@@ -129,9 +110,9 @@ class TransformersEngine:
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """Log-probability (nats) of each option as continuation of its stem (best-of-n: its inner policy's)."""
-        best = BestOfN.read(Path(policy))
-        if best:
-            return self.options(best.policy, stems, options)
+        indirect = read_indirect(Path(policy))
+        if indirect:
+            return self.options(indirect.policy, stems, options)
         if not stems:
             return []
         model, tokenizer = _policy(*_key(policy), self.device)

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Artifact, Context, write_json
 
 from ..limits import Count, NotNegative, Share
@@ -20,11 +21,13 @@ class BestOfN:
     """
 
     name: ClassVar[str] = "best_of_n"
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[Mapping[str, str]] = {"policy": "policy", "reward": "reward"}
+    version: ClassVar[str] = "2"
+    inputs: ClassVar[Mapping[str, str]] = {"policy": "policy", "reward": "reward?"}
     output: ClassVar[str] = "policy"
     uses: ClassVar[tuple[str, ...]] = ()
 
+    by: Literal["reward", "length"] = "reward"
+    """What picks: the reward model, or the number of characters (a control that needs no reward model)."""
     n: Count = 16
     """Samples per prompt."""
     temperature: NotNegative = 1.0
@@ -36,13 +39,17 @@ class BestOfN:
         """Writes best_of_n.json with paths relative to the artifact, so that a store can be moved."""
         from ..equations.best_of_n_estimator import kl_bound
 
+        if self.by == "reward" and "reward" not in inputs:
+            raise BenchError('best_of_n: by = "reward" needs the input "reward"; give one, or by = "length"')
         # `out` is renamed to a sibling when it is sealed: what matters is the folder that both lie in.
         here = out.resolve().parent / "artifact"
         write_json(
             out / "best_of_n.json",
             {
                 "policy": os.path.relpath(inputs["policy"].path.resolve(), here),
-                "reward": os.path.relpath(inputs["reward"].path.resolve(), here),
+                "reward": os.path.relpath(inputs["reward"].path.resolve(), here)
+                if self.by == "reward"
+                else None,
                 "n": self.n,
                 "temperature": self.temperature,
                 "top_p": self.top_p,

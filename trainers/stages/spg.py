@@ -10,6 +10,7 @@ from rlp_bench import registry
 from rlp_bench.nouns import Artifact, Context, Entailment, content_id, write_jsonl
 from rlp_bench.nouns import Sample as Response
 
+from ..balance import balanced
 from ..equations.semantic_clusters import Relation, semantic_clusters
 from ..equations.synthetic_preference_selection import select_preference
 from ..limits import Count, Share
@@ -42,6 +43,11 @@ class SyntheticPreferences:
     """Fewest usable samples (finished, not empty) of a prompt. Ours: 8 of 10."""
     winner: Literal["highest_reward", "random"] = "highest_reward"
     """Which member of the largest cluster is chosen. RLP: the highest reward; random is a control."""
+    loser: Literal["random", "nearest_length"] = "random"
+    """Which response outside it is rejected. RLP: a random one; the nearest in length is a control."""
+    balance: Literal["none", "category"] = "none"
+    """Which prompts are accepted: those with confidence γ (RLP), or as many, shared among the prompts' categories in
+    proportion, the surest of each (a control)."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl (accepted pairs) and rejected.jsonl (every other prompt, its samples and the reason)."""
@@ -51,20 +57,25 @@ class SyntheticPreferences:
         given = inputs["samples"].rows()
         ledger = Ledger(len(given))
         rewards = _rewards(inputs["reward"], given, context)
-        accepted: list[dict[str, Any]] = []
-        rejected: list[dict[str, Any]] = []
+        found_pairs: list[tuple[dict[str, Any], str]] = []
         histogram: Counter[int] = Counter()
         drawn = [Response(**response) for row in given for response in row["responses"]]
         for place, row in enumerate(given):
-            context.progress(place, len(given), f"{len(accepted)} accepted")
+            context.progress(place, len(given))
             found, reason = self._candidate(row, rewards[place], entailment, context.seed)
             if found.get("confidence"):
                 histogram[min(9, int(found["confidence"] * 10 - 1e-9))] += 1
-            if reason:
-                ledger.drop(reason)
-                rejected.append({**row, **found, "reason": reason})
-            else:
-                accepted.append(found)
+            found_pairs.append((found, reason))
+        if self.balance == "category":
+            found_pairs = balanced(given, found_pairs)
+        accepted = [found for found, reason in found_pairs if not reason]
+        rejected = [
+            {**row, **found, "reason": reason}
+            for row, (found, reason) in zip(given, found_pairs, strict=True)
+            if reason
+        ]
+        for row in rejected:
+            ledger.drop(row["reason"])
         write_jsonl(out / "rows.jsonl", accepted)
         write_jsonl(out / "rejected.jsonl", rejected)
         context.meter.count(entailment_calls=entailment.calls)
@@ -100,6 +111,8 @@ class SyntheticPreferences:
             draw_rejected=uniform(seed, "rejected", key),
             winner=self.winner,
             draw_chosen=uniform(seed, "chosen", key),
+            loser=self.loser,
+            lengths=[responses[i].tokens for i in kept],
         )
         found |= {"clusters": clusters, "confidence": picked.confidence}
         if picked.rejected is None:
@@ -107,9 +120,7 @@ class SyntheticPreferences:
         pair = preference_row(
             row, responses[kept[picked.chosen]], responses[kept[picked.rejected]], "spg", self.entailment
         )
-        if picked.confidence < self.confidence:
-            return {**found, **pair}, "below_confidence"
-        return {**pair, "confidence": picked.confidence}, ""
+        return {**found, **pair}, "below_confidence" if picked.confidence < self.confidence else ""
 
 
 class CachedEntailment:

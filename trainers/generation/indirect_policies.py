@@ -1,0 +1,61 @@
+"""Policy folders without weights: a file that says how to answer with other folders."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class BestOfN:
+    """A policy that draws n responses and gives the one its reward model likes best, or the longest one."""
+
+    policy: Path
+    reward: Path | None
+    """None: the longest."""
+    n: int
+    temperature: float
+    top_p: float
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A policy that gives one answer to everything."""
+
+    policy: Path
+    """Answers multiple-choice questions, and gives the tokenizer."""
+    text: str
+
+
+def read_indirect(folder: Path) -> BestOfN | Constant | None:
+    """What the folder's `best_of_n.json` or `constant.json` says, paths made absolute; None if it has neither.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    for name, read in (("best_of_n.json", _best_of_n), ("constant.json", _constant)):
+        file = folder / name
+        if file.exists():
+            try:
+                return read(folder, json.loads(file.read_text(encoding="utf-8")))
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{file}: broken ({type(error).__name__}: {error}); expected what the stage of that name writes"
+                ) from None
+    return None
+
+
+def _best_of_n(folder: Path, found: Any) -> BestOfN:
+    return BestOfN(
+        policy=(folder / found["policy"]).resolve(),
+        reward=(folder / found["reward"]).resolve() if found["reward"] is not None else None,
+        n=int(found["n"]),
+        temperature=float(found["temperature"]),
+        top_p=float(found.get("top_p", 1.0)),
+    )
+
+
+def _constant(folder: Path, found: Any) -> Constant:
+    return Constant((folder / found["policy"]).resolve(), str(found["text"]))
