@@ -110,6 +110,28 @@ def plan(
 
 
 @app.command()
+def matrix(
+    methods: Annotated[str, typer.Option("--methods", help='"all", or names with commas between.')] = "all",
+    seeds: Annotated[str, typer.Option("--seeds", help='"0..4", or numbers with commas between.')] = "0..4",
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes, one thread each.", min=1)] = 2,
+    match_steps: Annotated[
+        bool, typer.Option("--match-steps", help="Every reward model takes as many updates as the first.")
+    ] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned/--untuned", help="Choose each method's setting by the recipe's [tuning].")
+    ] = True,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Run many methods and seeds with shared stages, in parallel; a killed matrix resumes."""
+    from rlp_bench.commands.matrix import matrix_command
+
+    matrix_command(methods, seeds, recipe, overrides or [], jobs, match_steps, tuned, store, as_json)
+
+
+@app.command()
 def ls(
     what: Annotated[
         str, typer.Argument(help="methods, trainers, judges, suites, recipes, artifacts, runs, ...")

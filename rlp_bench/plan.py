@@ -63,6 +63,13 @@ class Plan:
     seed: int
     nodes: tuple[Node, ...]
     final: Node
+    tuned: Mapping[str, Any] | None = None
+    """What the recipe's rule chose for the last stage ({} where it has nothing to choose); None: not asked."""
+
+    @property
+    def group(self) -> str:
+        """What may be compared with it: the recipe's id, "+tuned" where the recipe's [tuning] was applied."""
+        return self.recipe.id if self.tuned is None else f"{self.recipe.id}+tuned"
 
 
 def method(name: str, source: str = "") -> Callable[[Callable[..., Handle]], Callable[..., Handle]]:
@@ -132,6 +139,13 @@ class Bench:
         if len(self.problems) > before or instance is None or _broken(inputs):
             return Handle(label, found.output, "")
         return self._add_stage(label, trainer, inputs, instance)
+
+    def changed(self, stage: Handle, settings: Mapping[str, Any]) -> Handle:
+        """The stage again with some settings changed; the first stays in the plan if another stage needs it."""
+        node = next(node for node in self.nodes if node.fingerprint == stage.fingerprint)
+        instance, faults = build(type(node.instance), {**node.settings, **settings})
+        self.problems += [f"method {self.method}: {node.label}: {name}: {fault}" for name, fault in faults]
+        return stage if faults else self._add_stage(node.label, node.trainer, dict(node.inputs), instance)
 
     def _once(self, name: str, make: Callable[[], Handle]) -> Handle:
         if name not in self._given:
@@ -305,8 +319,11 @@ def load_judge(reference: str) -> Judge:
     return judge
 
 
-def build_plan(recipe: Recipe, method_name: str, seed: int) -> Plan:
+def build_plan(recipe: Recipe, method_name: str, seed: int, tuned: Mapping[str, Any] | None = None) -> Plan:
     """The checked plan of a method under a recipe.
+
+    Args:
+        tuned: settings for the last stage over all others; stages before it stay those that methods share.
 
     Raises:
         UnknownName: no such method.
@@ -323,12 +340,14 @@ def build_plan(recipe: Recipe, method_name: str, seed: int) -> Plan:
         bench.problems.append(
             f'method {method_name}: returned "{final.label}", which is {final.kind}, not a policy'
         )
+    if tuned and not bench.problems:
+        final = bench.changed(final, tuned)
     if bench.problems:
         raise RecipeError("\n".join(dict.fromkeys(bench.problems)))
     by_fingerprint = {node.fingerprint: node for node in bench.nodes}
     needed = _ancestors(by_fingerprint, final.fingerprint)
     nodes = tuple(node for node in bench.nodes if node.fingerprint in needed)
-    return Plan(recipe, method_name, seed, nodes, by_fingerprint[final.fingerprint])
+    return Plan(recipe, method_name, seed, nodes, by_fingerprint[final.fingerprint], tuned)
 
 
 def _ancestors(nodes: Mapping[str, Node], final: str) -> set[str]:

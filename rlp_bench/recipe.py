@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from rlp_bench import registry
 from rlp_bench.errors import BenchError, RecipeError, UnknownName, nearest
 from rlp_bench.nouns import Decoding, Prompting
-from rlp_bench.settings import build, not_a_trainer, shown
+from rlp_bench.settings import build, not_a_trainer, setting_names, shown
 from rlp_bench.store import fingerprint
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -84,6 +84,24 @@ class Evaluation(Section):
     """Pairs per kind (SFT samples, policy samples) on which the reward model's accuracy is measured."""
     second_judges: tuple[str, ...] = ()
     """Judges reported beside the recipe's own."""
+    trajectory: tuple[Count, ...] = ()
+    """Snapshots (rollouts of the last PPO) that `matrix` evaluates too, for comparisons at equal KL."""
+
+
+class Tuning(Section):
+    """The one setting that `matrix` and `run --tuned` choose for each method, by a rule, never on a suite.
+
+    The rule: the value whose policy, trained with `seed`, has the highest win rate against the SFT policy on the first
+    `prompts` dev prompts, by the recipe's judge; of equal ones the first in `values`.
+    """
+
+    stage: str = ""
+    """Trainer of the method's last stage; methods that end in another one are not tuned. Empty: no tuning."""
+    setting: str = ""
+    values: tuple[float, ...] = ()
+    seed: Count = 1000
+    """A seed of its own, so that no compared run is one that was chosen."""
+    prompts: Count = 400
 
 
 class Compute(Section):
@@ -106,6 +124,7 @@ class Recipe(Section):
     suites: dict[str, str] = {}
     evaluation: Evaluation = Evaluation()
     stages: dict[str, dict[str, Any]] = {}
+    tuning: Tuning = Tuning()
     compute: Compute = Compute()
     _overridden: frozenset[str] = PrivateAttr(default=frozenset())
 
@@ -225,9 +244,9 @@ def _tuples(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     out = dict(value)
-    evaluation = out.get("evaluation")
-    if isinstance(evaluation, Mapping):
-        out["evaluation"] = {k: tuple(v) if isinstance(v, list) else v for k, v in evaluation.items()}
+    for section in ("evaluation", "tuning"):
+        if isinstance(out.get(section), Mapping):
+            out[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in out[section].items()}
     return out
 
 
@@ -275,9 +294,27 @@ def _unknown_names(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for number, alias in enumerate(_list(evaluation.get("suites"))):
         if isinstance(alias, str) and alias not in suites:
             yield f"evaluation.suites.{number}", f'"{alias}" is not in [suites]; {nearest(alias, suites)}'
+    yield from _tuning(_table(content, "tuning"))
     for trainer, settings in _table(content, "stages").items():
         if isinstance(settings, Mapping):
             yield from _stage(trainer, settings)
+
+
+def _tuning(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    stage, setting = section.get("stage"), section.get("setting")
+    if not isinstance(stage, str) or not stage:
+        return
+    if stage not in registry.names("trainer"):
+        yield (
+            "tuning.stage",
+            f'trainer "{stage}" is not installed; {nearest(stage, registry.names("trainer"))}',
+        )
+        return
+    names = setting_names(load_trainer(stage))
+    if setting not in names:
+        yield "tuning.setting", f'"{setting}" is no setting of {stage}; {nearest(str(setting), names)}'
+    if not section.get("values"):
+        yield "tuning.values", "is empty or missing; give the values to choose from"
 
 
 def _table(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

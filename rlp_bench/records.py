@@ -31,6 +31,13 @@ class RunRecord:
     policy: Artifact
     lineage: list[tuple[str, Artifact]] = field(default_factory=list)
     """(label, artifact), e.g. ("sft", policy), ("reward", reward), ("ppo-2", policy); base and data too."""
+    tuned: Mapping[str, Any] | None = None
+    """See `Plan.tuned`."""
+
+    @property
+    def group(self) -> str:
+        """See `Plan.group`."""
+        return self.recipe.id if self.tuned is None else f"{self.recipe.id}+tuned"
 
     def last(self, kind: str) -> Artifact | None:
         """The last artifact of a kind in the lineage."""
@@ -43,7 +50,7 @@ class RunRecord:
 
 def run_folder(store: Store, plan: Plan) -> Path:
     """ROOT/runs/<recipe>/<method>-s<seed>-<8 hex of recipe id and final artifact>."""
-    mark = fingerprint([plan.recipe.id, plan.final.fingerprint])[:8]
+    mark = fingerprint([plan.group, plan.final.fingerprint])[:8]
     return store.runs / plan.recipe.name / f"{plan.method}-s{plan.seed}-{mark}"
 
 
@@ -55,7 +62,8 @@ def write_record(folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], st
     record = {
         "record_version": 1,
         "status": status,
-        "recipe_id": plan.recipe.id,
+        "recipe_id": plan.group,
+        "tuned": None if plan.tuned is None else dict(plan.tuned),
         "recipe": plan.recipe.model_dump(mode="json"),
         "method": plan.method,
         "seed": plan.seed,
@@ -146,7 +154,8 @@ def open_run(folder: Path, store: Store) -> RunRecord:
     recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
     lineage = list(_lineage(record, recipe, store))
     policy = next(artifact for label, artifact in lineage if label == record["final"])
-    return RunRecord(recipe, record["method"], record["seed"], folder, policy, lineage)
+    tuned = record.get("tuned")
+    return RunRecord(recipe, record["method"], record["seed"], folder, policy, lineage, tuned)
 
 
 def _lineage(record: Mapping[str, Any], recipe: Recipe, store: Store) -> Iterator[tuple[str, Artifact]]:

@@ -38,7 +38,8 @@ def run_plan(plan: Plan, store: Store, display: Display) -> RunRecord:
     with store.errors_as_lines():
         write_record(folder, plan, artifacts, "done")
     lineage = [(node.label, artifacts[node.fingerprint]) for node in plan.nodes]
-    return RunRecord(plan.recipe, plan.method, plan.seed, folder, artifacts[plan.final.fingerprint], lineage)
+    policy = artifacts[plan.final.fingerprint]
+    return RunRecord(plan.recipe, plan.method, plan.seed, folder, policy, lineage, plan.tuned)
 
 
 def _begin(folder: Path, plan: Plan, store: Store) -> None:
@@ -74,6 +75,7 @@ def evaluate_record(
             progress=task,
         )
         task.close()
+    report["recipe"] = record.group
     write_json(record.path / REPORT, report)
     return report
 

@@ -76,24 +76,33 @@ def trace(
         recipe = load_recipe(recipe_name, [*overrides, *changed])
         record = run_plan(build_plan(recipe, method, seed), store, display)
         with Workshop(recipe, store, display) as workshop:
-            points += _points(record, beta, store, workshop, suite, display)
+            points += points_of(record, store, workshop, suite, display)
     return points
 
 
-def _points(
-    record: RunRecord, beta: float, store: Store, workshop: Workshop, suite: str | None, display: Display
+def points_of(
+    record: RunRecord,
+    store: Store,
+    workshop: Workshop,
+    suite: str | None,
+    display: Display,
+    at: Sequence[int] | None = None,
 ) -> list[Point]:
+    """The SFT policy, the snapshots of a run's last PPO (`at` these rollouts; all, if None) and its final policy."""
     recipe, sft, reward = record.recipe, sft_policy(record.lineage), record.last("reward")
     if sft is None or reward is None:
         raise BenchError(
             f"method {record.method}: has no SFT policy or no reward model; give one that runs PPO"
         )
+    settings = record.policy.manifest["provenance"]["settings"]
+    beta = settings["beta"]
     task = display.task(f"{record.method} {beta:g}")
     source = registry.load("suite", recipe.data.source.partition(":")[0])(
         recipe.data.source.partition(":")[2]
     )
     measure = _diagnostics(recipe, source, store, workshop, task)
-    policies = {0: sft, **_snapshots(record.policy)}
+    kept = {n: p for n, p in _snapshots(record.policy).items() if at is None or n in at}
+    policies = {0: sft, **kept, settings["rollouts"]: record.policy}
     found = []
     for rollouts, policy in policies.items():
         evaluation = Evaluation(store, recipe, workshop.engine, None, None, task)

@@ -1,0 +1,198 @@
+"""`matrix`: many methods and seeds under one recipe, with a live table; and what came out."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench import registry
+from rlp_bench.commands.printing import duration, print_json, show, table
+from rlp_bench.errors import BenchError
+from rlp_bench.matrix import Job, Matrix, begin, schedule, write_matrix
+from rlp_bench.plan import build_plan
+from rlp_bench.recipe import load_recipe
+from rlp_bench.run import set_threads
+from rlp_bench.store import Store
+
+MATCHED = ("stages.reward.match_steps=true", "stages.reward_uml.match_steps=true")
+
+
+def matrix_command(
+    methods: str,
+    seeds: str,
+    recipe_name: str,
+    overrides: Sequence[str],
+    jobs: int,
+    match_steps: bool,
+    tuned: bool,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Plans everything, works it off, writes matrix.json, prints the tables; exit status 1 if a job failed."""
+    overrides = [*overrides, *(MATCHED if match_steps else ())]
+    recipe = load_recipe(recipe_name, overrides)
+    tuned = tuned and bool(recipe.tuning.stage)
+    matrix = Matrix(
+        recipe, chosen_methods(methods, recipe), chosen_seeds(seeds), Store(root), match_steps, tuned
+    )
+    set_threads(1)
+    begin(matrix)
+    began = time.monotonic()
+    for line in _watch(matrix, schedule(matrix, recipe_name, overrides, jobs), jobs, as_json):
+        print(line, file=sys.stderr, flush=True)
+    written = write_matrix(matrix, time.monotonic() - began)
+    if as_json:
+        print_json(json.loads(written.read_text(encoding="utf-8")))
+    else:
+        show(_grid(matrix, {}), *summary(matrix))
+        print(f"matrix: {written} ({duration(time.monotonic() - began)})")
+    if matrix.failed:
+        for key, error in matrix.failed.items():
+            print(f"failed: {_named(matrix.jobs[key])}: {error}", file=sys.stderr)
+        raise BenchError(
+            f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not begin; "
+            "the others are kept: mend the cause, run the same command"
+        )
+
+
+def chosen_methods(text: str, recipe: Any) -> list[str]:
+    """ "all", or names with commas between; the simplest plan first.
+
+    Raises:
+        UnknownName: one is not installed.
+    """
+    names = registry.names("method") if text == "all" else [n.strip() for n in text.split(",") if n.strip()]
+    if not names:
+        raise BenchError('matrix --methods: is empty; expected "all" or names with commas between')
+    for name in names:
+        registry.origin("method", name)
+    if text != "all":
+        return list(dict.fromkeys(names))
+    return sorted(names, key=lambda name: (len(build_plan(recipe, name, 0).nodes), name))
+
+
+def chosen_seeds(text: str) -> list[int]:
+    """ "0..4", "0,2,7", or one number."""
+    try:
+        first, dots, last = text.partition("..")
+        found = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0:
+        raise BenchError(f'matrix --seeds "{text}": expected "0..4" or "0,2,7"')
+    return list(dict.fromkeys(found))
+
+
+def _watch(matrix: Matrix, ended: Iterator[Job], jobs: int, quiet: bool) -> Iterator[str]:
+    """Lines to print; on a terminal a live table instead."""
+    if quiet:
+        for _ in ended:
+            pass
+        return
+    began = time.monotonic()
+    if not sys.stderr.isatty():
+        for job in ended:
+            state = "FAILED" if job.key in matrix.failed else f"{matrix.seconds[job.key]:.0f} s"
+            yield f"{_counts(matrix, jobs)} · {_named(job)}: {state}"
+        return
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        for job in ended:
+            latest = {(job.method, job.seed): job.label}
+            note = (
+                f"{_counts(matrix, jobs)}, {duration(time.monotonic() - began)} so far; last: {_named(job)}"
+            )
+            live.update(Group(_grid(matrix, latest), note), refresh=True)
+
+
+def _counts(matrix: Matrix, jobs: int) -> str:
+    left = _left(matrix) / max(1, jobs)
+    return f"{len(matrix.done)}/{len(matrix.jobs)} jobs, about {duration(left)} left"
+
+
+def _left(matrix: Matrix) -> float:
+    """Seconds of work of all known jobs that are not done, by what like jobs took; unlike any: their mean."""
+    by_label: dict[str, list[float]] = {}
+    for key, seconds in matrix.seconds.items():
+        by_label.setdefault(_kind(matrix.jobs[key]), []).append(seconds)
+    every = [seconds for found in by_label.values() for seconds in found] or [0.0]
+    overall = sum(every) / len(every)
+    waiting = [job for key, job in matrix.jobs.items() if key not in matrix.done]
+    means = {label: sum(found) / len(found) for label, found in by_label.items()}
+    unknown = sum(1 for m in matrix.measured if not any(k.startswith(f"evaluate/{m}/") for k in matrix.jobs))
+    later = unknown * len(matrix.seeds) * (means.get("ppo", overall) + means.get("evaluate", overall))
+    return sum(means.get(_kind(job), overall) for job in waiting) + later
+
+
+def _kind(job: Job) -> str:
+    return job.label.partition("-")[0] if job.what == "stage" else job.what
+
+
+def _named(job: Job) -> str:
+    return f"{job.method} seed {job.seed} {job.label}"
+
+
+def _grid(matrix: Matrix, latest: dict[tuple[str, int], str]) -> Any:
+    """A row a method, a column a seed: win rate where it is evaluated, else how many of its stages are there."""
+    rows = []
+    for method in matrix.methods:
+        choice = matrix.choice(method)
+        complete = len(matrix.measured.get(method, ())) == len(matrix.recipe.tuning.values)
+        chosen = ", ".join(f"{k} {v:g}" for k, v in choice.items()) if choice and complete else ""
+        rows.append([method, chosen, *(_cell(matrix, method, seed, latest) for seed in matrix.seeds)])
+    return table(matrix.group, ["method", "tuned", *(f">seed {seed}" for seed in matrix.seeds)], rows)
+
+
+def _cell(matrix: Matrix, method: str, seed: int, latest: dict[tuple[str, int], str]) -> str:
+    run = matrix.runs.get((method, seed))
+    if run is not None:
+        return "done" if run["win_rate"] is None else f"{run['win_rate']:.1f}"
+    mine = [job for job in matrix.jobs.values() if (job.method, job.seed) == (method, seed)]
+    if any(job.key in matrix.failed for job in mine):
+        return "failed"
+    running = next((job.label for job in mine if job.key in matrix.running), latest.get((method, seed)))
+    return f"({running})" if running else "."
+
+
+def summary(matrix: Matrix) -> list[Any]:
+    """Tables: win rates with intervals, paired differences from the first PPO method, budgets."""
+    from rlp_bench.budget import budget_rows
+    from rlp_bench.compare import compare, means, scores_by_method
+    from rlp_bench.errors import DataError
+
+    suite = next((run["suite"] for run in matrix.runs.values() if run["suite"]), None)
+    if suite is None:
+        return []
+    try:
+        scores = scores_by_method(matrix.store, matrix.group, suite)
+    except DataError:
+        return []
+    found = means(scores)
+    rates = [
+        (name, f"{found[name]['win_rate']:.1f}", "{:.1f} to {:.1f}".format(*found[name]["ci95"]))
+        for name in matrix.methods
+        if name in found
+    ]
+    tables = [table(f"Win rate, {suite}", ["method", ">percent", "95 %"], rates)]
+    if "ppo" in scores and len(scores) > 1:
+        pairs = [(name, "ppo") for name in matrix.methods if name in scores and name != "ppo"]
+        lines = [
+            (
+                r["candidate"],
+                f"{r['difference']:+.1f}",
+                "{:+.1f} to {:+.1f}".format(*r["ci95"]),
+                f"{r['p_holm']:.2g}",
+                r["verdict"],
+            )
+            for r in compare(scores, pairs)
+        ]
+        tables.append(
+            table("Paired with ppo, points", ["method", ">difference", "95 %", ">Holm p", "verdict"], lines)
+        )
+    columns, rows = budget_rows(matrix.store, [matrix.store.root / r["folder"] for r in matrix.runs.values()])
+    tables.append(table("Budget of a run, mean over seeds", columns, rows))
+    return tables
