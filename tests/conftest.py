@@ -59,7 +59,7 @@ def cli(stranger: Path, tmp_path: Path) -> Cli:
             env={**environment(stranger), **variables},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     return call

@@ -45,3 +45,14 @@ def test_a_higher_reward_for_a_member_can_only_make_it_the_chosen_one():
     assert select_preference(CLUSTERS, [r * 10 for r in REWARDS], 0.5) == select_preference(
         CLUSTERS, REWARDS, 0.5
     )
+
+
+def test_the_rejected_response_can_be_the_one_nearest_in_length():
+    # By hand: y_w is 2 with 12 tokens; outside 1 3 5 6 9 with 30 11 13 5 40: 3 and 5 are one token away.
+    lengths = [9, 30, 12, 11, 9, 13, 5, 9, 9, 40]
+    drawn = {
+        select_preference(CLUSTERS, REWARDS, i / 10, loser="nearest_length", lengths=lengths).rejected
+        for i in range(10)
+    }
+    assert drawn == {3, 5}
+    assert select_preference([0] * 10, REWARDS, 0.3, loser="nearest_length", lengths=lengths).rejected is None

@@ -122,3 +122,21 @@ def test_equal_texts_share_a_cluster_without_a_question_and_keep_their_number():
     assert entailment.calls == 2  # known already, whatever the order
     entailment.clusters(QUESTION + " ?", [BLUE, RED], "strict")
     assert entailment.calls == 4  # pitfall 34: another question is another key
+
+
+def test_a_length_matched_rejection_is_the_nearest_in_tokens(run):
+    row = sampled(QUESTION, *[SAME] * 6, "blue .", "it is surely blue .", "green .", "it is white .")
+    for seed in range(5):
+        (pair,) = run([row], name=f"near-{seed}", seed=seed, loser="nearest_length").rows()
+        assert pair["rejected_tokens"] == pair["chosen_tokens"] == 2
+
+
+def test_skills_are_balanced_with_as_many_pairs(run):
+    sure = [sampled(f"what is the color of the {e} ?", *[SAME] * 8, BLUE, GREEN) for e in ENTITIES[:4]]
+    words = ["red", "blue", "green", "white", "black", "grey", "brown", "pink", "red", "red"]
+    unsure = [sampled(f"what color has the {e} ?", *(f"{w} ." for w in words)) for e in ENTITIES[4:]]
+    rows = [r | {"category": "qa"} for r in sure] + [r | {"category": "list"} for r in unsure]
+    plain, even = run(rows, name="plain"), run(rows, name="even", balance="category")
+    assert [row["category"] for row in plain.rows()] == ["qa"] * 4
+    assert sorted(row["category"] for row in even.rows()) == ["list"] * 2 + ["qa"] * 2
+    assert len(even.rows("rejected.jsonl")) == even.metrics["dropped_below_confidence"] == 4

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from rlp_bench.errors import DataError
 from rlp_bench.nouns import Artifact, Context, write_jsonl
 
 from ..rows import preference_row
@@ -72,10 +73,15 @@ class PolicyAsJudge:
             for one, other in ((first.text, second.text), (second.text, first.text)):
                 stems.append(context.prompting.render(_fill(asked, one, other)))
         logprobs = context.engine.options(policy, stems, [[" A", " B"]] * len(stems))
+        if stems and all(a == b for a, b in logprobs):
+            raise DataError(
+                "rlaif: the policy cannot tell the answers A and B apart (its tokenizer has no letters?); set "
+                'stages.rlaif.how = "likelihood" and read what that stands in for'
+            )
         says_a = [1 / (1 + math.exp(b - a)) for a, b in logprobs]
         both = list(zip(says_a[::2], says_a[1::2], strict=True))
         count = max(1, len(both))
-        return [(one + 1 - turned) / 2 for one, turned in both], {
+        return [0.5 + (one - turned) / 2 for one, turned in both], {
             "stand_in": 0.0,
             "says_a": sum(says_a) / max(1, len(says_a)),
             "orders_disagree": sum((one > 0.5) == (turned > 0.5) for one, turned in both) / count,
