@@ -194,10 +194,15 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
     Returns:
         (B,) scores.
     """
+    return _head(model)(scored_states(model, ids, mask)).squeeze(-1)
+
+
+def scored_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
+    """(B, d) hidden states after the last norm at the last real token: what the reward head reads."""
     ids, mask, _ = _flush_left(ids, mask)
     hidden = hidden_states(model, ids, mask)
     last = mask.sum(1) - 1
-    return _head(model)(hidden[torch.arange(len(ids), device=ids.device), last]).squeeze(-1)
+    return hidden[torch.arange(len(ids), device=ids.device), last]
 
 
 def token_values(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:

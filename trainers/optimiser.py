@@ -17,8 +17,9 @@ class Update:
     """What one update did."""
 
     learning_rate: float
+    """Of the first group."""
     grad_norm: float
-    """Euclidean norm over all parameters, before clipping."""
+    """Euclidean norm over the parameters of the first group, before clipping."""
 
 
 class Optimiser:
@@ -35,9 +36,17 @@ class Optimiser:
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         max_grad_norm: float = 1.0,
+        beside: Iterable[Parameter] = (),
+        beside_peak: float = 0.0,
     ) -> None:
-        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self.adam = torch.optim.Adam(self.parameters, lr=peak, betas=betas, eps=epsilon, fused=True)
+        """`beside` is a second group with a peak rate of its own, clipped by itself: it cannot scale the first down."""
+        first, second = ([p for p in group if p.requires_grad] for group in (parameters, beside))
+        groups = [(first, peak), (second, beside_peak)] if second else [(first, peak)]
+        self.groups = groups
+        self.parameters = [*first, *second]
+        self.adam = torch.optim.Adam(
+            [{"params": group, "lr": rate} for group, rate in groups], betas=betas, eps=epsilon, fused=True
+        )
         self.total_steps, self.peak, self.warmup, self.schedule = total_steps, peak, warmup, schedule
         self.max_grad_norm = max_grad_norm
 
@@ -47,15 +56,15 @@ class Optimiser:
         Raises:
             BenchError: the gradient is not finite; nothing was changed.
         """
-        rate = learning_rate(step, self.total_steps, self.peak, self.warmup, self.schedule)
-        for group in self.adam.param_groups:
-            group["lr"] = rate
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
-        if not math.isfinite(norm):
-            raise BenchError(
-                f"{where}: gradient norm is {norm} at update {step}; expected a finite number; lower "
-                f"learning_rate (now {self.peak:g}) or look at log.jsonl for where the loss left its range"
-            )
+        norms = []
+        for (parameters, peak), group in zip(self.groups, self.adam.param_groups, strict=True):
+            group["lr"] = learning_rate(step, self.total_steps, peak, self.warmup, self.schedule)
+            norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)))
+            if not math.isfinite(norms[-1]):
+                raise BenchError(
+                    f"{where}: gradient norm is {norms[-1]} at update {step}; expected a finite number; lower "
+                    f"the learning rate (now {peak:g}) or look at log.jsonl for where the loss left its range"
+                )
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        return Update(rate, norm)
+        return Update(self.adam.param_groups[0]["lr"], norms[0])

@@ -5,7 +5,7 @@ start again and a mask under which the rejected response does not see the chosen
 a quarter fewer tokens where all three are of equal length. Letters: B pairs, L tokens of prompt and both responses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .batches import length_sorted_batches, right_pad
-from .models import hidden_states, scalar_scores
+from .models import hidden_states, scalar_scores, scored_states
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,15 +33,35 @@ def pair_scores(
     if not shares_beginnings(model):
         scores = row_scores(model, [*chosen, *rejected], pad_id, 2 * microbatch)
         return scores[: len(chosen)], scores[len(chosen) :]
-    common = [shared_tokens(first, second) for first, second in zip(chosen, rejected, strict=True)]
-    lengths = [len(one) + len(two) - both for one, two, both in zip(chosen, rejected, common, strict=True)]
+    scores = _pairs(chosen, rejected, microbatch, lambda pairs: _together(model, pairs, pad_id))
+    return scores[:, 0], scores[:, 1]
+
+
+def pair_states(
+    model: "PreTrainedModel", first: Rows, second: Rows, pad_id: int, microbatch: int
+) -> tuple[Tensor, Tensor]:
+    """(B, d) hidden states of the first and of the second rows, where `pair_scores` reads its scores."""
+    if not shares_beginnings(model):
+        states = row_states(model, [*first, *second], pad_id, 2 * microbatch)
+        return states[: len(first)], states[len(first) :]
+    states = _pairs(first, second, microbatch, lambda pairs: _states_together(model, pairs, pad_id))
+    return states[:, 0], states[:, 1]
+
+
+Pairs = list[tuple[list[int], list[int], int]]
+"""(first row, second row, how many tokens they begin with in common)."""
+
+
+def _pairs(first: Rows, second: Rows, microbatch: int, read: Callable[[Pairs], Tensor]) -> Tensor:
+    """(B, 2, ...): what `read` makes of batches of pairs of like length, in the order given."""
+    common = [shared_tokens(one, two) for one, two in zip(first, second, strict=True)]
+    lengths = [len(one) + len(two) - both for one, two, both in zip(first, second, common, strict=True)]
     order: list[int] = []
     parts = []
     for batch in length_sorted_batches(lengths, microbatch):
-        parts.append(_together(model, [(chosen[row], rejected[row], common[row]) for row in batch], pad_id))
+        parts.append(read([(first[row], second[row], common[row]) for row in batch]))
         order += batch
-    scores = torch.cat(parts)[torch.tensor(order).argsort()]
-    return scores[:, 0], scores[:, 1]
+    return torch.cat(parts)[torch.tensor(order).argsort()]
 
 
 def shared_tokens(first: list[int], second: list[int]) -> int:
@@ -50,8 +70,13 @@ def shared_tokens(first: list[int], second: list[int]) -> int:
     return next(differ, min(len(first), len(second)))
 
 
-def _together(model: Any, pairs: list[tuple[list[int], list[int], int]], pad_id: int) -> Tensor:
+def _together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
     """(B, 2) scores of (chosen, rejected, tokens in common)."""
+    return model.score(_states_together(model, pairs, pad_id)).squeeze(-1)
+
+
+def _states_together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
+    """(B, 2, d) hidden states that scores are read from."""
     ids, mask = right_pad([one + two[both:] for one, two, both in pairs], pad_id)
     places = torch.arange(ids.shape[1])
     common = torch.tensor([both for _, _, both in pairs])[:, None]
@@ -67,16 +92,28 @@ def _together(model: Any, pairs: list[tuple[list[int], list[int], int]], pad_id:
     # A rejected row that is no longer than what both begin with ends there.
     second = torch.where(second < ends_first[:, 0], common[:, 0] - 1, second)
     last = torch.stack([ends_first[:, 0] - 1, second], dim=1).to(device)
-    return model.score(states[torch.arange(len(pairs), device=device)[:, None], last]).squeeze(-1)
+    return states[torch.arange(len(pairs), device=device)[:, None], last]
 
 
-def row_scores(model: Any, rows: list[list[int]], pad_id: int, microbatch: int) -> Tensor:
+def row_scores(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
     """(B,) scores of single rows."""
+    return _rows(model, rows, pad_id, microbatch, scalar_scores)
+
+
+def row_states(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
+    """(B, d) hidden states of single rows, where `row_scores` reads its scores."""
+    return _rows(model, rows, pad_id, microbatch, scored_states)
+
+
+def _rows(
+    model: Any, rows: Rows, pad_id: int, microbatch: int, read: Callable[[Any, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """(B, ...): what `read` makes of batches of rows of like length, in the order given."""
     order: list[int] = []
     parts = []
     for batch in length_sorted_batches([len(row) for row in rows], microbatch):
         ids, mask = right_pad([rows[row] for row in batch], pad_id)
-        parts.append(scalar_scores(model, ids.to(model.device), mask.to(model.device)))
+        parts.append(read(model, ids.to(model.device), mask.to(model.device)))
         order += batch
     return torch.cat(parts)[torch.tensor(order).argsort()]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Artifact, Context, write_jsonl
@@ -12,8 +12,24 @@ from ..limits import Count, NotNegative, NotNegativeCount, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
     from ..preference_rows import TokenPair
+
+
+class Beside(Protocol):
+    """A second objective of the same backbone, with heads of its own that are thrown away in the end."""
+
+    module: "Module"
+    """The heads, and all else of it that a checkpoint must hold."""
+    learning_rate: float
+    """Peak rate of the heads."""
+
+    def backward(self, step: int) -> dict[str, float]:
+        """Adds the gradient of this update's weighted loss to what lies there; returns what to log."""
+
+    def measure(self, log: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Metrics of the trained model."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,7 @@ class RewardModel:
             _artifacts(inputs["preferences"]), tokenizer, context.prompting, self.heldout, self.eos
         )
         batches = self._batches(len(train), int(ledger.notes["pairs_of_first"]), seed)
+        beside = self._beside(model, tokenizer, inputs, len(batches), seed, context)
         optimiser = Optimiser(
             model.parameters(),
             total_steps=len(batches),
@@ -82,13 +99,16 @@ class RewardModel:
             warmup=self.warmup,
             schedule=self.schedule,
             max_grad_norm=self.max_grad_norm,
+            beside=beside.module.parameters() if beside else (),
+            beside_peak=beside.learning_rate if beside else 0.0,
         )
-        modules = {"reward": model}
+        modules = {"reward": model, "beside": beside.module} if beside else {"reward": model}
         done, state = load_checkpoint(context.scratch, modules, optimiser)
         log: list[dict[str, float]] = state.get("log", [])
         for step in range(done, len(batches)):
             batch = [train[index] for index in batches[step]]
             row = self._backward(model, batch, tokenizer.pad_token_id)
+            row |= beside.backward(step) if beside else {}
             update = optimiser.update(step, "reward")
             log.append(
                 {
@@ -108,11 +128,18 @@ class RewardModel:
         return {
             **ledger.close(len(train) + len(held)),
             **self._calibrate(model, held, tokenizer.pad_token_id, out),
+            **(beside.measure(log) if beside else {}),
             "updates": float(len(log)),
             "pairs_trained": float(len(train)),
             "train_loss": sum(row["loss"] for row in tail) / len(tail),
             "train_accuracy": sum(row["accuracy"] for row in tail) / len(tail),
         }
+
+    def _beside(
+        self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context
+    ) -> "Beside | None":
+        """What else each update learns from; nothing here."""
+        return None
 
     def _batches(self, pairs: int, of_first: int, seed: int) -> list[list[int]]:
         """Indices of every update's pairs."""
