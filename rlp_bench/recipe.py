@@ -89,7 +89,7 @@ class Evaluation(Section):
 
 
 class Tuning(Section):
-    """The one setting that `matrix` and `run --tuned` choose for each method, by a rule, never on a suite.
+    """The one setting that `matrix` chooses for each method, by a rule, never on a suite.
 
     The rule: the value whose policy, trained with `seed`, has the highest win rate against the SFT policy on the first
     `prompts` dev prompts, by the recipe's judge; of equal ones the first in `values`.
