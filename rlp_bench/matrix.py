@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlp_bench.errors import BenchError
-from rlp_bench.matrix_work import Work, work
+from rlp_bench.matrix_work import Work, end_with_parent, work
 from rlp_bench.nouns import write_json
 from rlp_bench.plan import Node, Plan, build_plan
 from rlp_bench.recipe import Recipe
@@ -158,7 +158,7 @@ def schedule(matrix: Matrix, recipe_name: str, overrides: Sequence[str], jobs: i
 
     A failed job stops what needs it and nothing else. An interrupt lets the running jobs be: the same command resumes.
     """
-    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent)
     futures: dict[Future[Any], Job] = {}
     call: Callable[[Work], Future[Any]] = lambda made: pool.submit(  # noqa: E731
         work, made, recipe_name, list(overrides), str(matrix.store.root)

@@ -1,5 +1,7 @@
 """What a process of a matrix does: one stage, one measurement, or the evaluation of one run."""
 
+import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from rlp_bench.trajectory import points_of
 from rlp_bench.tuning import measure
 
 POINTS = "points.json"
+PARENT_SECONDS = 1.0
+"""How often a process looks whether its matrix still runs."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,18 @@ def work(job: Work, recipe_name: str, overrides: list[str], root: str) -> dict[s
     recipe, store, display = _recipe(recipe_name, tuple(overrides)), Store(Path(root)), Display(quiet=True)
     found = {"stage": _stage, "tune": _tune, "evaluate": _evaluate}[job.what](job, recipe, store, display)
     return {"seconds": time.monotonic() - began, **found}
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone: a killed matrix leaves nobody waiting for work."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @cache

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from rlp_bench.commands.matrix import chosen_methods, chosen_seeds
@@ -174,6 +175,21 @@ def test_a_matrix_killed_twice_equals_an_undisturbed_one_in_one_process(start, c
     assert [point["rollouts"] for point in points] == [0, 1, 2]
     assert points[0]["kl"] == 0.0
     assert len(points[1]["scores"]) == 80
+
+
+def test_processes_end_with_the_matrix_that_started_them(start):
+    process = start(*arguments("--jobs", "2"))
+    deadline = time.monotonic() + 60
+    while (
+        len(children := psutil.Process(process.pid).children(recursive=True)) < 3
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.1)  # two workers and the resource tracker
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert len(gone) >= 3
+    assert alive == []
 
 
 def test_a_failed_stage_stops_what_needs_it_and_nothing_else(cli, tmp_path):
