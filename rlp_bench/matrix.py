@@ -5,6 +5,7 @@ measurements that [tuning] asks for, and the evaluation of every run. `schedule`
 whatever is in the store already is done. What comes out is `matrix.json`.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -158,7 +159,8 @@ def schedule(matrix: Matrix, recipe_name: str, overrides: Sequence[str], jobs: i
 
     A failed job stops what needs it and nothing else. An interrupt lets the running jobs be: the same command resumes.
     """
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent)
+    spawn = get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, spawn, initializer=end_with_parent, initargs=(os.getpid(),))
     futures: dict[Future[Any], Job] = {}
     call: Callable[[Work], Future[Any]] = lambda made: pool.submit(  # noqa: E731
         work, made, recipe_name, list(overrides), str(matrix.store.root)

@@ -46,9 +46,8 @@ def work(job: Work, recipe_name: str, overrides: list[str], root: str) -> dict[s
     return {"seconds": time.monotonic() - began, **found}
 
 
-def end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: a killed matrix leaves nobody waiting for work."""
-    parent = os.getppid()
+def end_with_parent(parent: int) -> None:
+    """Ends this process when `parent`, which started it, is gone: a killed matrix leaves nobody waiting for work."""
 
     def watch() -> None:
         while os.getppid() == parent:
