@@ -1,0 +1,97 @@
+"""From pairs to requests, and from answers to verdicts: one way of asking, one pair a request.
+
+One pair a request, because in a batch a lost verdict shifts those behind it and one pair colours the next.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rlp_bench.endpoint import Answer, Request
+from rlp_bench.nouns import Pair, Verdict
+
+from .parsers import PARSERS, WEIGHTED_VERSION, weighted
+from .prompts import Prompt
+
+REASON_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Model, prompt, decoding and parser: all that can change a verdict but the pair and the seed."""
+
+    provider: str
+    model: str
+    prompt: Prompt
+    parser: str = "letter"
+    """A name of PARSERS; not used with `top_logprobs`."""
+    snapshot: str = ""
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int = 16
+    max_tokens_name: str = "max_tokens"
+    top_logprobs: int | None = None
+    """Weigh the two labels by their probability in place of parsing the reply."""
+    send_seed: bool = True
+    extra: str = "{}"
+
+    def request(self, pair: Pair, seed: int) -> Request:
+        """The question about one pair. The seed is always in the key; it is sent unless the server refuses it."""
+        return Request(
+            provider=self.provider,
+            model=self.model,
+            snapshot=self.snapshot,
+            messages=self.prompt.messages(pair),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            max_tokens_name=self.max_tokens_name,
+            seed=seed if self.send_seed else None,
+            top_logprobs=self.top_logprobs,
+            extra=self.extra,
+            prompt=self.prompt.sha256,
+            draw=seed,
+        )
+
+    def verdict(self, answer: Answer) -> Verdict:
+        """What the answer says about the first of the pair. No verdict has its reason, never a score."""
+        if answer.body is None:
+            return Verdict(None, answer.reason)
+        if answer.finish_reason == "content_filter":
+            return Verdict(None, "unparsed: the provider's filter cut the reply", answer.text)
+        if self.top_logprobs is not None:
+            return self._weighted(answer)
+        if answer.finish_reason == "length":
+            return Verdict(None, f"truncated: the reply was cut at {self.max_tokens} tokens", answer.text)
+        preference = PARSERS[self.parser][1](answer.text)
+        return Verdict(preference, "" if preference is not None else "unparsed", answer.text)
+
+    def _weighted(self, answer: Answer) -> Verdict:
+        tokens = answer.first_token()
+        if tokens is None:
+            return Verdict(None, "unparsed: the server gave no log-probabilities", answer.text)
+        preference = weighted(tokens)
+        raw = json.dumps(tokens, sort_keys=True)
+        return Verdict(preference, "" if preference is not None else "unparsed", raw)
+
+    def manifest(self) -> dict[str, Any]:
+        """Plain JSON; no key, no concurrency, no cache."""
+        parser = (
+            ("weighted", WEIGHTED_VERSION)
+            if self.top_logprobs is not None
+            else (self.parser, PARSERS[self.parser][0])
+        )
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "snapshot": self.snapshot or self.model,
+            "prompt": self.prompt.name,
+            "prompt_sha256": self.prompt.sha256,
+            "parser": f"{parser[0]} {parser[1]}",
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "top_logprobs": self.top_logprobs,
+            "send_seed": self.send_seed,
+            "extra": json.loads(self.extra),
+        }

@@ -1,0 +1,115 @@
+"""One pairwise judge over any OpenAI-compatible endpoint: "chat:MODEL,option=value,..." or "chat:FILE.toml".
+
+The default prompt asks for one letter. `prompt=chat_reasoned` lets the judge think first; `logprobs=true` weighs
+the two letters by their probability, as AlpacaEval 2 does (Dubois et al. 2024, arXiv 2404.04475, section 2).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from rlp_bench.endpoint import Connection, Endpoint
+from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
+from rlp_bench.endpoint.request import canonical
+from rlp_bench.errors import DataError, UnknownName, nearest
+from rlp_bench.nouns import Pair, Progress, Verdict
+
+from .api.asking import Asking
+from .api.parsers import PARSERS
+from .api.prompts import load_prompt
+
+OPTIONS: dict[str, type] = {
+    **CONNECTION,
+    "model": str,
+    "snapshot": str,
+    "prompt": str,
+    "parser": str,
+    "logprobs": bool,
+    "top_logprobs": int,
+    "temperature": float,
+    "top_p": float,
+    "max_tokens": int,
+    "max_tokens_name": str,
+    "send_seed": bool,
+}
+PARSER_OF = {"chat": "letter", "chat_reasoned": "verdict_line"}
+TOKENS_OF = {"letter": 16, "verdict_line": 1024, "json_winner": 1024, "double_brackets": 1024}
+TOP_LOGPROBS = 5
+"""As AlpacaEval 2."""
+
+
+class Chat:
+    """A `nouns.Judge`; asks nothing before `judge` is called."""
+
+    name = "chat"
+    version = "1"
+    progress: Progress | None = None
+    """Told of every answer, where somebody listens."""
+
+    def __init__(self, argument: str = "") -> None:
+        where = f'judge "chat:{argument}"'
+        options = read_options(where, argument, OPTIONS)
+        if not options.get("model"):
+            raise DataError(
+                'judge "chat": needs a model, e.g. --judge chat:gpt-4.1-2025-04-14; see docs/judging.md'
+            )
+        self.connection: Connection = connection_of(options)
+        self.asking = _asking(where, options, self.connection)
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Made once, so that its tally covers all that this judge asks."""
+        return Endpoint(self.connection)
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Everything that can change a verdict."""
+        scale = "binary" if self.asking.top_logprobs is None else "soft"
+        return {
+            "name": self.name,
+            "version": self.version,
+            "noise": 0.0,
+            "scale": scale,
+            **self.asking.manifest(),
+        }
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """One verdict a pair; what was asked before is not asked again."""
+        requests = [self.asking.request(pair, seed) for pair in pairs]
+        return [self.asking.verdict(answer) for answer in self.endpoint.ask(requests, self.progress)]
+
+    def estimate(self, pairs: Sequence[Pair], seed: int = 0) -> Mapping[str, Any]:
+        """Requests, tokens and dollars that judging these pairs would take at most; nothing is sent."""
+        return self.endpoint.estimate([self.asking.request(pair, seed) for pair in pairs])
+
+    def spent(self) -> Mapping[str, Any]:
+        """What this judge was asked so far."""
+        return self.endpoint.tally.as_dict()
+
+
+def _asking(where: str, options: Mapping[str, Any], connection: Connection) -> Asking:
+    prompt = load_prompt(options.get("prompt", "chat"), where)
+    weighted = options.get("logprobs", "top_logprobs" in options)
+    parser = options.get("parser") or PARSER_OF.get(prompt.name, "letter")
+    if parser not in PARSERS:
+        raise UnknownName(f'{where}: no parser "{parser}"; {nearest(parser, PARSERS)}')
+    if weighted and parser != "letter":
+        raise DataError(
+            f"{where}: logprobs=true reads the first token; it goes with parser=letter, not {parser}"
+        )
+    max_tokens = options.get("max_tokens", 1 if weighted else TOKENS_OF[parser])
+    if max_tokens < 1:
+        raise DataError(f"{where}: max_tokens={max_tokens}: expected at least 1")
+    return Asking(
+        provider=connection.provider_name(),
+        model=options["model"],
+        prompt=prompt,
+        parser=parser,
+        snapshot=options.get("snapshot", ""),
+        temperature=options.get("temperature", 1.0 if weighted else 0.0),
+        top_p=options.get("top_p"),
+        max_tokens=max_tokens,
+        max_tokens_name=options.get("max_tokens_name", "max_tokens"),
+        top_logprobs=options.get("top_logprobs", TOP_LOGPROBS) if weighted else None,
+        send_seed=options.get("send_seed", True),
+        extra=canonical(extra_of(options)),
+    )

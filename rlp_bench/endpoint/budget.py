@@ -1,0 +1,128 @@
+"""What requests cost, and a limit that is not passed: a request is sent only if its most still fits.
+
+Prices are given, never built in: a table of prices is wrong by the time it is read. Usage that a server does
+not report is unknown, not 0; a budget then counts the request's most.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rlp_bench.errors import BenchError
+
+BUDGET = re.compile(r"(?P<dollars>\$?(\d+(\.\d*)?|\.\d+))|(?P<tokens>\d+)\s*tokens", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Price:
+    """Dollars a million tokens; None: not known."""
+
+    prompt: float | None = None
+    completion: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a bill can be made."""
+        return self.prompt is not None and self.completion is not None
+
+    def dollars(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """The bill; None without both prices."""
+        if self.prompt is None or self.completion is None:
+            return None
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+class BudgetSpent(BenchError):
+    """The limit was reached; what was paid for is kept."""
+
+
+@dataclass
+class Budget:
+    """A limit in dollars or tokens, what was spent of it, and what requests under way may still take."""
+
+    limit: float
+    unit: Literal["dollars", "tokens"]
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Budget":
+        """ "5" and "$5" are dollars, "200000tokens" are tokens."""
+        found = BUDGET.fullmatch(text.strip())
+        if not found:
+            raise BenchError(f'{where} "{text}": expected dollars, e.g. 5, or tokens, e.g. 200000tokens')
+        if found["dollars"]:
+            return cls(float(found["dollars"].lstrip("$")), "dollars")
+        return cls(float(found["tokens"]), "tokens")
+
+    def __str__(self) -> str:
+        return f"${self.limit:g}" if self.unit == "dollars" else f"{self.limit:.0f} tokens"
+
+    def worth(self, price: Price, prompt_tokens: int, completion_tokens: int) -> float:
+        """Tokens in the budget's unit."""
+        dollars = price.dollars(prompt_tokens, completion_tokens)
+        if self.unit == "tokens":
+            return float(prompt_tokens + completion_tokens)
+        if dollars is None:
+            raise BenchError(
+                f"budget {self}: no price is known for the model; give price_in=... and price_out=... "
+                "(dollars a million tokens), or a budget in tokens, e.g. 200000tokens"
+            )
+        return dollars
+
+    def fits(self, most: float) -> bool:
+        """Whether a request of at most that much may be sent now."""
+        return self.spent + self.reserved + most <= self.limit
+
+    def settle(self, most: float, cost: float) -> None:
+        """Replaces what was reserved by what it came to."""
+        self.reserved -= most
+        self.spent += cost
+
+
+_of_process: list[Budget] = []
+
+
+def limit_spending(text: str | None) -> None:
+    """One budget for all that this process asks any endpoint; None takes it away."""
+    _of_process[:] = [Budget.parse(text, "--budget")] if text is not None else []
+
+
+def process_budgets() -> list[Budget]:
+    """The process's budget, if there is one."""
+    return list(_of_process)
+
+
+@dataclass
+class Tally:
+    """What an endpoint was asked since it was made."""
+
+    sent: int = 0
+    """Requests put on the wire, retries included."""
+    answered: int = 0
+    cached: int = 0
+    failed: int = 0
+    rate_limited: int = 0
+    """Responses with status 429."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usage_unknown: int = 0
+    """Answers whose usage the server did not report."""
+    dollars: float | None = None
+    """None: no price known."""
+    fingerprints: set[str] = field(default_factory=set)
+
+    def usage(self, price: Price, prompt: int | None, completion: int | None) -> None:
+        """Adds one answer's usage."""
+        if prompt is None or completion is None:
+            self.usage_unknown += 1
+            return
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        bill = price.dollars(prompt, completion)
+        if bill is not None:
+            self.dollars = (self.dollars or 0.0) + bill
+
+    def as_dict(self) -> dict[str, object]:
+        """For reports: plain JSON."""
+        return {**vars(self), "fingerprints": sorted(self.fingerprints)}

@@ -1,0 +1,127 @@
+"""Answers that were paid for, in SQLite: one row a request, committed as it comes, shared by processes.
+
+WAL mode: readers never wait, a killed process loses nothing that it had committed. An answer is never
+overwritten; a failure is, by the next attempt. Keys, prompts and raw answers are kept, credentials are not.
+"""
+
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlp_bench.errors import StoreError
+
+SCHEMA_VERSION = 1
+FILE = "answers.sqlite"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+  key TEXT PRIMARY KEY,
+  reason TEXT NOT NULL,             -- why there is no answer; empty: there is one
+  provider TEXT NOT NULL, model TEXT NOT NULL,
+  answered_by TEXT, system_fingerprint TEXT, finish_reason TEXT,
+  prompt_tokens INTEGER, completion_tokens INTEGER,
+  attempts INTEGER NOT NULL, seconds REAL NOT NULL, made_at TEXT NOT NULL,
+  request TEXT NOT NULL,            -- JSON, as sent
+  response BLOB                     -- bytes, as received
+)
+"""
+COLUMNS = (
+    "key, reason, provider, model, answered_by, system_fingerprint, finish_reason, "
+    "prompt_tokens, completion_tokens, attempts, seconds, made_at, request, response"
+)
+PUT = (
+    f"INSERT INTO answers ({COLUMNS}) VALUES ({', '.join('?' * 14)}) ON CONFLICT(key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[1:])
+    + " WHERE answers.reason != ''"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stored answer or failure."""
+
+    key: str
+    reason: str
+    provider: str
+    model: str
+    answered_by: str | None
+    system_fingerprint: str | None
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    attempts: int
+    seconds: float
+    request: str
+    response: bytes | None
+
+
+def default_cache() -> Path:
+    """`$RLP_BENCH_CACHE` (a folder, or a file named *.sqlite), else the person's cache folder."""
+    given = os.environ.get("RLP_BENCH_CACHE")
+    if given:
+        return cache_file(Path(given))
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "rlp-bench" / FILE
+
+
+def cache_file(path: Path) -> Path:
+    """A folder's cache file, or the file itself."""
+    path = path.expanduser()
+    return path if path.suffix == ".sqlite" else path / FILE
+
+
+class Cache:
+    """`with Cache(path) as cache`; one connection, for the thread that opened it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> "Cache":
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f'cache "{self.path}": has version {version}, this rlp-bench knows up to {SCHEMA_VERSION}; '
+                    "upgrade rlp-bench or give another cache"
+                )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(SCHEMA)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise _broken(self.path, error) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def get(self, key: str) -> Row | None:
+        """The row of a request; None: never asked."""
+        try:
+            found = self._db.execute(f"SELECT {COLUMNS} FROM answers WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _broken(self.path, error) from None
+        return None if found is None else Row(*found[:11], *found[12:])
+
+    def put(self, row: Row) -> None:
+        """Commits one row, unless there is an answer already."""
+        made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        values = (
+            row.key, row.reason, row.provider, row.model, row.answered_by, row.system_fingerprint,
+            row.finish_reason, row.prompt_tokens, row.completion_tokens, row.attempts, row.seconds, made_at,
+            row.request, row.response,
+        )  # fmt: skip
+        try:
+            self._db.execute(PUT, values)
+        except sqlite3.DatabaseError as error:
+            raise _broken(self.path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> StoreError:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return StoreError(
+        f'cache "{path}": cannot be used ({said}); move it away, or give another by cache=FILE or $RLP_BENCH_CACHE'
+    )

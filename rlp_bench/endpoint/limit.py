@@ -1,0 +1,69 @@
+"""How many requests may be under way: as many as the server takes without complaint.
+
+Grows by one with every answer until the first 429, from then on by one with every round of answers; a 429
+takes a fifth away, once a round, and nothing is sent before its Retry-After has passed.
+Source: inspect_ai's adaptive concurrency (starts at 20, x .8 on 429); additive increase after Jacobson 1988.
+"""
+
+import asyncio
+from collections import deque
+
+START = 20
+SLOWER = 0.8
+
+
+class AdaptiveLimit:
+    """A semaphore whose size adapts; for one event loop at a time (`reset` between two)."""
+
+    def __init__(self, maximum: int, start: int = START) -> None:
+        self.maximum = maximum
+        self.size = float(min(start, maximum))
+        self.running = 0
+        self._slowed = False
+        self._slowed_at = float("-inf")
+        self._resume_at = float("-inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def reset(self) -> None:
+        """Forgets what a stopped loop left behind; keeps what was learnt about the server's taste."""
+        self.running = 0
+        self._waiting.clear()
+        self._slowed_at = self._resume_at = float("-inf")
+
+    async def acquire(self) -> float:
+        """Waits for a place; the loop's time at which it was given."""
+        loop = asyncio.get_running_loop()
+        while True:
+            pause = self._resume_at - loop.time()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            elif self.running < int(self.size):
+                self.running += 1
+                return loop.time()
+            else:
+                turn = loop.create_future()
+                self._waiting.append(turn)
+                await turn
+
+    def release(self) -> None:
+        """Gives the place back and wakes whoever may go on."""
+        self.running -= 1
+        free = int(self.size) - self.running
+        while self._waiting and free > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    def answered(self) -> None:
+        """An answer came: a little more may be tried."""
+        step = 1.0 / self.size if self._slowed else 1.0
+        self.size = min(self.maximum, self.size + step)
+
+    def too_many(self, sent_at: float, retry_after: float) -> None:
+        """A 429 to what was sent at `sent_at`: less at once, and nothing for `retry_after` seconds."""
+        now = asyncio.get_running_loop().time()
+        self._resume_at = max(self._resume_at, now + retry_after)
+        if sent_at >= self._slowed_at:
+            self._slowed, self._slowed_at = True, now
+            self.size = max(1.0, self.size * SLOWER)

@@ -1,0 +1,89 @@
+"""What went wrong with a request, and what to do: try again (and when), give this one up, or stop everything.
+
+The one retry layer there is: the SDK's own is switched off.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+"""Pauses double from the first to the longest."""
+AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+"""Statuses that may pass by themselves; any other 5xx too."""
+HOPELESS = {401, 402, 403, 404, 405}
+"""Statuses that say that no request will do better: key, account, address or model is wrong."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failed attempt."""
+
+    reason: str
+    what: Literal["again", "give_up", "stop"]
+    status: int | None = None
+    """HTTP status; None: no whole response came."""
+    retry_after: float = 0.0
+    """Seconds that the server asks to wait."""
+
+
+def pause_seconds(key: str, attempt: int, retry_after: float, first: float = FIRST_PAUSE_SECONDS) -> float:
+    """Before attempt + 1: doubling, times a number in [.5, 1) that hangs on request and attempt alone."""
+    draw = int.from_bytes(hashlib.sha256(f"{key} {attempt}".encode()).digest()[:4]) / 2**32
+    own = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** (attempt - 1)) * (0.5 + 0.5 * draw)
+    return max(own, retry_after)
+
+
+def fault_of(error: Exception, secret: str) -> Fault:
+    """The fault that an exception of the openai package stands for. Raises what is none of them."""
+    import openai
+
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return Fault("timed out", "again")
+    if isinstance(error, openai.APIStatusError):
+        return _status_fault(error.status_code, error.response.headers, error.body, str(error), secret)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        return Fault(f"no connection, or cut off ({type(cause or error).__name__})", "again")
+    raise error
+
+
+def _status_fault(status: int, headers: Mapping[str, str], body: Any, text: str, secret: str) -> Fault:
+    said = _said(body, text, secret)
+    reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+    code = body.get("code") if isinstance(body, dict) else None
+    if status in HOPELESS or code == "insufficient_quota":
+        return Fault(reason, "stop", status)
+    if status in AGAIN or status >= 500:
+        return Fault(reason, "again", status, retry_after(headers))
+    return Fault(reason, "give_up", status)
+
+
+def _said(body: Any, text: str, secret: str) -> str:
+    """The server's words in one line of at most 200 characters, without the key."""
+    words = body.get("message") if isinstance(body, dict) else None
+    line = " ".join(str(words or text).split())
+    if secret:
+        line = line.replace(secret, "[key]")
+    return line.encode("ascii", "backslashreplace").decode()[:200]
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds asked for by retry-after-ms or Retry-After (seconds or a date); 0 without or if senseless."""
+    try:
+        if "retry-after-ms" in headers:
+            return _sensible(float(headers["retry-after-ms"]) / 1000)
+        given = headers.get("retry-after", "0")
+        try:
+            return _sensible(float(given))
+        except ValueError:
+            return _sensible(parsedate_to_datetime(given).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _sensible(seconds: float) -> float:
+    return seconds if 0 <= seconds < float("inf") else 0.0
