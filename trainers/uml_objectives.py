@@ -25,7 +25,8 @@ COLLAPSED = 0.05
 """Below this ratio of spread of the means (over prompts) to noise, or of features to their norm, a representation tells
 no prompt from another: per dimension it holds ½ log(1 + .05²) = .0012 nats. Ours."""
 NO_NOISE = 1e-3
-"""A mean standard deviation below this is no longer a distribution: the encoder has become a function. Ours."""
+"""A mean standard deviation below this is no longer a distribution: the encoder has become a function. Nothing keeps
+InfoMax from it. Ours."""
 
 
 class Views(nn.Module):

@@ -96,7 +96,7 @@ def test_information_is_found_on_prompts_never_trained_on(objective, rate, at_le
     assert metrics["heldout_mi_nats"] > at_least
     assert metrics["heldout_mi_infonce_nats"] > at_least
     assert metrics["heldout_mi_shuffled_nats"] < 0.1
-    assert metrics["collapsed"] == 0
+    assert metrics["heldout_mu_std"] > metrics["heldout_mean_sigma"]  # InfoMax may still lose all its noise
     assert metrics["heldout_accuracy"] == 1.0  # the pairs are learnt beside it
     log = log_of(found)
     assert log[-1]["jsd"] > log[0]["jsd"] + at_least
