@@ -1,0 +1,172 @@
+"""Imported annotations of people: "human:FILE", a JSON list or JSON lines, plain or gzipped.
+
+A row is {instruction, input (may be absent), output_1, output_2, preference, annotator (may be absent)} with
+preference 1 or 2 for the better output, 1.5 or 0 for a tie, null for no vote, as in AlpacaFarm's and AlpacaEval's
+files. Several annotators may have judged one pair, in either order: the verdict is the mean of their votes.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Pair, Verdict
+
+EXPECTED = '{"instruction", "output_1", "output_2", "preference": 1, 2, 1.5 or null, "annotator"}'
+FIRST = {1: 1.0, 2: 0.0, 1.5: 0.5, 0: 0.5}
+"""Stored preference -> preference for output_1."""
+Question = tuple[str, str, str]
+"""(instruction and input, one answer, the other); the answers in sorted order."""
+
+
+class Human:
+    """Votes by content; a pair that nobody judged is missing, never guessed."""
+
+    name = "human"
+    version = "1"
+
+    def __init__(self, argument: str = "") -> None:
+        if not argument:
+            raise DataError('judge "human": needs a file of annotations: --judge human:FILE.json')
+        data = _read(Path(argument))
+        self._sha256 = hashlib.sha256(data).hexdigest()
+        self._rows = _rows(argument, data)
+        self._votes = _votes(argument, self._rows)
+
+    def manifest(self) -> Mapping[str, Any]:
+        """The hash of the (unpacked) file, how many people voted, and how far they agree."""
+        several = any(len(votes) > 1 for votes in self._votes.values())
+        return {
+            "name": self.name,
+            "version": self.version,
+            "sha256": self._sha256,
+            "rows": len(self._rows),
+            "agreement": self.agreement(),
+            "noise": 0.0,
+            "scale": "soft" if several else "binary",
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The file's rows as they stand."""
+        return self._rows
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """Mean vote for the first answer; raw: the votes, by annotator."""
+        return [self._verdict(pair) for pair in pairs]
+
+    def _verdict(self, pair: Pair) -> Verdict:
+        question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
+        votes = self._votes.get(question)
+        if votes is None:
+            return Verdict(None, "missing: nobody judged these two answers")
+        if not votes:
+            return Verdict(None, "unparsed: those who were asked gave no vote")
+        given = {who: 1.0 - vote if turned else vote for who, vote in votes.items()}
+        return Verdict(sum(given.values()) / len(given), raw=json.dumps(given, sort_keys=True))
+
+    def agreement(self) -> dict[str, Any]:
+        """How far people agree, over pairs with two votes or more; None where there is none.
+
+        pairwise: share of pairs of votes that are equal, mean over items. leave_one_out: share of votes that
+        are what most of the others say (a draw among the others counts half), mean over items: what one more
+        person would reach, and so what a judge is compared with.
+        """
+        several = [sorted(votes.values()) for votes in self._votes.values() if len(votes) > 1]
+        people = {who for votes in self._votes.values() for who in votes if not who.startswith("row ")}
+        return {
+            "items": len(self._votes),
+            "items_with_several": len(several),
+            "annotators": len(people),
+            "pairwise": _mean([_pairwise(votes) for votes in several]),
+            "leave_one_out": _mean([_leave_one_out(votes) for votes in several]),
+        }
+
+
+def _pairwise(votes: Sequence[float]) -> float:
+    n = len(votes)
+    equal = sum(votes[i] == votes[j] for i in range(n) for j in range(i))
+    return equal / (n * (n - 1) / 2)
+
+
+def _leave_one_out(votes: Sequence[float]) -> float:
+    right = 0.0
+    for place, vote in enumerate(votes):
+        others = [*votes[:place], *votes[place + 1 :]]
+        counts = {value: others.count(value) for value in set(others)}
+        most = [value for value, count in counts.items() if count == max(counts.values())]
+        right += (vote in most) / len(most)
+    return right / len(votes)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _question(instruction: str, input: str, first: str, second: str) -> tuple[Question, bool]:
+    """The pair whatever its order, and whether it was turned to get there."""
+    whole = f"{instruction}\n\n{input}" if input else instruction
+    turned = second < first
+    return ((whole, second, first) if turned else (whole, first, second)), turned
+
+
+def _votes(path: str, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict[str, float]]:
+    """Pair -> annotator -> preference for its first answer."""
+    found: dict[Question, dict[str, float]] = {}
+    where: dict[tuple[Question, str], int] = {}
+    for number, row in enumerate(rows, 1):
+        question, turned = _question(
+            row["instruction"], row.get("input") or "", row["output_1"], row["output_2"]
+        )
+        who = f"row {number}" if row.get("annotator") is None else str(row["annotator"])
+        if (question, who) in where:
+            raise DataError(
+                f'"{path}": row {number}: annotator "{who}" judged this pair in row {where[question, who]} already; '
+                "keep one of the two"
+            )
+        where[question, who] = number
+        votes = found.setdefault(question, {})
+        value = row["preference"]
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or value not in FIRST:
+            raise DataError(
+                f'"{path}": row {number}: preference {json.dumps(value)}; expected 1, 2, 1.5 or null'
+            )
+        votes[who] = 1.0 - FIRST[value] if turned else FIRST[value]
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    except (OSError, EOFError) as error:
+        said = getattr(error, "strerror", None) or f"not whole gzip: {error}"
+        raise DataError(f'"{path}": cannot be read ({said}); give a file of annotations') from None
+
+
+def _rows(path: str, data: bytes) -> list[dict[str, Any]]:
+    try:
+        text = data.decode("utf-8")
+        listed = text.lstrip().startswith("[")
+        rows = (
+            json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+        )
+    except ValueError as error:
+        raise DataError(f'"{path}": not JSON ({str(error)[:80]}); expected a list of {EXPECTED}') from None
+    if not rows:
+        raise DataError(f'"{path}": has no rows; expected a list of {EXPECTED}')
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(f'"{path}": row {number} is no object; expected {EXPECTED}')
+        wrong = [
+            name for name in ("instruction", "output_1", "output_2") if not isinstance(row.get(name), str)
+        ]
+        wrong += [] if isinstance(row.get("input") or "", str) else ["input"]
+        wrong += [] if "preference" in row else ["preference"]
+        if wrong:
+            raise DataError(f'"{path}": row {number}: no {", ".join(wrong)}, or no text; expected {EXPECTED}')
+    return rows
