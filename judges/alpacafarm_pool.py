@@ -72,6 +72,7 @@ class AlpacaFarmPool:
             max_tokens_name=options.get("max_tokens_name", "max_tokens"),
             send_seed=options.get("send_seed", True),
             extra=canonical(extra_of(options)),
+            seat=seat["name"],
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlp_bench.endpoint import Answer, Request
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.nouns import Pair, Verdict, content_id
 
 from .parsers import PARSERS, WEIGHTED_VERSION, weighted
 from .prompts import Prompt
@@ -34,6 +34,8 @@ class Asking:
     """Weigh the two labels by their probability in place of parsing the reply."""
     send_seed: bool = True
     extra: str = "{}"
+    seat: str = ""
+    """Tells annotators of a pool apart that are asked alike: each draws for itself."""
 
     def request(self, pair: Pair, seed: int) -> Request:
         """The question about one pair. The seed is always in the key; it is sent unless the server refuses it."""
@@ -46,12 +48,15 @@ class Asking:
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             max_tokens_name=self.max_tokens_name,
-            seed=seed if self.send_seed else None,
+            seed=self._own_seed(seed) if self.send_seed else None,
             top_logprobs=self.top_logprobs,
             extra=self.extra,
             prompt=self.prompt.sha256,
-            draw=seed,
+            draw=self._own_seed(seed),
         )
+
+    def _own_seed(self, seed: int) -> int:
+        return int(content_id("seat", self.seat, str(seed)), 16) % 2**31 if self.seat else seed
 
     def verdict(self, answer: Answer) -> Verdict:
         """What the answer says about the first of the pair. No verdict has its reason, never a score."""

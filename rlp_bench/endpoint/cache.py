@@ -72,7 +72,7 @@ def cache_file(path: Path) -> Path:
 
 
 class Cache:
-    """`with Cache(path) as cache`; one connection, for the thread that opened it."""
+    """`with Cache(path) as cache`; one connection, for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -80,7 +80,7 @@ class Cache:
     def __enter__(self) -> "Cache":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from rlp_bench.endpoint.budget import Price
+from rlp_bench.endpoint.budget import Budget, Price
 from rlp_bench.endpoint.cache import cache_file, default_cache
 from rlp_bench.errors import BenchError
 
@@ -54,6 +54,8 @@ class Connection:
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise BenchError(f"{name}={value}: expected dollars a million tokens")
+        if self.budget:
+            Budget.parse(self.budget, "budget")
         self.url()
 
     def url(self) -> str:

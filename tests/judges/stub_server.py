@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FAULTS = ("429", "500", "timeout", "cut", "malformed", "empty", "no_choices")
+FAULTS = (*("429", "500", "cut", "malformed", "empty", "no_choices") * 6, "timeout")
+"""What may happen; a time-out is rarer, for it is what takes long."""
 MOST_FAULTS = 3
 """Faults in a row on one request."""
 REASONS = {
@@ -63,6 +64,11 @@ class Stub:
         self._seen: Counter[str] = Counter()
 
     # --- what it does with a request ---------------------------------------------------------------
+
+    @staticmethod
+    def key(body: dict[str, Any]) -> str:
+        """Names a request in the log."""
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
     def fault(self, key: str) -> str:
         """The fault that this request meets now; "" for none."""
@@ -128,7 +134,7 @@ class Stub:
             await self._send(writer, 404, b'{"error": {"message": "no such path"}}')
             return True
         body = json.loads(data)
-        key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        key = self.key(body)
         if self._file is None:
             self.bodies.append(body)
             self.headers.append(headers)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-WIDTH, HIDDEN, HEADS, CONTEXT = 32, 64, 2, 4096
+WIDTH, HIDDEN, HEADS, CONTEXT = 32, 64, 2, 8192
 LETTERS = ["\u2581", "A", "B", "\u2581A", "\u2581B"]
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"
