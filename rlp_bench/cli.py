@@ -61,7 +61,10 @@ def evaluate(
     run: Annotated[
         str | None, typer.Option("--run", help="A run's name or folder; default: the newest.")
     ] = None,
-    policy: Annotated[Path | None, typer.Option("--policy", help="A checkpoint folder.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="A checkpoint folder, or openai:MODEL for an endpoint.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Where openai:MODEL is served.")] = None,
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Answers in AlpacaEval's format.")] = None,
     judge: Annotated[str | None, typer.Option("--judge", help="name or name:argument.")] = None,
     order: Annotated[
@@ -73,6 +76,12 @@ def evaluate(
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="A recipe's name, or a .toml file.")] = None,
     overrides: Sets = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help='Most to spend: dollars ("5") or "200000tokens".')
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and cost at most; send nothing.")
+    ] = False,
     store: Store = STORE,
     as_json: Json = False,
 ) -> None:
@@ -90,6 +99,9 @@ def evaluate(
         "data": data,
         "recipe": recipe,
         "overrides": overrides or [],
+        "base_url": base_url,
+        "budget": budget,
+        "dry_run": dry_run,
     }
     eval_command(options, store, as_json)
 

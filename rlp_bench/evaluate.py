@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.endpoint import limit_spending
 from rlp_bench.errors import BenchError
 from rlp_bench.evaluation.bench import Evaluation, totals
 from rlp_bench.evaluation.command import (
+    DEFAULT_RECIPE,
     evaluate_outputs,
     evaluate_policy,
     evaluate_suites_of_run,
     silent,
 )
+from rlp_bench.evaluation.dry_run import estimate
+from rlp_bench.evaluation.endpoint_policy import evaluate_endpoint, is_endpoint
 from rlp_bench.evaluation.text import render, summarize
 from rlp_bench.evaluation.verdicts import check_order
 from rlp_bench.nouns import Artifact, Engine, Progress
@@ -68,7 +72,7 @@ def eval_command(
     *,
     suites: Sequence[str] | None = None,
     run: str | None = None,
-    policy: Path | None = None,
+    policy: str | Path | None = None,
     outputs: Path | None = None,
     judge: str | None = None,
     order: str | None = None,
@@ -76,6 +80,9 @@ def eval_command(
     data: Path | None = None,
     recipe: str | None = None,
     overrides: Sequence[str] = (),
+    base_url: str | None = None,
+    budget: str | None = None,
+    dry_run: bool = False,
     store: Store,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -87,6 +94,17 @@ def eval_command(
         raise BenchError(f"eval: {' and '.join(given)} were given; expected one of them")
     if order is not None:
         check_order(order)
+    if base_url is not None and not is_endpoint(str(policy)):
+        raise BenchError(
+            "eval --base-url: is for --policy openai:MODEL; a judge's is base_url=... in --judge"
+        )
+    if dry_run:
+        return estimate(
+            suites=suites, run=run, policy=None if policy is None else str(policy), outputs=outputs, judge=judge,
+            order=order, allow_missing=allow_missing, data=data, recipe=recipe, overrides=overrides,
+            base_url=base_url, store=store,
+        )  # fmt: skip
+    limit_spending(budget)
     common: dict[str, Any] = {
         "suites": suites, "judge": judge, "order": order, "store": store, "progress": progress
     }  # fmt: skip
@@ -101,6 +119,10 @@ def eval_command(
         )
     if data is not None:
         raise BenchError("eval --data: is for --outputs FILE; a policy is asked the suites of its recipe")
+    if policy is not None and is_endpoint(str(policy)):
+        return evaluate_endpoint(
+            str(policy), base_url=base_url, recipe=recipe or DEFAULT_RECIPE, overrides=overrides, **common
+        )
     if policy is not None:
         return evaluate_policy(Path(policy), recipe=recipe, overrides=overrides, **common)
     if recipe is not None or overrides:

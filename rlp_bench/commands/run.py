@@ -85,6 +85,9 @@ def eval_command(options: Mapping[str, Any], root: Path, as_json: bool) -> None:
         task = display.task("evaluate")
         report = evaluate.eval_command(**options, store=Store(root), progress=task)
         task.close()
+    if options.get("dry_run"):
+        _show_estimate(report, as_json)
+        return
     if as_json:
         suites = report.get("suites", [])
         one = list(suites.values()) if isinstance(suites, Mapping) else suites
@@ -95,6 +98,23 @@ def eval_command(options: Mapping[str, Any], root: Path, as_json: bool) -> None:
         print_text(rendered)
     else:
         show(rendered)
+
+
+def _show_estimate(report: Mapping[str, Any], as_json: bool) -> None:
+    """A dry run's rows and their sum; what has no price or limit is "?"."""
+    if as_json:
+        print_json(report)
+        return
+
+    def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+        dollars = row["dollars_at_most"]
+        counts = (row["to_send"], row["prompt_tokens_at_most"], row["completion_tokens_at_most"])
+        found = tuple("?" if count is None else f"{count:,}" for count in counts)
+        return (*found, "?" if dollars is None else f"${dollars:,.2f}")
+
+    rows = [(row["suite"], row["asked"], *cells(row)) for row in report["rows"]]
+    header = ["suite", "asked", ">requests", ">prompt tokens <", ">answer tokens <", ">cost <"]
+    show(table("Dry run: nothing was sent", header, [*rows, ("total", "", *cells(report["total"]))]))
 
 
 def leaderboard_command(format: str, recipe: str | None, board: str, root: Path, as_json: bool) -> None:

@@ -57,7 +57,8 @@ def generate_outputs(
                 finished=sample.finished,
                 tokens=sample.tokens,
             )
-            for item, [sample] in zip(items, drawn, strict=True)
+            for item, samples in zip(items, drawn, strict=True)
+            for sample in samples  # none where an endpoint refused the prompt: the item has no output
         ]
         write_document(folder / "outputs.json", rows)
         progress(len(items), len(items), f"{suite['name']}: answered")

@@ -92,8 +92,12 @@ def judge_items(
 def ask_judge(judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress) -> list[Verdict]:
     """The judge's verdicts, as many as there are pairs, each in [0, 1] or None with a reason."""
     verdicts: list[Verdict] = []
-    for start in range(0, len(pairs), CHUNK):
-        part = pairs[start : start + CHUNK]
+    size = CHUNK
+    if hasattr(judge, "progress"):  # tells of every answer itself, and asks fastest what it is given at once
+        size = max(1, len(pairs))
+        judge.progress = lambda done, total, note="": progress(done, total, f"{judge.name}: judging, {note}")
+    for start in range(0, len(pairs), size):
+        part = pairs[start : start + size]
         given = judge.judge(part, seed)
         if len(given) != len(part):
             raise BenchError(

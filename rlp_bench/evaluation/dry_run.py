@@ -1,0 +1,134 @@
+"""`rlp-bench eval --dry-run`: what an evaluation would ask and what that would cost at most; nothing is sent.
+
+Answers that exist (`--outputs`) are counted as they are. Answers that are still to be made count as long as the
+recipe lets them be, 4 bytes a token. A judge that costs nothing offers no `estimate`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rlp_bench.errors import BenchError
+from rlp_bench.evaluation import command
+from rlp_bench.evaluation.endpoint_policy import (
+    endpoint_suites,
+    is_endpoint,
+    make_endpoint_engine,
+    read_endpoint,
+    write_endpoint,
+)
+from rlp_bench.evaluation.names import load_judge, load_suite
+from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
+from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of
+from rlp_bench.nouns import Item, Pair
+from rlp_bench.recipe import Recipe, load_recipe
+from rlp_bench.store import Store
+
+BYTES_A_TOKEN = 4
+COSTS = ("to_send", "prompt_tokens_at_most", "completion_tokens_at_most", "dollars_at_most")
+
+
+def estimate(
+    *,
+    suites: Sequence[str] | None,
+    run: str | None,
+    policy: str | None,
+    outputs: Path | None,
+    judge: str | None,
+    order: str | None,
+    allow_missing: bool,
+    data: Path | None,
+    recipe: str | None,
+    overrides: Sequence[str],
+    base_url: str | None,
+    store: Store,
+) -> dict[str, Any]:
+    """One row for each suite and judge, one for the answers of an endpoint policy, and the sum."""
+    if outputs is not None:
+        rows = _of_outputs(outputs, suites, judge, order, allow_missing, data, recipe, overrides)
+    else:
+        rows = _of_policy(run, policy, suites, judge, order, recipe, overrides, base_url, store)
+    return {"dry_run": True, "rows": rows, "total": {name: _sum(rows, name) for name in COSTS}}
+
+
+def _of_outputs(
+    outputs: Path, suites: Sequence[str] | None, judge: str | None, order: str | None, allow_missing: bool,
+    data: Path | None, recipe: str | None, overrides: Sequence[str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    aliases: Mapping[str, str] = {}
+    if data is None:
+        found = load_recipe(recipe or command.DEFAULT_RECIPE, overrides)
+        aliases, judge, order = found.suites, judge or found.judge.name, order or found.judge.order
+    if judge is None:
+        raise BenchError("eval --dry-run --data: no judge; give --judge NAME, e.g. --judge chat:MODEL")
+    answers = read_outputs_file(outputs)
+    rows = []
+    for alias in suites or [command.DEFAULT_SUITE]:
+        suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
+        items = [item for item in suite.items() if isinstance(item, Item)]
+        texts = match_outputs(outputs, items, answers, allow_missing=allow_missing)
+        known = {key: str(row["output"]) for key, row in texts.items()}
+        rows.append(_of_judge(alias, judge, items, known, order or "both"))
+    return rows
+
+
+def _of_policy(
+    run: str | None, policy: str | None, suites: Sequence[str] | None, judge: str | None, order: str | None,
+    recipe: str | None, overrides: Sequence[str], base_url: str | None, store: Store,
+) -> list[dict[str, Any]]:  # fmt: skip
+    if policy is None:
+        from rlp_bench.records import find_run
+
+        found = find_run(store, run).recipe
+    else:
+        found = load_recipe(recipe or command.DEFAULT_RECIPE, overrides)
+    names = list(dict.fromkeys(suites or found.evaluation.suites or found.suites))
+    if policy is not None and is_endpoint(policy):
+        names = endpoint_suites(policy, found, suites)
+    rows = []
+    for alias in names:
+        suite = load_suite(alias, found.suites)
+        if suite.kind != "win_rate":
+            continue
+        items = [item for item in suite.items() if isinstance(item, Item)]
+        if policy is not None and is_endpoint(policy):
+            rows.append({"suite": alias, "asked": policy, **_answers(policy, base_url, items, found)})
+        longest = "x" * (BYTES_A_TOKEN * found.decoding_noun().max_response_tokens)
+        for name in (judge or found.judge.name, *found.evaluation.second_judges):
+            known = {item.id: longest for item in items}
+            rows.append(_of_judge(alias, name, items, known, order or found.judge.order))
+    return rows
+
+
+def _answers(policy: str, base_url: str | None, items: list[Item], recipe: Recipe) -> dict[str, Any]:
+    about, connection = read_endpoint(policy, base_url)
+    engine = make_endpoint_engine(connection)
+    prompting = recipe.prompting_noun()
+    prompts = [prompting.render(item.instruction, item.input) for item in items]
+    with TemporaryDirectory() as folder:
+        write_endpoint(Path(folder), about)
+        requests = engine.requests(Path(folder), prompts, recipe.decoding_noun(), seed=recipe.decoding.seed)
+    found: dict[str, Any] = engine.endpoint.estimate(requests)
+    return found
+
+
+def _of_judge(
+    suite: str, name: str, items: Sequence[Item], answers: Mapping[str, str], order: str
+) -> dict[str, Any]:
+    judge = load_judge(name)
+    pairs = [
+        Pair(item.instruction, *(sides if shown == POLICY_FIRST else sides[::-1]), item.input)
+        for item in items
+        if item.reference is not None and (answer := answers.get(item.id)) not in (None, item.reference)
+        for sides in [(str(answer), item.reference)]
+        for shown in orders_of(item, str(answer), order)
+    ]
+    offered = getattr(judge, "estimate", None)
+    found = offered(pairs) if offered is not None else dict.fromkeys(COSTS, 0)
+    return {"suite": suite, "asked": name, "requests": len(pairs), **found}
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows]
+    return None if None in values else sum(values)

@@ -1,0 +1,126 @@
+"""`--policy openai:MODEL`: an OpenAI-compatible endpoint as the policy, under a recipe's prompt and decoding.
+
+The policy is sealed as a folder that says what is asked and how; its fingerprint holds all that can change an
+answer, and neither key nor speed. Answers lie in the endpoint's cache as well, so a killed evaluation resumes at
+the item.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench import registry
+from rlp_bench.endpoint import Connection
+from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
+from rlp_bench.endpoint.request import canonical
+from rlp_bench.errors import DataError
+from rlp_bench.evaluation.bench import Evaluation
+from rlp_bench.evaluation.names import load_suite
+from rlp_bench.nouns import Artifact, Progress, write_json
+from rlp_bench.recipe import Recipe, load_recipe
+from rlp_bench.store import Store, fingerprint
+
+ENGINE = "openai"
+OPTIONS: dict[str, type] = {
+    **CONNECTION,
+    "model": str,
+    "snapshot": str,
+    "system": str,
+    "max_tokens_name": str,
+    "send_seed": bool,
+}
+
+
+def is_endpoint(policy: str) -> bool:
+    """Whether --policy names an endpoint and no folder."""
+    return policy.startswith(f"{ENGINE}:")
+
+
+def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Connection]:
+    """(what changes its answers, how it is reached) of "openai:MODEL,option=value,..."."""
+    where = f'policy "{policy}"'
+    options = read_options(where, policy.partition(":")[2], OPTIONS)
+    if base_url:
+        options["base_url"] = base_url
+    if not options.get("model"):
+        raise DataError(f"{where}: needs a model, e.g. --policy openai:gpt-4.1-2025-04-14")
+    connection = connection_of(options)
+    about = {
+        "provider": connection.provider_name(),
+        "model": options["model"],
+        "snapshot": options.get("snapshot") or options["model"],
+        "system": _system(options.get("system", "")),
+        "max_tokens_name": options.get("max_tokens_name", "max_tokens"),
+        "send_seed": options.get("send_seed", True),
+        "extra": canonical(extra_of(options)),
+    }
+    return about, connection
+
+
+def _system(given: str) -> str:
+    """The system text: a file's, or the words themselves."""
+    return Path(given).read_text(encoding="utf-8").strip() if given and Path(given).is_file() else given
+
+
+def seal_endpoint(store: Store, about: Mapping[str, Any]) -> Artifact:
+    """The policy as an artifact."""
+    identity = {"trainer": "endpoint", "version": 1, "endpoint": dict(about)}
+
+    def build(folder: Path) -> Mapping[str, float]:
+        write_endpoint(folder, about)
+        return {}
+
+    return store.make("policy", fingerprint(identity), build, identity)
+
+
+def write_endpoint(folder: Path, about: Mapping[str, Any]) -> None:
+    """The file by which the engine knows what to ask."""
+    write_json(folder / "endpoint.json", json.loads(canonical(about)))
+
+
+def make_endpoint_engine(connection: Connection, progress: Progress | None = None) -> Any:
+    """The engine that asks."""
+    engine = registry.load("engine", ENGINE)(connection=connection)
+    engine.progress = progress
+    return engine
+
+
+def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
+    """What is asked; by default the recipe's win-rate suites, for an endpoint gives no log-probabilities."""
+    names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
+    able = [name for name in names if load_suite(name, recipe.suites).kind == "win_rate"]
+    if suites and able != names:
+        wrong = next(name for name in names if name not in able)
+        raise DataError(
+            f'policy "{policy}": suite "{wrong}" needs log-probabilities of given texts, which an endpoint does not '
+            "give; leave it out"
+        )
+    return able
+
+
+def evaluate_endpoint(
+    policy: str,
+    *,
+    base_url: str | None,
+    suites: Sequence[str] | None,
+    judge: str | None,
+    order: str | None,
+    recipe: str,
+    overrides: Sequence[str],
+    store: Store,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The report on an endpoint, under a recipe."""
+    about, connection = read_endpoint(policy, base_url)
+    found = load_recipe(recipe, overrides)
+    names = endpoint_suites(policy, found, suites)
+    asked = found.model_copy(update={"engine": found.engine.model_copy(update={"name": ENGINE})})
+    engine = make_endpoint_engine(connection, progress)
+    evaluation = Evaluation(store, asked, engine, judge, order, progress)
+    artifact = seal_endpoint(store, about)
+    return {
+        "recipe": found.id,
+        "source": {"policy": policy, "endpoint": about, "fingerprint": artifact.fingerprint},
+        "suites": evaluation.suites(names, artifact, None),
+    }

@@ -1,0 +1,111 @@
+"""The engine over an OpenAI-compatible endpoint: it samples; what needs a model's weights it cannot do.
+
+The policy is a folder with `endpoint.json`: model, snapshot, system text and what else changes an answer. A
+rendered prompt is sent as one user message; the server puts its own chat template round it.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rlp_bench.endpoint import Answer, Connection, Endpoint, Request
+from rlp_bench.errors import BenchError, DataError
+from rlp_bench.nouns import Decoding, Progress, Sample, content_id
+
+FILE = "endpoint.json"
+REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
+"""The server will not answer this prompt, however often it is asked."""
+
+
+class OpenAIEngine:
+    """`rlp_bench.nouns.Engine`, as far as an endpoint can be one."""
+
+    progress: Progress | None = None
+    """Told of every answer, where somebody listens."""
+
+    def __init__(self, device: str = "cpu", processes: int = 1, connection: Connection | None = None) -> None:
+        self.endpoint = Endpoint(connection or Connection())
+
+    def requests(
+        self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
+    ) -> list[Request]:
+        """n requests a prompt, each a draw of its own."""
+        about = _read(policy)
+        return [_request(about, prompt, decoding, seed, draw) for prompt in prompts for draw in range(n)]
+
+    def sample(
+        self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
+    ) -> list[list[Sample]]:
+        """Responses per rendered prompt; fewer than n where the server refuses a prompt (HTTP 4xx).
+
+        Raises:
+            BenchError: requests failed that may yet be answered; the others are kept, so run it again.
+        """
+        answers = self.endpoint.ask(self.requests(policy, prompts, decoding, n=n, seed=seed), self.progress)
+        lost = [one for one in answers if one.body is None]
+        failed = lost if len(lost) == len(answers) else [one for one in lost if not REFUSED.match(one.reason)]
+        if failed:
+            raise BenchError(
+                f'policy "{_read(policy)["model"]}": {len(failed)} of {len(answers)} requests {failed[0].reason}; '
+                "the others are kept, run the same command to ask these again"
+            )
+        rows = [answers[start : start + n] for start in range(0, len(answers), n)]
+        return [[_sample(answer) for answer in row if answer.body is not None] for row in rows]
+
+    def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """Not to be had."""
+        _no("scores of a reward model")
+
+    def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """Not to be had."""
+        _no("log-probabilities of given texts")
+
+    def options(
+        self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Not to be had."""
+        _no("log-probabilities of given texts, as multiple-choice suites need them")
+
+
+def _read(policy: Path) -> dict[str, Any]:
+    path = Path(policy) / FILE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f'engine "openai": "{policy}" has no {FILE}, which says what endpoint to ask; for a checkpoint use '
+            'engine "transformers"'
+        ) from None
+    return found
+
+
+def _request(about: Mapping[str, Any], prompt: str, decoding: Decoding, seed: int, draw: int) -> Request:
+    own = int(content_id("draw", str(seed), str(draw)), 16) % 2**31 if draw else seed
+    return Request(
+        provider=about["provider"],
+        model=about["model"],
+        snapshot=about["snapshot"],
+        messages=(*((("system", about["system"]),) if about["system"] else ()), ("user", prompt)),
+        temperature=decoding.temperature,
+        top_p=None if decoding.top_p == 1 else decoding.top_p,
+        max_tokens=decoding.max_response_tokens,
+        max_tokens_name=about["max_tokens_name"],
+        seed=own if about["send_seed"] else None,
+        extra=about["extra"],
+        draw=own,
+    )
+
+
+def _sample(answer: Answer) -> Sample:
+    if answer.completion_tokens is None:
+        raise BenchError(
+            'engine "openai": the server reports no usage, so that lengths in tokens are unknown; save its answers '
+            "as an outputs file and evaluate that: --outputs FILE"
+        )
+    return Sample(answer.text, answer.completion_tokens, answer.finish_reason == "stop")
+
+
+def _no(what: str) -> NoReturn:
+    raise DataError(f'engine "openai": an endpoint gives no {what}; leave out what needs them')
