@@ -80,11 +80,14 @@ def _spent(lineage: Sequence[tuple[str, Any]]) -> Any:
 def eval_command(options: Mapping[str, Any], root: Path, as_json: bool) -> None:
     """Evaluates a run, a checkpoint or an outputs file; see `rlp_bench.evaluate.eval_command`."""
     from rlp_bench import evaluate
+    from rlp_bench.endpoint import spending
 
     with Display(quiet=as_json) as display:
         task = display.task("evaluate")
         report = evaluate.eval_command(**options, store=Store(root), progress=task)
         task.close()
+        for line in spending() if not options.get("dry_run") else ():
+            display.say(line)
     if options.get("dry_run"):
         _show_estimate(report, as_json)
         return

@@ -4,8 +4,8 @@ A leaf, like `micro`: it imports nothing of ours but errors, so that judges and 
 """
 
 from rlp_bench.endpoint.budget import limit_spending
-from rlp_bench.endpoint.client import Endpoint
+from rlp_bench.endpoint.client import Endpoint, spending
 from rlp_bench.endpoint.connection import Connection
 from rlp_bench.endpoint.request import Answer, Request
 
-__all__ = ["Answer", "Connection", "Endpoint", "Request", "limit_spending"]
+__all__ = ["Answer", "Connection", "Endpoint", "Request", "limit_spending", "spending"]

@@ -126,3 +126,13 @@ class Tally:
     def as_dict(self) -> dict[str, object]:
         """For reports: plain JSON."""
         return {**vars(self), "fingerprints": sorted(self.fingerprints)}
+
+    def line(self) -> str:
+        """For people: what was sent and what it came to."""
+        tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
+        unknown = f" and {self.usage_unknown} answers of unknown usage" if self.usage_unknown else ""
+        dollars = "" if self.dollars is None else f", ${self.dollars:,.2f}"
+        return (
+            f"{self.sent:,} requests sent, {self.answered:,} answered, {self.cached:,} known already, "
+            f"{self.failed:,} failed, {self.rate_limited:,} times told to wait; {tokens}{unknown}{dollars}"
+        )

@@ -30,6 +30,15 @@ Watch = Callable[[int, int, str], None]
 Job = tuple[str, Request]
 
 
+_made: list["Endpoint"] = []
+
+
+def spending() -> list[str]:
+    """A line for each server that this process has asked: what was sent and what it came to."""
+    used = [endpoint for endpoint in _made if endpoint.tally.sent or endpoint.tally.cached]
+    return [f"{endpoint.connection.provider_name()}: {endpoint.tally.line()}" for endpoint in used]
+
+
 class Endpoint:
     """One server; keeps its tally and what it learnt about the server's speed between calls."""
 
@@ -40,6 +49,7 @@ class Endpoint:
         self.limit = AdaptiveLimit(connection.max_concurrency)
         self._heard = False
         """Whether the server ever sent a whole response, whatever it said."""
+        _made.append(self)
 
     def ask(self, requests: Sequence[Request], watch: Watch | None = None) -> list[Answer]:
         """One answer a request, in order.
