@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
+report = typer.Typer(no_args_is_help=True, help="Reports over many runs.")
+app.add_typer(report, name="report")
 
 Store = Annotated[
     Path, typer.Option("--store", envvar="RLP_BENCH_STORE", help="Folder of artifacts and runs.")
@@ -289,6 +291,53 @@ def gc(
     from rlp_bench.commands.keep import gc_command
 
     gc_command(dry_run, store)
+
+
+MatrixName = Annotated[
+    str | None, typer.Option("--matrix", help="A recipe id, as `matrix` printed it; default: the newest.")
+]
+
+
+@report.command("preference-accuracy")
+def preference_accuracy(
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Only these; repeatable.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Only these; repeatable.")] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option("--pairs", help="Dev pairs a reward model is asked; default: the recipe's.", min=1),
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """How often synthetic preferences are right, beside a length rule; where reward models are right."""
+    from rlp_bench.commands.reports import preference_accuracy_command
+
+    preference_accuracy_command(recipe, overrides or [], methods or [], seeds or [], pairs, store, as_json)
+
+
+@report.command("results")
+def report_results(
+    matrix: MatrixName = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="The document; pictures go to figures/ beside it.")
+    ] = Path("results.md"),
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """A matrix beside the paper's tables, with the verdict of every claim."""
+    from rlp_bench.commands.reports import results_command
+
+    results_command(matrix, out, store, as_json)
+
+
+@app.command()
+def claims(matrix: MatrixName = None, store: Store = STORE, as_json: Json = False) -> None:
+    """The paper's claims: effect, interval, corrected p, and whether a matrix bears them out."""
+    from rlp_bench.commands.reports import claims_command
+
+    claims_command(matrix, store, as_json)
 
 
 @micro.command()

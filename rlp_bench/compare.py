@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlp_bench.errors import DataError, UnknownName, nearest
-from rlp_bench.nouns import read_jsonl
 from rlp_bench.records import REPORT, read_record, run_folders
-from rlp_bench.statistics import Scores, hierarchical_mean, holm, paired_difference_over_seeds
+from rlp_bench.reports.item_scores import ByMethod, scores_of
+from rlp_bench.statistics import hierarchical_mean, holm, paired_difference_over_seeds
 from rlp_bench.store import Store
-
-ByMethod = dict[str, dict[int, Scores]]
-"""Method -> seed -> item id -> score."""
 
 
 def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
@@ -24,9 +21,7 @@ def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         for one in report["suites"]:
             if one.get("alias") == suite and "scores" in one:
-                rows = read_jsonl(store.root / one["scores"])
-                scores = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
-                found.setdefault(record["method"], {})[record["seed"]] = scores
+                found.setdefault(record["method"], {})[record["seed"]] = scores_of(store, one)
     if not found:
         raise DataError(
             f'compare: no evaluated run of {recipe_id} has suite "{suite}"; run and evaluate one first'

@@ -1,7 +1,7 @@
 """What a run leaves in its folder: run.json, from which it can be evaluated and compared later."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,3 +164,8 @@ def _lineage(record: Mapping[str, Any], recipe: Recipe, store: Store) -> Iterato
             yield stage["stage"], base_artifact(recipe.base.checkpoint)
         else:
             yield stage["stage"], store.get(stage["kind"], stage["fingerprint"])
+
+
+def stand_ins(lineage: Sequence[tuple[str, Artifact]]) -> list[str]:
+    """Stages of a run that stand in for what their name says (metric `stand_in`); every table marks such a method."""
+    return [label for label, artifact in lineage if artifact.metrics.get("stand_in")]
