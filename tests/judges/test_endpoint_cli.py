@@ -85,47 +85,29 @@ def test_an_endpoint_is_a_policy_under_the_recipes_prompt_and_decoding(cli: Cli,
 
 
 def test_a_dry_run_says_what_it_would_cost_and_sends_and_writes_nothing(
-    cli: Cli, outputs: Path, recipe_file: Path, tmp_path: Path
+    stranger_plugins: None, cli: Cli, outputs: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    prices = "price_in=10,price_out=30"
+    prices, store = "price_in=10,price_out=30", Store(tmp_path / "store")
     with Stub(reply=reply) as stub:
         judge = f"chat:judge-1,base_url={stub.url},{prices}"
-        call = (
-            "eval",
-            "--outputs",
-            outputs,
-            "--recipe",
-            recipe_file,
-            "--suite",
-            "greetings",
-            "--judge",
-            judge,
-        )
-        found = json.loads(cli(*call, "--dry-run", "--json").stdout)
+        asked = {"recipe": str(recipe_file), "suites": ["greetings"], "judge": judge, "store": store}
+        found = eval_command(outputs=outputs, dry_run=True, **asked)
         assert found["total"]["to_send"] == 20
         assert 0.05 < found["total"]["dollars_at_most"] < 0.5
-        shown = cli(*call, "--dry-run")
+        words = ("--recipe", recipe_file, "--suite", "greetings", "--judge", judge, "--dry-run")
+        shown = cli("eval", "--outputs", outputs, *words)
         assert "nothing was sent" in shown.stdout
         assert "$0." in shown.stdout
-        policy = (
-            "eval",
-            "--policy",
-            f"openai:gpt-9,{prices}",
-            "--base-url",
-            stub.url,
-            "--recipe",
-            recipe_file,
-        )
-        both = json.loads(cli(*policy, "--judge", judge, "--dry-run", "--json").stdout)
+        both = eval_command(policy=f"openai:gpt-9,{prices}", base_url=stub.url, dry_run=True, **asked)
         assert [(row["asked"].partition(":")[0], row["to_send"]) for row in both["rows"]] == [
             ("openai", 10), ("chat", 20)
         ]  # fmt: skip
         assert both["rows"][0]["completion_tokens_at_most"] == 10 * 300
         assert both["rows"][1]["prompt_tokens_at_most"] > found["total"]["prompt_tokens_at_most"] + 20 * 300
         assert stub.log == []
-        assert not (tmp_path / "rlp-bench-store").exists()
-        cli(*call)
-        after = json.loads(cli(*call, "--dry-run", "--json").stdout)
+        assert not store.root.exists()
+        eval_command(outputs=outputs, **asked)
+        after = eval_command(outputs=outputs, dry_run=True, **asked)
         assert (after["total"]["to_send"], after["rows"][0]["cached"]) == (0, 20)
 
 
