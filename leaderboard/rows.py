@@ -49,6 +49,8 @@ class Row:
     kl: float | None = None
     length_tokens: float | None = None
     trained_on_judge: bool = False
+    stand_in: bool = False
+    """A stage stands in for what its name says."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ def _row(
     kl = _mean([r["kl"]["mean"] for r in of_seed.values() if (r.get("kl") or {}).get("mean") is not None])
     length = _mean([r["length_tokens"] for r in of_seed.values() if r.get("length_tokens") is not None])
     marked = any(r.get("provenance", {}).get("trained_on_judge") for r in of_seed.values())
-    return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked)
+    stand_in = any(r.get("stand_ins") for r in of_seed.values())
+    return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked, stand_in)
 
 
 def _asks_reward(suites: Iterable[Report]) -> bool:

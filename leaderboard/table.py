@@ -53,7 +53,7 @@ def _others(board: Board) -> list[str]:
 def _cells(board: Board, row: Row) -> list[str]:
     first = row.cells.get(board.suites[0])
     return [
-        row.method + ("*" if row.trained_on_judge else ""),
+        row.method + ("*" if row.trained_on_judge else "") + ("†" if row.stand_in else ""),
         _seeds(row.seeds),
         *(_rate(row.cells.get(name)) for name in board.suites),
         *(_against(row.cells.get(name.removesuffix(f" - {BASELINE}"))) for name in _compared(board)),
@@ -104,6 +104,8 @@ def _captions(board: Board) -> list[str]:
         lines.append(
             "*: trained on labels of the judge that evaluates it (same population, with label noise)"
         )
+    if any(row.stand_in for row in board.rows):
+        lines.append("†: a stage stands in for what its name says (`rlp-bench show trainer rlaif`)")
     return lines
 
 

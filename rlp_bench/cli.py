@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites
+from rlp_bench.cli_report import report
 from rlp_bench.errors import BenchError
 
 app = typer.Typer(
@@ -22,22 +24,7 @@ app = typer.Typer(
 )
 micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
-report = typer.Typer(no_args_is_help=True, help="Reports over many runs.")
 app.add_typer(report, name="report")
-
-Store = Annotated[
-    Path, typer.Option("--store", envvar="RLP_BENCH_STORE", help="Folder of artifacts and runs.")
-]
-RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name, or a .toml file.")]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value over the recipe; repeatable.")
-]
-Suites = Annotated[
-    list[str] | None, typer.Option("--suite", help="Alias from the recipe's [suites]; repeatable.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every stage.", min=0)]
-Json = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
-STORE = Path("rlp-bench-store")
 
 
 @app.command()
@@ -293,51 +280,37 @@ def gc(
     gc_command(dry_run, store)
 
 
-MatrixName = Annotated[
-    str | None, typer.Option("--matrix", help="A recipe id, as `matrix` printed it; default: the newest.")
-]
-
-
-@report.command("preference-accuracy")
-def preference_accuracy(
-    recipe: RecipeName = "micro",
-    overrides: Sets = None,
-    methods: Annotated[list[str] | None, typer.Option("--method", help="Only these; repeatable.")] = None,
-    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Only these; repeatable.")] = None,
-    pairs: Annotated[
-        int | None,
-        typer.Option("--pairs", help="Dev pairs a reward model is asked; default: the recipe's.", min=1),
-    ] = None,
-    store: Store = STORE,
-    as_json: Json = False,
-) -> None:
-    """How often synthetic preferences are right, beside a length rule; where reward models are right."""
-    from rlp_bench.commands.reports import preference_accuracy_command
-
-    preference_accuracy_command(recipe, overrides or [], methods or [], seeds or [], pairs, store, as_json)
-
-
-@report.command("results")
-def report_results(
-    matrix: MatrixName = None,
-    out: Annotated[
-        Path, typer.Option("--out", help="The document; pictures go to figures/ beside it.")
-    ] = Path("results.md"),
-    store: Store = STORE,
-    as_json: Json = False,
-) -> None:
-    """A matrix beside the paper's tables, with the verdict of every claim."""
-    from rlp_bench.commands.reports import results_command
-
-    results_command(matrix, out, store, as_json)
-
-
 @app.command()
 def claims(matrix: MatrixName = None, store: Store = STORE, as_json: Json = False) -> None:
     """The paper's claims: effect, interval, corrected p, and whether a matrix bears them out."""
     from rlp_bench.commands.reports import claims_command
 
     claims_command(matrix, store, as_json)
+
+
+@app.command()
+def samples(
+    view: Annotated[str, typer.Option("--view", help="outputs, pairs or accepted.")] = "outputs",
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Which, and in which order.")] = None,
+    seed: Seed = 0,
+    suite: Annotated[str, typer.Option("--suite", help="Alias from the recipe's [suites].")] = "alpacafarm",
+    item: Annotated[
+        str | None, typer.Option("--item", help="An item's id, or words of its instruction.")
+    ] = None,
+    category: Annotated[str | None, typer.Option("--category", help="Only items of this kind.")] = None,
+    n: Annotated[int, typer.Option("-n", help="How many instructions.", min=1)] = 3,
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Read what methods answer and prefer, side by side."""
+    from rlp_bench.commands.samples import samples_command
+
+    samples_command(
+        view, methods or [], seed, suite, item, category, n, recipe, overrides or [], markdown, store, as_json
+    )
 
 
 @micro.command()

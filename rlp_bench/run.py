@@ -21,7 +21,7 @@ from rlp_bench.plan import Handle, Node, Plan, load_judge
 from rlp_bench.progress import Display, Task
 from rlp_bench.provenance import stage_provenance
 from rlp_bench.recipe import Recipe
-from rlp_bench.records import REPORT, RunRecord, run_folder, write_record
+from rlp_bench.records import REPORT, RunRecord, run_folder, stand_ins, write_record
 from rlp_bench.store import Store
 
 
@@ -76,6 +76,7 @@ def evaluate_record(
         )
         task.close()
     report["recipe"] = record.group
+    report["stand_ins"] = stand_ins(record.lineage)
     write_json(record.path / REPORT, report)
     return report
 

@@ -22,6 +22,7 @@ def summarize(report: Mapping[str, Any]) -> list[Section]:
     notes: list[tuple[str, ...]] = [
         (f"{r.get('alias', r['suite'])}", note) for r in report["suites"] for note in _notes(r)
     ]
+    notes += [(stage, "stands in for what its name says") for stage in report.get("stand_ins", ())]
     if notes:
         sections.append(("Notes", notes))
     return sections
