@@ -22,4 +22,10 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
         "select_all": (55, 48.7),
         "rlp_spg": (59, 50.2),
     },
+    "8": {
+        "base": (35.2,),
+        "ppo": (36.9,),
+        "rlp_uml": (37.6,),
+        "rlp_spg": (37.3,),
+    },  # MMLU, 5-shot, 14 042 questions
 }

@@ -318,11 +318,15 @@ def _figure_2(r: Results) -> str:
 def _table_8(r: Results) -> str:
     if "mmlu" not in r["suites"]:
         return ""
-    rows = [[label(r, n), rate(r["suites"]["mmlu"].get(n))] for n in ranked(r, r["matrix"]["methods"])]
+    published = PUBLISHED["8"]
+    rows = [
+        [label(r, n), *(published.get(n) or ("",)), rate(r["suites"]["mmlu"].get(n))]
+        for n in ranked(r, r["matrix"]["methods"])
+    ]
     return (
-        "## Table 8: what is left of the base model's knowledge\n\nQuestions about the embedded world, likeliest "
-        "of four "
-        f"options. The paper's values are not at hand.\n\n{table(['method', 'MMLU-like, percent'], rows)}"
+        "## Table 8: what is left of the base model's knowledge\n\nHere: questions about the embedded world, the "
+        "likeliest of four options, no examples shown. Paper: MMLU, five examples, greedy answer letter.\n\n"
+        f"{table(['method', 'paper: MMLU', 'here: MMLU-like'], rows)}"
     )
 
 
