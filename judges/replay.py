@@ -1,4 +1,4 @@
-"""Replays stored verdicts: AlpacaEval's `annotations.json`, plain or gzipped, joined on what was judged.
+"""Replays stored verdicts: AlpacaEval's `annotations.json` or LLMBar's `result.json`, plain or gzipped.
 
 A row {instruction, output_1, output_2, preference, ...} holds a preference in [1, 2] for output_2 as it
 stands in
@@ -16,6 +16,8 @@ from typing import Any
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Pair, Verdict
 
+from .llmbar_results import Shown, is_llmbar, llmbar_verdicts
+
 FIELDS = ("instruction", "output_1", "output_2")
 
 
@@ -31,9 +33,14 @@ class Replay:
         self.path = Path(argument)
         data = _read(self.path)
         self._sha256 = hashlib.sha256(data).hexdigest()
-        self._rows = _rows(self.path, data)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
-        self._read_verdicts()
+        self._shown: dict[Shown, Verdict] = {}
+        document = _document(self.path, data)
+        if is_llmbar(document):
+            self._rows, self._shown = document, llmbar_verdicts(document)
+        else:
+            self._rows = _rows(self.path, document)
+            self._read_verdicts()
 
     def manifest(self) -> Mapping[str, Any]:
         """Who judged, and the hash of the (unpacked) file."""
@@ -59,6 +66,9 @@ class Replay:
 
     def _lookup(self, pair: Pair) -> Verdict:
         question = merged(pair.instruction, pair.input)
+        if self._shown:
+            missing = Verdict(None, "missing: the file has no verdict on these two answers in this order")
+            return self._shown.get((question, pair.first, pair.second), missing)
         found = self._verdicts.get((question, pair.first, pair.second), [])
         turned = (
             self._verdicts.get((question, pair.second, pair.first), []) if pair.first != pair.second else []
@@ -109,7 +119,7 @@ class Replay:
         return Verdict(2.0 - value, raw=raw)
 
     def _binary(self) -> bool:
-        return all(
+        return bool(self._shown) or all(
             row["preference"] in (0, 1, 1.5, 2) for row in self._rows if _is_verdict(row.get("preference"))
         )
 
@@ -136,13 +146,16 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: is not whole gzip ({error}); fetch it again") from None
 
 
-def _rows(path: Path, data: bytes) -> list[dict[str, Any]]:
+def _document(path: Path, data: bytes) -> Any:
     try:
-        rows = json.loads(data)
+        return json.loads(data)
     except ValueError as error:
         raise DataError(
             f"{path}: not JSON ({str(error)[:80]}); expected AlpacaEval's annotations.json"
         ) from None
+
+
+def _rows(path: Path, rows: Any) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: expected a list of verdicts with at least one row")
     for number, row in enumerate(rows, 1):

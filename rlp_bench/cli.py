@@ -281,6 +281,30 @@ def gc(
 
 
 @app.command()
+def audit(
+    judge: Annotated[str, typer.Argument(help="name or name:argument, for example replay:result.json.")],
+    suite: Annotated[
+        str,
+        typer.Option(
+            "--suite", help="Labelled pairs: llmbar, micro_llmbar_pairs, or any suite of that kind."
+        ),
+    ] = "llmbar",
+    data: Annotated[Path | None, typer.Option("--data", help="The suite's folder or file.")] = None,
+    humans: Annotated[
+        Path | None, typer.Option("--humans", help="Annotations of people on other pairs, to agree with.")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Ask everything so often, with other seeds.", min=1)
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Judge a judge: accuracy, both orders, position, agreement with people, agreement with itself."""
+    from rlp_bench.commands.audit import audit_command
+
+    audit_command(judge, suite, data, humans, repeats, as_json)
+
+
+@app.command()
 def claims(matrix: MatrixName = None, store: Store = STORE, as_json: Json = False) -> None:
     """The paper's claims: effect, interval, corrected p, and whether a matrix bears them out."""
     from rlp_bench.commands.reports import claims_command

@@ -1,0 +1,146 @@
+"""LLMBar (Zeng et al. 2023, arXiv:2310.07641): pairs with an objective winner, and the inputs of its natural subset.
+
+Data: princeton-nlp/LLMBar, MIT licence, not distributed here: a folder as in its repository, Natural/dataset.json and
+Adversarial/{Neighbor,GPTInst,GPTOut,Manual}/dataset.json, plain or gzipped. The hashes below are of the content.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rlp_bench.errors import DataError, nearest
+from rlp_bench.nouns import Item, LabelledPair, content_id
+
+SUBSETS = {
+    "Natural": "Natural",
+    "Neighbor": "Adversarial/Neighbor",
+    "GPTInst": "Adversarial/GPTInst",
+    "GPTOut": "Adversarial/GPTOut",
+    "Manual": "Adversarial/Manual",
+}
+COUNTS = {"Natural": 100, "Neighbor": 134, "GPTInst": 92, "GPTOut": 47, "Manual": 46}
+CONTENT = {
+    "Natural": "a691307593dc4640",
+    "Neighbor": "33db8359dba9378b",
+    "GPTInst": "929da56a80bdc403",
+    "GPTOut": "a59917c54d73b898",
+    "Manual": "fc1738c4c1f2b087",
+}
+"""First 16 hex digits of the sha256 over the rows' content ids and labels, in order."""
+
+
+class LLMBarPairs:
+    """All five subsets of a folder, or those named: "llmbar_pairs:FOLDER" or "llmbar_pairs:FOLDER#Natural,Manual"."""
+
+    name = "llmbar_pairs"
+    version = "1"
+    kind: Literal["pairs"] = "pairs"
+
+    def __init__(self, argument: str = "") -> None:
+        folder, _, names = argument.partition("#")
+        self.folder = Path(folder) if folder else None
+        self.subsets = [name for name in names.split(",") if name] or list(SUBSETS)
+        for name in self.subsets:
+            if name not in SUBSETS:
+                raise DataError(f'suite "llmbar_pairs": no subset "{name}"; {nearest(name, SUBSETS)}')
+
+    def items(self) -> list[LabelledPair]:
+        """Every pair, with the number of its better output."""
+        return [pair for name in self.subsets for pair in read_subset(_needed(self.name, self.folder), name)]
+
+
+class LLMBar:
+    """The 100 natural inputs as instructions of a win rate, as RLP uses them.
+
+    What RLP compared with, text-davinci-003's answers, was never published (one input of the 100 is among the 805), so
+    a file of reference outputs must be given: "llmbar:FOLDER,references=FILE", AlpacaEval's format. Its hash is in
+    every report: answers of another reference are never mixed with it.
+    """
+
+    name = "llmbar"
+    version = "1"
+    kind: Literal["win_rate"] = "win_rate"
+
+    def __init__(self, argument: str = "") -> None:
+        folder, comma, rest = argument.partition(",references=")
+        self.folder = Path(folder) if folder else None
+        self.references = Path(rest) if comma else None
+
+    def items(self) -> list[Item]:
+        """The inputs of the natural subset; each with its reference answer where the file has one."""
+        folder = _needed(self.name, self.folder)
+        if self.references is None:
+            raise DataError(
+                'suite "llmbar": has no reference answers of its own; give "llmbar:FOLDER,references=FILE" with the '
+                "outputs (AlpacaEval's format) that policies are to be compared with"
+            )
+        pairs, known = read_subset(folder, "Natural"), _references(self.references)
+        return [
+            Item(p.instruction, subset="Natural", reference=known.get(content_id(p.instruction)))
+            for p in pairs
+        ]
+
+
+def read_subset(folder: Path, name: str) -> list[LabelledPair]:
+    """The pairs of one subset.
+
+    Raises:
+        DataError: the file is absent, of another shape, or not the published content.
+    """
+    plain = folder / SUBSETS[name] / "dataset.json"
+    path = plain if plain.exists() else plain.with_name("dataset.json.gz")
+    rows = _read(path)
+    pairs = []
+    for number, row in enumerate(rows, 1):
+        texts = [row.get(key) for key in ("input", "output_1", "output_2")]
+        if not all(isinstance(text, str) for text in texts) or row.get("label") not in (1, 2):
+            raise DataError(
+                f'"{path}": row {number}: expected input, output_1, output_2 as text and label 1 or 2'
+            )
+        pairs.append(LabelledPair(row["input"], row["output_1"], row["output_2"], row["label"], name))
+    if content_hash(pairs) != CONTENT[name]:
+        raise DataError(
+            f'"{path}": {len(pairs)} pairs that are not the published {COUNTS[name]} of {name}; fetch '
+            "princeton-nlp/LLMBar again, or give your own pairs by another suite"
+        )
+    return pairs
+
+
+def content_hash(pairs: list[LabelledPair]) -> str:
+    """What CONTENT holds."""
+    text = "\n".join(f"{pair.id} {pair.label}" for pair in pairs)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _needed(suite: str, folder: Path | None) -> Path:
+    if folder is None:
+        raise DataError(
+            f'suite "{suite}": needs its data: "{suite}:FOLDER", a checkout of LLMBar\'s Dataset/LLMBar'
+        )
+    return folder
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        data = path.read_bytes()
+        rows = json.loads(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f'"{path}": cannot be read as JSON ({str(error)[:80]}); expected LLMBar\'s dataset.json'
+        ) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f'"{path}": expected a list of {{"input", "output_1", "output_2", "label"}}')
+    return rows
+
+
+def _references(path: Path) -> Mapping[str, str]:
+    rows = _read(path)
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("instruction"), str) or not isinstance(row.get("output"), str):
+            raise DataError(f'"{path}": row {number}: expected "instruction" and "output" as text')
+        found[content_id(row["instruction"])] = row["output"]
+    return found
