@@ -103,7 +103,9 @@ def test_vicuna_is_found_inside_the_805():
 def test_splits_are_rows_and_unknown_ones_are_refused():
     data = MicroData()
     assert set(data.split("sft", 3)[0]) == {"instruction", "input", "response"}
-    assert set(data.split("dev", 3)[0]) == {"instruction", "input"}
+    rows = data.split("dev", 30)
+    assert {frozenset(row) for row in rows} == {frozenset({"instruction", "input", "category"})}
+    assert len({row["category"] for row in rows}) > 3
     assert len(data.split("preferences", 7)) == 7
     with pytest.raises(DataError, match='no split "evl"'):
         data.split("evl", 3)
