@@ -59,6 +59,14 @@ def _head(r: Results) -> str:
             lines += [
                 f"- {row['text']}: {signed(row['effect'])} points ({ends(row['ci95'])})" for row in rows
             ] + [""]
+    control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
+    if control is not None:
+        lines.append(
+            "Drawing the reward model again from the same pairs, the control `rm_retrain`, is worth, each at the beta "
+            "chosen for it, "
+            f"{signed(control['difference'])} points over PPO ({ends(control['ci95'])}): a gain over PPO of that size "
+            "is not one of policy samples.\n"
+        )
     lines.append(LIMITS)
     return "\n".join(lines)
 
@@ -266,6 +274,20 @@ def _mean_of(models: Sequence[Mapping[str, Any]], place: str, key: str) -> str:
 
 
 def _differences(r: Results) -> str:
+    parts = []
+    if r["comparisons"]:
+        parts.append(f"## Every method against PPO\n\n{_compared(r, r['comparisons'], 'PPO')}")
+    if r["against_control"]:
+        text = (
+            "`rm_retrain` draws the reward model again from the same pairs and does nothing else. What RLP adds to "
+            "that, policy samples, is worth:"
+        )
+        table_ = _compared(r, r["against_control"], "rm_retrain")
+        parts.append(f"## Every retrained reward model against the control\n\n{text}\n\n{table_}")
+    return "\n\n".join(parts)
+
+
+def _compared(r: Results, compared: Sequence[Mapping[str, Any]], baseline: str) -> str:
     rows = [
         [
             label(r, row["candidate"]),
@@ -274,10 +296,9 @@ def _differences(r: Results) -> str:
             p_value(row["p_holm"]),
             row["verdict"],
         ]
-        for row in r["comparisons"]
+        for row in compared
     ]
-    head = ["method minus PPO", "points", "p", "Holm's p", "verdict"]
-    return f"## Every method against PPO\n\n{table(head, rows)}" if rows else ""
+    return table([f"method minus {baseline}", "points", "p", "Holm's p", "verdict"], rows)
 
 
 def _equal_kl(r: Results) -> str:
@@ -288,10 +309,10 @@ def _equal_kl(r: Results) -> str:
     cell = {(row["candidate"], row["kl"]): row for row in r["matched_kl"]}
     rows = [[label(r, name), *(_matched_cell(cell[name, kl]) for kl in kls)] for name in names]
     text = (
-        "Win rate minus PPO's at the same KL to the SFT policy, points (95 %): item scores interpolated between "
-        "the two snapshots "
-        "around it, paired over items and seeds, not corrected for their number. Empty: a seed of one of the two "
-        "does not get there."
+        "Win rate minus PPO's at the same KL to the SFT policy, points (95 %): item scores interpolated between the "
+        "two snapshots around it, paired over items and seeds, not corrected for their number. Between points that "
+        "lie far apart a bent curve is underestimated, at low KL most for methods that move fast. Empty: a seed of "
+        "one of the two does not get there."
     )
     return (
         f"## At equal KL\n\n{text}\n\n{table(['method', *(f'KL {kl:g}' for kl in kls)], rows)}\n\n![Win rate "

@@ -20,6 +20,8 @@ from rlp_bench.store import Store
 from rlp_bench.trajectory import Point, matched_kl
 
 BASELINE = "ppo"
+CONTROL = "rm_retrain"
+"""The reward model drawn again from the same pairs: what is beyond it is what policy samples give."""
 KLS = (0.5, 1.0, 2.0, 3.0, 4.0)
 
 
@@ -58,6 +60,7 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
     points = points_of_matrix(store, matrix)
     scores = by_method(store, reports, main)
     others = [(name, BASELINE) for name in matrix["methods"] if name in scores and name != BASELINE]
+    retrained = [(name, CONTROL) for name in points if name in scores and name not in (BASELINE, CONTROL)]
     return {
         "matrix": {key: value for key, value in matrix.items() if key not in ("runs", "recipe")},
         "versions": read_record(folders[0])["versions"],
@@ -77,6 +80,7 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
         "runs": {method: _facts(seeds) for method, seeds in reports.items()},
         "stand_ins": {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)},
         "comparisons": compare(scores, others) if BASELINE in scores else [],
+        "against_control": compare(scores, retrained) if CONTROL in scores else [],
         "matched_kl": _matched(points),
         "trajectories": {method: _way(found) for method, found in points.items()},
         "budgets": budgets(store, folders),
