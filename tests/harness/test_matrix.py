@@ -203,3 +203,11 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(cli, tmp_path):
     document = json.loads((next((tmp_path / "store" / "matrix").glob("*/matrix.json"))).read_text())
     assert [(run["method"], run["seed"]) for run in document["runs"]] == [("ppo", 0), ("ppo", 1)]
     assert len(document["failed"]) == 2
+
+
+def test_match_steps_gives_every_retrained_reward_model_the_updates_of_the_first():
+    from rlp_bench.commands.matrix import MATCHED
+
+    plan = build_plan(load_recipe("nano", MATCHED), "rlp", 0)
+    matched = {n.label: n.settings["match_steps"] for n in plan.nodes if n.kind == "reward"}
+    assert matched == {"reward": True, "reward_uml": True}
