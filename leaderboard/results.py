@@ -57,7 +57,8 @@ def _head(r: Results) -> str:
         if rows:
             lines.append(f"{name.capitalize()}:")
             lines += [
-                f"- {row['text']}: {signed(row['effect'])} points ({ends(row['ci95'])})" for row in rows
+                f"- {row['text']}{'†' if row['stand_in'] else ''}: {signed(row['effect'])} points ({ends(row['ci95'])})"
+                for row in rows
             ] + [""]
     control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
     if control is not None:
@@ -74,10 +75,11 @@ def _head(r: Results) -> str:
 def _claims(r: Results) -> str:
     rows = []
     for row in r["claims"]:
+        text = row["text"] + ("†" if row["stand_in"] else "")
         paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
         seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
         if row["verdict"] == "not run":
-            rows.append([row["table"], row["text"], paper, seen, "", "", "", "", "not run"])
+            rows.append([row["table"], text, paper, seen, "", "", "", "", "not run"])
             continue
         word = row["verdict"]
         if word == "inconclusive":
@@ -86,7 +88,7 @@ def _claims(r: Results) -> str:
         rows.append(
             [
                 row["table"],
-                row["text"],
+                text,
                 paper,
                 seen,
                 effect,

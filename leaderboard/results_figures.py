@@ -36,7 +36,12 @@ def by_kl_figure(r: Results) -> str:
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
     ways = r["trajectories"]
     for number, name in enumerate(ways):
-        style = {"color": pyplot.colormaps["tab20"](number % 20), "marker": "o", "markersize": 3, "label": name}
+        style = {
+            "color": pyplot.colormaps["tab20"](number % 20),
+            "marker": "o",
+            "markersize": 3,
+            "label": name,
+        }
         style |= {"linewidth": 2.0} if name in MAIN else {"linewidth": 0.8, "linestyle": "--"}
         axes[0].plot([p["kl"] for p in ways[name]], [p["win_rate"] for p in ways[name]], **style)
         known = [p for p in ways[name] if p["gold"] is not None]

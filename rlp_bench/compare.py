@@ -29,6 +29,17 @@ def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
     return found
 
 
+def stand_in_methods(store: Store, recipe_id: str) -> set[str]:
+    """Methods of a recipe's runs that have a stage which stands in for what its name says."""
+    records = [(folder, read_record(folder)) for folder in run_folders(store) if (folder / REPORT).exists()]
+    return {
+        record["method"]
+        for folder, record in records
+        if record["recipe_id"] == recipe_id
+        and json.loads((folder / REPORT).read_text(encoding="utf-8")).get("stand_ins")
+    }
+
+
 def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """One row a pair (candidate, baseline): difference in points, 95 % interval, p, Holm's p, verdict.
 

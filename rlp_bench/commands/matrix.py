@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rlp_bench.recipe import load_recipe
 from rlp_bench.run import set_threads
 from rlp_bench.store import Store
 
+STAND_IN = " (stand-in)"
 MATCHED = ("stages.reward.match_steps=true", "stages.reward_uml.match_steps=true")
 
 
@@ -159,40 +160,61 @@ def _cell(matrix: Matrix, method: str, seed: int, latest: dict[tuple[str, int], 
 
 
 def summary(matrix: Matrix) -> list[Any]:
-    """Tables: win rates with intervals, paired differences from the first PPO method, budgets."""
+    """Tables: win rates with KL and length, differences from PPO and at equal KL, budgets; stand-ins marked."""
     from rlp_bench.budget import budget_rows
-    from rlp_bench.compare import compare, means, scores_by_method
-    from rlp_bench.errors import DataError
+    from rlp_bench.compare import compare, means
+    from rlp_bench.reports.item_scores import by_method, reports_of
+    from rlp_bench.reports.results import matched_to_ppo, points_of_matrix
 
-    suite = next((run["suite"] for run in matrix.runs.values() if run["suite"]), None)
+    runs = [{"method": m, "seed": s, **run} for (m, s), run in matrix.runs.items()]
+    suite = next((run["suite"] for run in runs if run["suite"]), None)
     if suite is None:
         return []
-    try:
-        scores = scores_by_method(matrix.store, matrix.group, suite)
-    except DataError:
-        return []
+    reports = reports_of(matrix.store, runs)
+    scores = by_method(matrix.store, reports, suite)
+    marks = {m for m, seeds in reports.items() if any(r.get("stand_ins") for r in seeds.values())}
     found = means(scores)
+    named = {name: name + (STAND_IN if name in marks else "") for name in matrix.methods}
     rates = [
-        (name, f"{found[name]['win_rate']:.1f}", "{:.1f} to {:.1f}".format(*found[name]["ci95"]))
+        (
+            named[name],
+            f"{found[name]['win_rate']:.1f}",
+            "{:.1f} to {:.1f}".format(*found[name]["ci95"]),
+            _mean([(r.get("kl") or {}).get("mean") for r in reports[name].values()]),
+            _mean([r["length_tokens"] for r in reports[name].values()]),
+        )
         for name in matrix.methods
         if name in found
     ]
-    tables = [table(f"Win rate, {suite}", ["method", ">percent", "95 %"], rates)]
+    tables = [table(f"Win rate, {suite}", ["method", ">percent", "95 %", ">KL", ">tokens"], rates)]
     if "ppo" in scores and len(scores) > 1:
         pairs = [(name, "ppo") for name in matrix.methods if name in scores and name != "ppo"]
         lines = [
-            (
-                r["candidate"],
-                f"{r['difference']:+.1f}",
-                "{:+.1f} to {:+.1f}".format(*r["ci95"]),
-                f"{r['p_holm']:.2g}",
-                r["verdict"],
-            )
+            (named[r["candidate"]], *_difference(r), f"{r['p_holm']:.2g}", r["verdict"])
             for r in compare(scores, pairs)
         ]
-        tables.append(
-            table("Paired with ppo, points", ["method", ">difference", "95 %", ">Holm p", "verdict"], lines)
-        )
-    columns, rows = budget_rows(matrix.store, [matrix.store.root / r["folder"] for r in matrix.runs.values()])
-    tables.append(table("Budget of a run, mean over seeds", columns, rows))
+        columns = ["method", ">difference", "95 %", ">Holm p", "verdict"]
+        tables.append(table("Paired with ppo, points", columns, lines))
+    matched = [
+        r
+        for r in matched_to_ppo(points_of_matrix(matrix.store, {"runs": runs}))
+        if r["difference"] is not None
+    ]
+    if matched:
+        lines = [(named[r["candidate"]], f"{r['kl']:g}", *_difference(r), f"{r['p']:.2g}") for r in matched]
+        columns = ["method", ">KL", ">difference", "95 %", ">p"]
+        tables.append(table("Against ppo at equal KL, points, uncorrected", columns, lines))
+    columns, rows = budget_rows(matrix.store, [matrix.store.root / run["folder"] for run in runs])
+    tables.append(
+        table("Budget of a run, mean over seeds", columns, [[named[row[0]], *row[1:]] for row in rows])
+    )
     return tables
+
+
+def _difference(row: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{row['difference']:+.1f}", "{:+.1f} to {:+.1f}".format(*row["ci95"])
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.1f}" if known else ""

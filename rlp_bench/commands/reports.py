@@ -102,16 +102,17 @@ def claims_command(name: str | None, root: Path, as_json: bool) -> None:
 def _claims_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     lines = []
     for row in rows:
+        text = row["text"] + (" (stand-in)" if row["stand_in"] else "")
         paper = "" if row["published_effect"] is None else f"{row['published_effect']:+.1f}"
         if row["verdict"] == "not run":
-            lines.append((row["id"], row["text"], paper, "", "", "", "not run"))
+            lines.append((row["id"], text, paper, "", "", "", "not run"))
             continue
         ends = "{:+.1f} to {:+.1f}".format(*row["ci95"])
         seen = f"{row['detectable']:.1f}"
         lines.append(
             (
                 row["id"],
-                row["text"],
+                text,
                 paper,
                 f"{row['effect']:+.1f} ({ends})",
                 f"{row['p_holm']:.2g}",

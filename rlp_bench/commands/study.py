@@ -17,18 +17,21 @@ def compare_command(
     pairs: Sequence[str], recipe_name: str, overrides: Sequence[str], suite: str, root: Path, as_json: bool
 ) -> None:
     """Paired tests of "candidate:baseline" pairs on one suite, over the seeds that both have."""
-    from rlp_bench.compare import compare, means, scores_by_method
+    from rlp_bench.compare import compare, means, scores_by_method, stand_in_methods
 
     wanted = [_pair(text) for text in pairs]
     recipe = load_recipe(recipe_name, overrides)
-    scores = scores_by_method(Store(root), recipe.id, suite)
+    store = Store(root)
+    scores = scores_by_method(store, recipe.id, suite)
     rows, by_method = compare(scores, wanted), means(scores)
     if as_json:
         print_json({"recipe": recipe.id, "suite": suite, "methods": by_method, "comparisons": rows})
         return
+    marks = stand_in_methods(store, recipe.id)
+    named = {name: name + (" (stand-in)" if name in marks else "") for name in by_method}
     methods = [
         (
-            name,
+            named[name],
             f"{m['win_rate']:.1f}",
             f"{m['ci95'][0]:.1f} to {m['ci95'][1]:.1f}",
             len(m["seeds"]),
@@ -38,7 +41,7 @@ def compare_command(
     ]
     compared = [
         (
-            f"{r['candidate']} - {r['baseline']}",
+            f"{named[r['candidate']]} - {named[r['baseline']]}",
             f"{r['difference']:+.1f}",
             f"{r['ci95'][0]:+.1f} to {r['ci95'][1]:+.1f}",
             f"{r['p']:.2g}",

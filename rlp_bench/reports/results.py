@@ -56,7 +56,16 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
     aliases = [suite["alias"] for suite in first["suites"]]
     main = aliases[0]
     labels = preference_report(store, records[0].recipe, records, display)
-    claims = judge_claims(load_claims(), lambda claim: _scores_for(claim, store, reports, labels))
+    stood_in = {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)}
+    ledger = load_claims()
+    claims = [
+        {**row, "stand_in": bool({claim.candidate, claim.baseline} & stood_in.keys())}
+        for claim, row in zip(
+            ledger,
+            judge_claims(ledger, lambda claim: _scores_for(claim, store, reports, labels)),
+            strict=True,
+        )
+    ]
     points = points_of_matrix(store, matrix)
     scores = by_method(store, reports, main)
     others = [(name, BASELINE) for name in matrix["methods"] if name in scores and name != BASELINE]
@@ -78,10 +87,10 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
             for subset in (suite_of(first, main) or {}).get("subsets", {})
         },
         "runs": {method: _facts(seeds) for method, seeds in reports.items()},
-        "stand_ins": {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)},
+        "stand_ins": stood_in,
         "comparisons": compare(scores, others) if BASELINE in scores else [],
         "against_control": compare(scores, retrained) if CONTROL in scores else [],
-        "matched_kl": _matched(points),
+        "matched_kl": matched_to_ppo(points),
         "trajectories": {method: _way(found) for method, found in points.items()},
         "budgets": budgets(store, folders),
         "labels": labels["labels"],
@@ -123,7 +132,7 @@ def points_of_matrix(store: Store, matrix: Mapping[str, Any]) -> dict[str, list[
     return found
 
 
-def _matched(points: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]]:
+def matched_to_ppo(points: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]]:
     """Every method that ends in PPO against PPO at equal KL, over the seeds that both have."""
     if BASELINE not in points:
         return []

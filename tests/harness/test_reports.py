@@ -160,6 +160,11 @@ def test_preference_accuracy_of_a_matrix(small, cli):
     assert "matched" in spg[1]["own"]["pool"]
     table = cli("report", "preference-accuracy", "--recipe", "nano", *sets, "--store", store)
     assert "rlaif (stand-in)" in table.stdout
+    compared = cli("compare", "rlaif:ppo", "--recipe", "nano", *sets, "--store", store)
+    assert "rlaif (stand-in) - ppo" in compared.stdout
+    board = cli("leaderboard", "--store", store)
+    assert "rlaif*†" in board.stdout
+    assert "†: a stage stands in" in board.stdout
     assert "Confidence of RLP-SPG" in table.stdout
 
 
@@ -238,3 +243,24 @@ def test_no_matrix_is_one_line(cli):
     done = cli("report", "results", "--store", "empty")
     assert done.returncode == 2
     assert "has no matrix; `rlp-bench matrix` makes one" in done.stderr
+
+
+def test_a_matrix_marks_stand_ins_and_does_no_work_twice(small, cli):
+    """The last test: it writes the store's matrix.json anew, for two methods."""
+    store, sets = small
+    before = sorted(path.name for path in (store / "artifacts").iterdir())
+    again = cli(
+        "matrix",
+        "--recipe",
+        "nano",
+        *sets,
+        "--store",
+        store,
+        "--methods",
+        "ppo,rlaif",
+        "--seeds",
+        "0..1",
+        "--untuned",
+    )
+    assert "rlaif (stand-in)" in again.stdout
+    assert sorted(path.name for path in (store / "artifacts").iterdir()) == before
