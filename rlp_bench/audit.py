@@ -11,9 +11,6 @@ from rlp_bench.evaluation.verdicts import ask_judge
 from rlp_bench.nouns import Judge, LabelledPair, Pair, Progress
 from rlp_bench.statistics import Estimate, estimate_mean
 
-GIVEN, SWAPPED = "False", "True"
-"""LLMBar's names of the two orders: is the pair swapped?"""
-
 
 def audit(
     judge: Judge, items: Sequence[LabelledPair], progress: Progress, repeats: int = 1
@@ -151,8 +148,7 @@ def _self_agreement(rounds: Sequence[tuple[list[float | None], list[float | None
 
 
 def _longest(item: LabelledPair) -> float:
-    gap = len(item.output_1) - len(item.output_2)
-    return 0.5 if gap == 0 else float((gap > 0) == (item.label == 1))
+    return _credit(_longer_first(Pair("", item.output_1, item.output_2)), item.label == 1)
 
 
 def _longer_first(pair: Pair) -> float:

@@ -16,7 +16,7 @@ COUNTERS = ("tokens_trained", "tokens_sampled", "samples", "reward_calls", "enta
 
 
 def budgets(store: Store, folders: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Method -> mean over its runs of every counter, of pairs trained on, and of CPU seconds."""
+    """Method -> mean over its runs of every counter, of the last reward model's updates, and of CPU seconds."""
     found: dict[str, list[dict[str, float]]] = {}
     for folder in folders:
         record = read_record(folder)

@@ -24,15 +24,10 @@ Measured = Mapping[str, float]
 
 @dataclass(frozen=True)
 class DevSuite:
-    """Dev prompts as a suite whose reference answers are the SFT policy's."""
+    """How the dev prompts are named in reports; their reference answers are the SFT policy's."""
 
     name: str
     version: str
-    kind: str = "win_rate"
-
-    def items(self) -> list[Item]:
-        """Made by `measure`, which knows the references."""
-        raise NotImplementedError
 
 
 def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
