@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites
+from rlp_bench.cli_gate import baseline, regress
+from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites, Track
 from rlp_bench.cli_report import report
 from rlp_bench.errors import BenchError
 
@@ -25,6 +26,8 @@ app = typer.Typer(
 micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
 app.add_typer(report, name="report")
+app.add_typer(baseline, name="baseline")
+app.command()(regress)
 
 
 @app.command()
@@ -35,13 +38,14 @@ def run(
     overrides: Sets = None,
     suites: Suites = None,
     no_eval: Annotated[bool, typer.Option("--no-eval", help="Train only.")] = False,
+    track: Track = None,
     store: Store = STORE,
     as_json: Json = False,
 ) -> None:
     """Train a method's stages (what is there already is reused), evaluate its policy, print a summary."""
     from rlp_bench.commands.run import run_command
 
-    run_command(method, recipe, seed, overrides or [], suites, not no_eval, store, as_json)
+    run_command(method, recipe, seed, overrides or [], suites, not no_eval, track, store, as_json)
 
 
 @app.command("eval")
@@ -123,13 +127,14 @@ def matrix(
     tuned: Annotated[
         bool, typer.Option("--tuned/--untuned", help="Choose each method's setting by the recipe's [tuning].")
     ] = True,
+    track: Track = None,
     store: Store = STORE,
     as_json: Json = False,
 ) -> None:
     """Run many methods and seeds with shared stages, in parallel; a killed matrix resumes."""
     from rlp_bench.commands.matrix import matrix_command
 
-    matrix_command(methods, seeds, recipe, overrides or [], jobs, match_steps, tuned, store, as_json)
+    matrix_command(methods, seeds, recipe, overrides or [], jobs, match_steps, tuned, store, as_json, track)
 
 
 @app.command()

@@ -21,3 +21,7 @@ STORE = Path("rlp-bench-store")
 MatrixName = Annotated[
     str | None, typer.Option("--matrix", help="A recipe id, as `matrix` printed it; default: the newest.")
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Training curves also to tensorboard, wandb or trackio; repeatable."),
+]

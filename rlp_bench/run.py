@@ -7,7 +7,7 @@ one starts again from the checkpoints it left in its scratch folder.
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from rlp_bench.recipe import Recipe
 from rlp_bench.records import REPORT, RunRecord, run_folder, stand_ins, write_record
 from rlp_bench.store import Store
 
+Made = Callable[[Path, str, Artifact], None]
+"""Told (the run's folder, a stage's label, its artifact) as soon as the stage is there."""
 
-def run_plan(plan: Plan, store: Store, display: Display) -> RunRecord:
+
+def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = None) -> RunRecord:
     """Every stage of the plan, then the run's record; no evaluation."""
     workshop = Workshop(plan.recipe, store, display)
     folder = run_folder(store, plan)
@@ -35,6 +38,8 @@ def run_plan(plan: Plan, store: Store, display: Display) -> RunRecord:
     with workshop:
         for node in plan.nodes:
             artifacts[node.fingerprint] = workshop.bring_about(node, artifacts, plan.seed)
+            if made is not None:
+                made(folder, node.label, artifacts[node.fingerprint])
     with store.errors_as_lines():
         write_record(folder, plan, artifacts, "done")
     lineage = [(node.label, artifacts[node.fingerprint]) for node in plan.nodes]

@@ -13,8 +13,10 @@ from rlp_bench.errors import BenchError
 from rlp_bench.matrix import Job, Matrix, begin, schedule, write_matrix
 from rlp_bench.plan import build_plan
 from rlp_bench.recipe import load_recipe
+from rlp_bench.records import open_run, run_folder
 from rlp_bench.run import set_threads
 from rlp_bench.store import Store
+from rlp_bench.trackers import Tracking, chosen_trackers
 
 STAND_IN = " (stand-in)"
 MATCHED = ("stages.reward.match_steps=true", "stages.reward_uml.match_steps=true")
@@ -30,9 +32,11 @@ def matrix_command(
     tuned: bool,
     root: Path,
     as_json: bool,
+    track: Sequence[str] | None = None,
 ) -> None:
     """Plans everything, works it off, writes matrix.json, prints the tables; exit status 1 if a job failed."""
     overrides = [*overrides, *(MATCHED if match_steps else ())]
+    trackers = chosen_trackers(track)
     recipe = load_recipe(recipe_name, overrides)
     tuned = tuned and bool(recipe.tuning.stage)
     matrix = Matrix(
@@ -41,7 +45,8 @@ def matrix_command(
     set_threads(1)
     begin(matrix)
     began = time.monotonic()
-    for line in _watch(matrix, schedule(matrix, recipe_name, overrides, jobs), jobs, as_json):
+    ended = _tracked(matrix, schedule(matrix, recipe_name, overrides, jobs), trackers)
+    for line in _watch(matrix, ended, jobs, as_json):
         print(line, file=sys.stderr, flush=True)
     written = write_matrix(matrix, time.monotonic() - began)
     if as_json:
@@ -56,6 +61,17 @@ def matrix_command(
             f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not begin; "
             "the others are kept: mend the cause, run the same command"
         )
+
+
+def _tracked(matrix: Matrix, ended: Iterator[Job], trackers: Sequence[str]) -> Iterator[Job]:
+    """Jobs as they end; a run's curves are written here, when it is done, so that no two processes write one."""
+    tracking = Tracking(matrix.store, trackers)
+    for job in ended:
+        if trackers and job.what in ("tune", "evaluate") and job.key in matrix.done:
+            plan = build_plan(matrix.recipe, job.method, job.seed, job.work.tuned)
+            record = open_run(run_folder(matrix.store, plan), matrix.store)
+            tracking.stages(record.path, record.lineage)
+        yield job
 
 
 def chosen_methods(text: str, recipe: Any) -> list[str]:

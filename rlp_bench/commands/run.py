@@ -15,6 +15,7 @@ from rlp_bench.recipe import Recipe, load_recipe
 from rlp_bench.records import REPORT, read_record, run_folders
 from rlp_bench.run import evaluate_record, run_plan
 from rlp_bench.store import Store
+from rlp_bench.trackers import FOLDER, Tracking, chosen_trackers
 
 
 def run_command(
@@ -24,6 +25,7 @@ def run_command(
     overrides: Sequence[str],
     suites: Sequence[str] | None,
     evaluate: bool,
+    track: Sequence[str] | None,
     root: Path,
     as_json: bool,
 ) -> None:
@@ -31,12 +33,15 @@ def run_command(
     registry.origin("method", method)  # a wrong name is said before anything is read
     recipe = load_recipe(recipe_name, overrides)
     check_suites(recipe, suites)
+    trackers = chosen_trackers(track)
     store = Store(root)
     plan = build_plan(recipe, method, seed)
     began = time.monotonic()
     with Display(quiet=as_json) as display:
         display.say(f"{method} on {recipe.id}, seed {seed}: {len(plan.nodes)} stages")
-        record = run_plan(plan, store, display)
+        tracking = Tracking(store, trackers)
+        made = lambda folder, *stage: tracking.stages(folder, [stage])  # noqa: E731
+        record = run_plan(plan, store, display, made if trackers else None)
         report = evaluate_record(record, store, suites, display) if evaluate else None
     if as_json:
         stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}
@@ -53,6 +58,8 @@ def run_command(
     where = {"run": record.path, "policy": record.policy.path}
     if report is not None:
         where["report"] = record.path / REPORT
+    if trackers:
+        where["curves"] = record.path / FOLDER
     show(*sections, stages_table, pairs(f"Done in {duration(time.monotonic() - began)}", where))
 
 
