@@ -1,0 +1,78 @@
+"""The verdict as JUnit XML: one test case a suite, which CI servers list."""
+
+import re
+import xml.etree.ElementTree as xml
+from collections.abc import Mapping
+from typing import Any
+
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold, escaped or not."""
+
+
+def junit_xml(result: Mapping[str, Any]) -> bytes:
+    """UTF-8. Failure: a regression (with --strict also inconclusive); error: error and incomparable; skipped:
+    suites that do not gate, and inconclusive ones that may pass.
+    """
+    cases = [_case(suite, result["strict"]) for suite in result["suites"]]
+    if result["verdict"] in ("error", "incomparable") and not any(
+        case.find("error") is not None for case in cases
+    ):
+        alone = _element("testcase", classname="rlp-bench.regress", name="comparison", time="0")
+        alone.append(_told("error", result["verdict"], "; ".join(result["reasons"])))
+        cases.insert(0, alone)
+    counts = {
+        tag + "s" if tag != "skipped" else tag: str(sum(case.find(tag) is not None for case in cases))
+        for tag in ("failure", "error", "skipped")
+    }
+    suites = _element("testsuites", name="rlp-bench regress", tests=str(len(cases)), time="0", **counts)
+    suite = _element("testsuite", name="rlp-bench regress", tests=str(len(cases)), time="0", **counts)
+    suites.append(suite)
+    facts = {
+        "verdict": result["verdict"],
+        "baseline": result["baseline"]["path"],
+        "baseline_sha256": result["baseline"]["sha256"],
+        "candidate": result["candidate"].get("run") or result["candidate"].get("report") or "",
+        "attempts": result["attempts"],
+    }
+    properties = _element("properties")
+    properties.extend(_element("property", name=name, value=str(value)) for name, value in facts.items())
+    suite.append(properties)
+    suite.extend(cases)
+    xml.indent(suites)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(suites, encoding="utf-8") + b"\n"
+
+
+def _case(suite: Mapping[str, Any], strict: bool) -> xml.Element:
+    case = _element("testcase", classname="rlp-bench.regress", name=suite["alias"], time="0")
+    verdict = suite["verdict"]
+    tag = {"regression": "failure", "error": "error", "incomparable": "error", "reported": "skipped"}.get(
+        verdict
+    )
+    if verdict == "inconclusive":
+        tag = "failure" if strict else "skipped"
+    if tag is not None:
+        case.append(_told(tag, verdict, suite["reason"]))
+    numbers = {
+        key: suite[key] for key in ("n", "difference", "ci95", "p", "p_holm") if suite.get(key) is not None
+    }
+    if numbers:
+        out = xml.SubElement(case, "system-out")
+        out.text = clean("\n".join(f"{key}: {value}" for key, value in numbers.items()))
+    return case
+
+
+def _told(tag: str, verdict: str, reason: str) -> xml.Element:
+    if tag == "skipped":
+        return _element(tag, message=f"{verdict}: {reason}")
+    told = _element(tag, type=verdict, message=reason)
+    told.text = clean(reason)
+    return told
+
+
+def _element(tag: str, **attributes: str) -> xml.Element:
+    return xml.Element(tag, {name: clean(value) for name, value in attributes.items()})
+
+
+def clean(text: str) -> str:
+    """The text with what XML cannot hold replaced by U+FFFD; `ElementTree` escapes the rest."""
+    return FORBIDDEN.sub("\ufffd", text)
