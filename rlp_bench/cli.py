@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rlp_bench.cli_gate import baseline, regress
 from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites, Track
 from rlp_bench.cli_report import report
 from rlp_bench.errors import BenchError
@@ -25,6 +26,8 @@ app = typer.Typer(
 micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
 app.add_typer(report, name="report")
+app.add_typer(baseline, name="baseline")
+app.command()(regress)
 
 
 @app.command()

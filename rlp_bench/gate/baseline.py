@@ -112,4 +112,4 @@ def _suites(facts: list[dict[str, Any]], body: str) -> dict[str, Suite]:
         scores[number][item] = score
         if length is not None:
             lengths[number][item] = length
-    return {known["alias"]: Suite(known, *rows) for known, *rows in zip(facts, scores, lengths, strict=True)}
+    return {known["alias"]: Suite(known, scores[i], lengths[i]) for i, known in enumerate(facts)}
