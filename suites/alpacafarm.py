@@ -17,14 +17,18 @@ from typing import Any, Literal
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Item, content_id
 
+from .length_control import length_control, read_difficulty
+
 BASELINES = ("text_davinci_003", "gpt4_1106_preview", "gpt4_turbo")
 """Generators against which AlpacaEval compares; asked only where the texts do not tell the sides."""
 Row = Mapping[str, Any]
 
 
 class AlpacaFarm:
-    """Items against the reference answers of a file: AlpacaEval's reference outputs, or a file of
-    verdicts.
+    """Items against the reference answers of a file: AlpacaEval's reference outputs, or a file of verdicts.
+
+    "alpacafarm:FILE"; "alpacafarm:FILE,difficulty=instruction_difficulty.csv" controls length with AlpacaEval's own
+    difficulties where the references are gpt4_1106_preview's.
     """
 
     name = "alpacafarm"
@@ -32,7 +36,10 @@ class AlpacaFarm:
     kind: Literal["win_rate"] = "win_rate"
 
     def __init__(self, argument: str = "") -> None:
-        self._items = _from_file(Path(argument)) if argument else None
+        path, given, difficulty = argument.partition("difficulty=")
+        path = path.removesuffix(",") if given else path
+        self._items = _from_file(Path(path)) if path else None
+        self._difficulty = read_difficulty(Path(difficulty), list(known_items())) if given else None
 
     def items(self) -> list[Item]:
         """All items, in the file's order."""
@@ -43,12 +50,17 @@ class AlpacaFarm:
             )
         return self._items
 
+    def length_control(self, items: Sequence[Item]) -> dict[str, Any] | None:
+        """What the length-controlled win rate takes besides lengths; None where the references are others."""
+        return length_control(items, self._difficulty)
+
     def take(self, verdicts: Sequence[Row], outputs: Sequence[Row]) -> "AlpacaFarm":
         """The suite of what a verdict file judged, given the rows of the policy's outputs file.
 
         An answered item of the 805 that the file did not judge stays an item, with nothing to compare with.
         """
         found = AlpacaFarm()
+        found._difficulty = self._difficulty
         answers = {question_id(row): row for row in outputs}
         judged = from_verdicts(verdicts, {key: row["output"] for key, row in answers.items()})
         ids = {content_id(item.instruction, item.input) for item in judged}

@@ -27,7 +27,7 @@ def silent(done: int, total: int, note: str = "") -> None:
 class Subset:
     """The items of one subset of a suite, as a suite."""
 
-    kind: Literal["win_rate", "options", "pairs"] = "win_rate"
+    kind: Literal["win_rate", "options", "pairs", "few_shot"] = "win_rate"
 
     def __init__(self, whole: Suite, name: str) -> None:
         self.whole, self.name, self.version = whole, name, whole.version
@@ -119,7 +119,9 @@ def _judge_file(
         order = "policy_first"  # asked once; a verdict that was stored the other way round is turned
     kept = {key: row for key, row in rows.items() if not row.get("absent")}
     sealed = import_outputs(store, items, kept, path.name)
-    report = evaluate_suite(store, suite, items, sealed, rows, judge, order or "both", progress)
+    report = evaluate_suite(
+        store, suite, items, sealed, rows, judge, order or "both", progress, allow_missing=allow_missing
+    )
     if isinstance(judge, StoredVerdicts):
         report["order"] = "as stored"
     if isinstance(suite, Subset):
@@ -138,6 +140,7 @@ def evaluate_policy(
     overrides: Sequence[str],
     store: Store,
     progress: Progress = silent,
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
     """The report on a checkpoint folder, under a recipe. Nothing is known of how it was trained."""
     from rlp_bench.checkpoint import base_artifact
@@ -145,7 +148,7 @@ def evaluate_policy(
     found = load_recipe(recipe or DEFAULT_RECIPE, overrides)
     artifact = base_artifact(str(policy))
     names = _aliases(found, suites)
-    evaluation = Evaluation(store, found, make_engine(found), judge, order, progress)
+    evaluation = Evaluation(store, found, make_engine(found), judge, order, progress, allow_missing)
     return {
         "recipe": found.id,
         "source": {"policy": str(policy), "fingerprint": artifact.fingerprint},
@@ -163,10 +166,11 @@ def evaluate_suites_of_run(
     order: str | None,
     store: Store,
     progress: Progress = silent,
+    allow_missing: bool = False,
 ) -> list[dict[str, Any]]:
     """The suites of a run with another judge or order than its recipe's, or some of them."""
     names = _aliases(recipe, suites)
-    evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress)
+    evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
     reward = next((artifact for _, artifact in reversed(lineage) if artifact.kind == "reward"), None)
     return evaluation.suites(names, policy, reward)
 

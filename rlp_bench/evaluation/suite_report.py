@@ -13,25 +13,27 @@ from rlp_bench.nouns import Item
 from rlp_bench.statistics import Estimate, estimate_mean, smallest_detectable_difference
 
 INCOMPLETE = 0.01
-"""Share of items without a score above which a report warns."""
+"""Share of items without a score above which there is no report unless it is allowed, and then with a warning."""
 TRUNCATED = 0.02
 """Share of answers cut at the limit above which a report warns."""
 
 
 def win_rate_report(
-    items: Sequence[Item], rows: Outputs, verdicts: Sequence[Mapping[str, Any]], judge: Mapping[str, Any]
+    items: Sequence[Item],
+    rows: Outputs,
+    verdicts: Sequence[Mapping[str, Any]],
+    judge: Mapping[str, Any],
+    *,
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
     """Win rate, standard error and interval in percent, over the items that have a score, and by subset.
 
     Raises:
-        DataError: no item has one.
+        DataError: no item has one; or more than 1 % have none, and that is not allowed.
     """
     scores = score_items(items, verdicts)
     scored = [row["score"] for row in scores if row["score"] is not None]
-    if not scored:
-        raise DataError(
-            f'judge "{judge["name"]}": no verdict on any of {len(items)} items ({_commonest(scores)})'
-        )
+    refuse_missing(items, scores, rows, judge["name"], allow_missing=allow_missing)
     overall = estimate_mean(scored)
     missing = len(scores) - len(scored)
     return {
@@ -54,6 +56,32 @@ def win_rate_report(
     }
 
 
+def refuse_missing(
+    items: Sequence[Item],
+    scores: Sequence[Mapping[str, Any]],
+    rows: Outputs,
+    judge: str,
+    *,
+    allow_missing: bool,
+) -> None:
+    """No verdict is not a score, and too few verdicts are no result.
+
+    An item that lacks an answer or a reference was counted when the outputs were read; here, what the judge was asked.
+
+    Raises:
+        DataError: as `win_rate_report`.
+    """
+    lost = [row for row in scores if row["score"] is None]
+    if len(lost) == len(scores):
+        raise DataError(f'judge "{judge}": no verdict on any of {len(items)} items ({_commonest(lost)})')
+    if len(lost) > INCOMPLETE * len(items) and not allow_missing:
+        counts = ", ".join(f"{n} {kind}" for kind, n in coverage(items, scores, rows).items() if n)
+        raise DataError(
+            f'judge "{judge}": {len(lost)} of {len(items)} items have no verdict ({counts}; commonest: '
+            f"{_commonest(lost)}); run it again to ask for those that failed, or --allow-missing to score the others"
+        )
+
+
 def percent(estimate: Estimate) -> dict[str, Any]:
     """win_rate, standard_error (None where one item cannot tell) and ci95, in percent."""
     return {
@@ -64,13 +92,13 @@ def percent(estimate: Estimate) -> dict[str, Any]:
 
 
 def coverage(items: Sequence[Item], scores: Sequence[Mapping[str, Any]], rows: Outputs) -> dict[str, int]:
-    """Items by what became of them. judged + unparsed + failed + missing = all items; `missing_output`
-    beside.
+    """Items by what became of them. judged + unparsed + truncated + failed + missing = all
+    items; `missing_output` beside.
 
     An item whose answer is absent from the outputs file counts in `missing_output` and, if a stored verdict
     knows the answer that was judged, in `judged` as well.
     """
-    counts = {"judged": 0, "unparsed": 0, "failed": 0, "missing": 0}
+    counts = {"judged": 0, "unparsed": 0, "truncated": 0, "failed": 0, "missing": 0}
     for row in scores:
         kind = "judged" if row["score"] is not None else row["reason"].partition(":")[0]
         counts[kind if kind in counts else "failed"] += 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlp_bench.evaluation.length_report import length_controlled
 from rlp_bench.evaluation.names import load_judge
 from rlp_bench.evaluation.outputs import Outputs, item_hash, reference_hash
 from rlp_bench.evaluation.suite_report import percent, warnings, win_rate_report
@@ -26,17 +27,20 @@ def evaluate_suite(
     order: str,
     progress: Progress,
     second: Sequence[str] = (),
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
     """The suite's report, second judges and controls included. Sealed verdicts are read, not made again."""
-    report = _judged(store, suite, items, outputs, rows, judge, order, progress)
-    report["second_judges"] = {
-        name: _short(_judged(store, suite, items, outputs, rows, load_judge(name), order, progress))
-        for name in second
-    }
-    report["controls"] = {
-        name: _short(_judged(store, suite, items, outputs, rows, load_judge(name), "both", progress))
-        for name in CONTROLS
-    }
+
+    def judged(judge: Judge, order: str) -> dict[str, Any]:
+        verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
+        given = read_verdicts(verdicts)
+        report = win_rate_report(items, rows, given, judge.manifest(), allow_missing=allow_missing)
+        return _finish(report, suite, items, outputs, verdicts, order)
+
+    report = judged(judge, order)
+    report["length_controlled"] = _controlled(store, suite, items, rows, report)
+    report["second_judges"] = {name: _short(judged(load_judge(name), order)) for name in second}
+    report["controls"] = {name: _short(judged(load_judge(name), "both")) for name in CONTROLS}
     return report
 
 
@@ -49,33 +53,23 @@ def restrict(
     rows: Outputs,
     inside: str,
 ) -> dict[str, Any]:
-    """The report of a suite whose items all lie in one already judged: from the same outputs and verdicts."""
+    """The report of a suite whose items all lie in one already judged: from the same outputs and verdicts.
+
+    What has no verdict was refused, or allowed, with the whole.
+    """
     ids = {item.id for item in items}
     verdicts = _open_verdicts(store, report)
     mine = [row for row in read_verdicts(verdicts) if row["item_id"] in ids]
-    found = win_rate_report(items, rows, mine, report["judge"])
+    found = win_rate_report(items, rows, mine, report["judge"], allow_missing=True)
     found = _finish(found, suite, items, outputs, verdicts, report["order"])
+    scores = [row for row in read_jsonl(store.root / found["scores"]) if row["item_id"] in ids]
+    found["length_controlled"] = length_controlled(suite, items, rows, scores)
     for group in ("second_judges", "controls"):
         found[group] = {
             name: {**other, **_within(store, other, ids)} for name, other in report[group].items()
         }
     found["evidence"] = f"subset of {inside}: {INDEPENDENT}"
     return found
-
-
-def _judged(
-    store: Store,
-    suite: Suite,
-    items: Sequence[Item],
-    outputs: Artifact,
-    rows: Outputs,
-    judge: Judge,
-    order: str,
-    progress: Progress,
-) -> dict[str, Any]:
-    verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
-    report = win_rate_report(items, rows, read_verdicts(verdicts), judge.manifest())
-    return _finish(report, suite, items, outputs, verdicts, order)
 
 
 def _finish(
@@ -101,6 +95,12 @@ def _finish(
         "scores": f"artifacts/{verdicts.path.name}/scores.jsonl",
         "warnings": warnings(report),
     }
+
+
+def _controlled(
+    store: Store, suite: Suite, items: Sequence[Item], rows: Outputs, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    return length_controlled(suite, items, rows, list(read_jsonl(store.root / report["scores"])))
 
 
 def _within(store: Store, report: Mapping[str, Any], ids: set[str]) -> dict[str, Any]:

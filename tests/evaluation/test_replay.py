@@ -64,12 +64,14 @@ def score(tmp_path, store):
     return run
 
 
-EXPECTED = {"judged": 7, "unparsed": 2, "failed": 1, "missing": 0, "missing_output": 0}
+EXPECTED = {"judged": 7, "unparsed": 2, "truncated": 0, "failed": 1, "missing": 0, "missing_output": 0}
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_meaning_of_the_preference_column(score, packed):
-    report = score(rows(), outputs(), packed)
+    with pytest.raises(DataError, match=r"3 of 10 items have no verdict \(7 judged, 2 unparsed, 1 failed"):
+        score(rows(), outputs(), packed)
+    report = score(rows(), outputs(), packed, allow_missing=True)
     assert report["win_rate"] == pytest.approx(100 * 4.25 / 7)
     # Squared deviations from .607143 sum to 1.231...: sem = sqrt(sum / 6 / 7).
     values = [0, 1, 1, 0.5, 0.5, 0.25, 1]
@@ -90,12 +92,12 @@ def test_every_meaning_of_the_preference_column(score, packed):
 
 
 def test_rows_in_any_order_and_sides_in_any_order_give_the_same(score):
-    expected = score(rows(), outputs())
+    expected = score(rows(), outputs(), allow_missing=True)
     mixed = [turned(row) if i % 2 else row for i, row in enumerate(rows())]
     random.Random(3).shuffle(mixed)
     answers = outputs()
     random.Random(4).shuffle(answers)
-    found = score(mixed, answers)
+    found = score(mixed, answers, allow_missing=True)
     for key in ("win_rate", "standard_error", "coverage", "discrete_win_rate"):
         assert found[key] == pytest.approx(expected[key]), key
     for name, subset in expected["subsets"].items():
@@ -135,7 +137,7 @@ def test_more_than_one_percent_missing_needs_leave(score, store):
 def test_missing_preference_key_is_a_missing_verdict(score):
     verdicts = rows([2, 1, 2])
     del verdicts[2]["preference"]
-    report = score(verdicts, outputs(3))
+    report = score(verdicts, outputs(3), allow_missing=True)
     assert report["win_rate"] == 50.0
     assert report["coverage"]["unparsed"] == 1
 

@@ -193,7 +193,7 @@ def test_summary_and_tables_show_intervals_and_evidence(report):
     from rich.console import Console
 
     titles = [title for title, _ in summarize(report)]
-    assert titles == ["Suites", "Other judges and controls", "Policy", "Notes"]
+    assert titles == ["Suites", "Beside the win rate", "Other judges and controls", "Policy", "Notes"]
     written = io.StringIO()
     Console(width=160, file=written).print(render(report))
     text = written.getvalue()

@@ -9,7 +9,7 @@ from evaluation_parts import Likes, answers, silent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlp_bench.errors import BenchError, UnknownName
+from rlp_bench.errors import BenchError, DataError, UnknownName
 from rlp_bench.evaluation.outputs import import_outputs
 from rlp_bench.evaluation.suite_report import warnings, win_rate_report
 from rlp_bench.evaluation.verdicts import (
@@ -24,8 +24,9 @@ from rlp_bench.judges.controls import Constant, Longest
 from rlp_bench.nouns import Item, Pair, Verdict
 
 
-def report_of(items, rows, judge, order="both"):
-    return win_rate_report(items, rows, judge_items(items, rows, judge, order, silent), judge.manifest())
+def report_of(items, rows, judge, order="both", allow_missing=True):
+    verdicts = judge_items(items, rows, judge, order, silent)
+    return win_rate_report(items, rows, verdicts, judge.manifest(), allow_missing=allow_missing)
 
 
 @pytest.mark.parametrize("side", ["first", "second"])
@@ -94,6 +95,7 @@ def test_garbage_is_counted_and_moves_nothing_else():
     assert report["coverage"] == {
         "judged": 90,
         "unparsed": 10,
+        "truncated": 0,
         "failed": 0,
         "missing": 0,
         "missing_output": 0,
@@ -102,6 +104,27 @@ def test_garbage_is_counted_and_moves_nothing_else():
     # 36 good answers of the 90 win, the other 54 tie at 0 against 0 words: (36 + 27) / 100 and + 10.
     assert report["bounds"] == [63.0, 73.0]
     assert "10 of 100 items have no score" in warnings(report)[0]
+
+
+def test_more_than_one_percent_without_a_verdict_is_no_result():
+    items = [Item(f"q{i}", reference="plain") for i in range(200)]
+    rows = answers(items, 40)
+    two, three = [["q0", "q1"], ["q0", "q1", "q2"]]
+    assert report_of(items, rows, Likes(garbage=two), allow_missing=False)["n_scored"] == 198
+    with pytest.raises(
+        DataError, match=r"3 of 200 items have no verdict \(197 judged, 3 unparsed.*--allow-missing"
+    ):
+        report_of(items, rows, Likes(garbage=three), allow_missing=False)
+
+
+def test_a_reply_that_was_cut_is_counted_apart(items):
+    class Cut(Likes):
+        def _one(self, pair: Pair) -> Verdict:
+            cut = pair.instruction == items[0].instruction
+            return Verdict(None, "truncated: the reply was cut at 16 tokens") if cut else super()._one(pair)
+
+    found = report_of(items, answers(items, 5), Cut())["coverage"]
+    assert (found["truncated"], found["failed"], found["judged"]) == (1, 0, 9)
 
 
 def test_item_with_one_order_unparsed_is_not_scored_by_the_other(items):
@@ -139,7 +162,14 @@ def test_missing_outputs_and_references_are_missing_not_lost(items):
     asked = [*items[:-1], Item("nothing known", reference=None)]
     rows[asked[-1].id] = {"output": "good", "tokens": 2, "finished": True}
     report = report_of(asked, rows, Likes())
-    assert report["coverage"] == {"judged": 8, "unparsed": 0, "failed": 0, "missing": 2, "missing_output": 1}
+    assert report["coverage"] == {
+        "judged": 8,
+        "unparsed": 0,
+        "truncated": 0,
+        "failed": 0,
+        "missing": 2,
+        "missing_output": 1,
+    }
     assert report["n_scored"] == 8
 
 

@@ -85,6 +85,7 @@ def test_items_without_an_output_are_counted_and_scored(store):
     assert report["coverage"] == {
         "judged": 804,
         "unparsed": 1,
+        "truncated": 0,
         "failed": 0,
         "missing": 0,
         "missing_output": 2,

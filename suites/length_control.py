@@ -1,0 +1,62 @@
+"""Difficulties and anchors of AlpacaEval 2's length control, for answers judged against gpt4_1106_preview's.
+
+`alpaca_eval_2.json` holds an approximation (`tools/recover_difficulty.py`), keyed by instruction, with a hash of the
+reference answer, so that it is never used against another baseline. AlpacaEval's own instruction_difficulty.csv
+(dataset tatsu-lab/alpaca_eval) takes its place where it is given; the anchors stay.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Item
+
+
+def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = None) -> dict[str, Any] | None:
+    """{label, difficulty by item id, anchors}; None unless every item is one of the 805 with that reference."""
+    stored = _stored()
+    known = stored["items"]
+    if not items or not all(item.id in known and _hash(item) == known[item.id][1] for item in items):
+        return None
+    difficulty = exact or {item.id: known[item.id][0] for item in items}
+    label = "instruction_difficulty.csv" if exact else stored["label"]
+    return {"label": label, "difficulty": difficulty, "anchors": stored["anchors"]}
+
+
+def read_difficulty(path: Path, order: Sequence[str]) -> dict[str, float]:
+    """AlpacaEval's file: a header, then (position, difficulty), 805 rows; `order` has the ids by position.
+
+    Raises:
+        DataError: it is not that.
+    """
+    where = f'"{path}"'
+    expected = (
+        f"expected AlpacaEval's instruction_difficulty.csv: a header and {len(order)} rows of position,number"
+    )
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.reader(lines))[1:]
+        found = {order[int(row[0])]: float(row[1]) for row in rows if int(row[0]) >= 0}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{where}: cannot be read ({str(error)[:80]}); {expected}") from None
+    except (ValueError, IndexError):
+        raise DataError(f"{where}: {expected}") from None
+    if len(found) != len(order) or len(rows) != len(order):
+        raise DataError(f"{where}: has {len(rows)} rows of {len(found)} positions; {expected}")
+    return found
+
+
+@cache
+def _stored() -> dict[str, Any]:
+    text = (Path(__file__).parent / "alpaca_eval_2.json").read_text(encoding="ascii")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _hash(item: Item) -> str:
+    return hashlib.sha256((item.reference or "").encode("utf-8", "surrogatepass")).hexdigest()[:8]
