@@ -21,6 +21,7 @@ from rlp_bench.evaluation.command import (
 )
 from rlp_bench.evaluation.dry_run import estimate
 from rlp_bench.evaluation.endpoint_policy import evaluate_endpoint, is_endpoint
+from rlp_bench.evaluation.names import with_data
 from rlp_bench.evaluation.text import render, summarize
 from rlp_bench.evaluation.verdicts import check_order
 from rlp_bench.nouns import Artifact, Engine, Progress
@@ -99,8 +100,9 @@ def eval_command(
             "eval --base-url: is for --policy openai:MODEL; a judge's is base_url=... in --judge"
         )
     if dry_run:
+        asked = suites if data is None or outputs is not None else on_data(suites, data)
         return estimate(
-            suites=suites, run=run, policy=None if policy is None else str(policy), outputs=outputs, judge=judge,
+            suites=asked, run=run, policy=None if policy is None else str(policy), outputs=outputs, judge=judge,
             order=order, allow_missing=allow_missing, data=data, recipe=recipe, overrides=overrides,
             base_url=base_url, store=store,
         )  # fmt: skip
@@ -118,7 +120,7 @@ def eval_command(
             **common,
         )
     if data is not None:
-        raise BenchError("eval --data: is for --outputs FILE; a policy is asked the suites of its recipe")
+        common["suites"] = on_data(suites, data)
     if policy is not None and is_endpoint(str(policy)):
         return evaluate_endpoint(
             str(policy), base_url=base_url, recipe=recipe or DEFAULT_RECIPE, overrides=overrides, **common
@@ -128,6 +130,13 @@ def eval_command(
     if recipe is not None or overrides:
         raise BenchError("eval of a run: its recipe is its own; leave --recipe and --set out")
     return _evaluate_named_run(run, **common)
+
+
+def on_data(suites: Sequence[str] | None, data: Path) -> list[str]:
+    """The named suites on --data, as a policy is asked them."""
+    if not suites:
+        raise BenchError("eval --data: no suite; give --suite NAME, e.g. --suite mmlu --data FOLDER")
+    return [with_data(name, data) for name in suites]
 
 
 def _evaluate_named_run(run: str | None, *, store: Store, **common: Any) -> dict[str, Any]:

@@ -39,17 +39,21 @@ class Item:
 
 @dataclass(frozen=True)
 class Question:
-    """One multiple-choice question, scored by the likelihood of its options."""
+    """One multiple-choice question."""
 
     stem: str
     options: tuple[str, ...]
     answer: int
     """Index of the right option."""
     subject: str = ""
+    category: str = ""
+    """What subjects are grouped by."""
+    place: str = ""
+    """Where it stands in a set that asks some questions twice ("subject/row"); in the id where given."""
 
     @property
     def id(self) -> str:
-        return content_id(self.stem, *self.options)
+        return content_id(self.stem, *self.options, *([self.place] if self.place else []))
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,42 @@ class Engine(Protocol):
         """Log-probability (nats) of every option as the continuation of its stem."""
 
 
+@dataclass(frozen=True)
+class PromptSize:
+    """A rendered prompt as its policy's tokenizer has it."""
+
+    tokens: int
+    """BOS included."""
+    bos: int | None
+    """How many BOS tokens it has; None where the tokenizer puts none."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a policy thinks of the texts that a prompt may go on with."""
+
+    logprobs: tuple[float, ...]
+    """Nats, one a choice."""
+    cut_tokens: int = 0
+    """How many tokens were cut at the prompt's left because it did not fit the context."""
+
+
+@runtime_checkable
+class FewShotEngine(Protocol):
+    """What suites of kind "few_shot" ask of an engine besides `Engine.sample`; one that has no tokenizer lacks it."""
+
+    def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
+        """The size of each rendered prompt, however long."""
+
+    def context_tokens(self, policy: Path) -> int:
+        """The most tokens, prompt and response together, that the policy was made for."""
+
+    def choices(
+        self, policy: Path, prompts: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> list[Choices]:
+        """Log-probability of every choice after its prompt, the two encoded as one text."""
+
+
 Relation = Literal["entails", "neutral", "contradicts"]
 
 
@@ -289,9 +329,43 @@ class Suite(Protocol):
 
     name: str
     version: str
-    kind: Literal["win_rate", "options", "pairs"]
+    kind: Literal["win_rate", "options", "pairs", "few_shot"]
 
     def items(self) -> Sequence[Item] | Sequence[Question] | Sequence[LabelledPair]: ...
+
+
+class FewShotSuite(Protocol):
+    """A suite of kind "few_shot": questions after examples. It writes its prompts itself, whole."""
+
+    name: str
+    version: str
+    kind: Literal["few_shot"]
+    title: str
+    """Name of its column: two protocols have two."""
+    metric: str
+    """Names the protocol: numbers of two protocols never share it."""
+    protocol: str
+    scoring: str
+    """The protocol in a sentence."""
+    asks: Literal["text", "options"]
+    """Whether the policy writes its answer, or the likeliest choice is taken."""
+    shots: int
+    max_prompt_tokens: int | None
+    """Examples are dropped from the end until a prompt has at most so many tokens; None: none is dropped."""
+    max_response_tokens: int
+    warnings: Sequence[str]
+    """What a reader must know of the items; known once they are loaded."""
+
+    def items(self) -> Sequence[Question]: ...
+
+    def prompt(self, question: Question, shots: int) -> str:
+        """The prompt with that many examples."""
+
+    def choices(self, question: Question) -> Sequence[str]:
+        """The texts that the prompt may go on with, one an option."""
+
+    def reads(self, prediction: str) -> int | None:
+        """Which option a policy's text names; None for none."""
 
 
 class DataSource(Protocol):

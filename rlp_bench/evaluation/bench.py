@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rlp_bench import registry
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, underlying
+from rlp_bench.evaluation.few_shot_report import few_shot_report
 from rlp_bench.evaluation.names import is_subset, load_judge, load_suite, overlap, suite_identity
 from rlp_bench.evaluation.outputs import Outputs, generate_outputs, read_artifact
 from rlp_bench.evaluation.questions import options_report, pairs_report
 from rlp_bench.evaluation.win_rate import INDEPENDENT, evaluate_suite, restrict
-from rlp_bench.nouns import Artifact, Engine, Item, Judge, Progress, Suite
+from rlp_bench.nouns import Artifact, Engine, FewShotSuite, Item, Judge, Progress, Suite
 from rlp_bench.recipe import Recipe
 from rlp_bench.store import Store
 
@@ -55,7 +56,7 @@ class Evaluation:
         items = {alias: list(suite.items()) for alias, suite in loaded.items()}
         for alias in sorted(aliases, key=lambda alias: -len(items[alias])):
             reports[alias] = {
-                "alias": alias,
+                "alias": column(alias, loaded[alias], self.recipe),
                 **self._suite(alias, loaded[alias], items[alias], policy, reward),
             }
         return [reports[alias] for alias in aliases]
@@ -67,6 +68,9 @@ class Evaluation:
         if suite.kind == "options":
             path = underlying(policy)
             return options_report(self.store, self.engine, name, policy, path, suite, items)
+        if suite.kind == "few_shot":
+            asked, path = cast(FewShotSuite, suite), underlying(policy)
+            return few_shot_report(self.store, self.engine, name, policy, path, asked, items, self.progress)
         if suite.kind == "pairs":
             return pairs_report(self.store, self.engine, name, reward, suite, items, self.prompting)
         return self._win_rate(alias, suite, items, policy)
@@ -130,6 +134,13 @@ class Evaluation:
         ]
         last = {**found[-1], "earlier": found[:-1]} if found else None
         return {"kl": measure.kl(policy, sft), "reward_model": last}
+
+
+def column(alias: str, suite: Suite, recipe: Recipe) -> str:
+    """What the suite is called in tables: the recipe's alias; for "name:argument" the suite's own title if it has one,
+    for one suite may measure several quantities.
+    """
+    return alias if alias in recipe.suites else str(getattr(suite, "title", alias))
 
 
 def sft_policy(lineage: Lineage) -> Artifact | None:

@@ -18,11 +18,12 @@ from rlp_bench.evaluation.endpoint_policy import (
     read_endpoint,
     write_endpoint,
 )
+from rlp_bench.evaluation.few_shot import fit_prompts, greedy
 from rlp_bench.evaluation.names import load_judge, load_suite
 from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of
-from rlp_bench.nouns import Item, Pair
-from rlp_bench.recipe import Recipe, load_recipe
+from rlp_bench.nouns import Decoding, Item, Pair
+from rlp_bench.recipe import load_recipe
 from rlp_bench.store import Store
 
 BYTES_A_TOKEN = 4
@@ -89,11 +90,18 @@ def _of_policy(
     rows = []
     for alias in names:
         suite = load_suite(alias, found.suites)
+        if suite.kind == "few_shot" and policy is not None and is_endpoint(policy):
+            rows.append({"suite": alias, "asked": policy, **_few_shot(policy, base_url, suite)})
         if suite.kind != "win_rate":
             continue
         items = [item for item in suite.items() if isinstance(item, Item)]
         if policy is not None and is_endpoint(policy):
-            rows.append({"suite": alias, "asked": policy, **_answers(policy, base_url, items, found)})
+            prompting = found.prompting_noun()
+            prompts = [prompting.render(item.instruction, item.input) for item in items]
+            decoding, seed = found.decoding_noun(), found.decoding.seed
+            rows.append(
+                {"suite": alias, "asked": policy, **_answers(policy, base_url, prompts, decoding, seed)}
+            )
         longest = "x" * (BYTES_A_TOKEN * found.decoding_noun().max_response_tokens)
         for name in (judge or found.judge.name, *found.evaluation.second_judges):
             known = {item.id: longest for item in items}
@@ -101,14 +109,21 @@ def _of_policy(
     return rows
 
 
-def _answers(policy: str, base_url: str | None, items: list[Item], recipe: Recipe) -> dict[str, Any]:
+def _few_shot(policy: str, base_url: str | None, suite: Any) -> dict[str, Any]:
+    questions = suite.items()
+    engine = make_endpoint_engine(read_endpoint(policy, base_url)[1])
+    prompts = [one.prompt for one in fit_prompts(engine, Path(), suite, questions)]
+    return _answers(policy, base_url, prompts, greedy(suite), 0)
+
+
+def _answers(
+    policy: str, base_url: str | None, prompts: Sequence[str], decoding: Decoding, seed: int
+) -> dict[str, Any]:
     about, connection = read_endpoint(policy, base_url)
     engine = make_endpoint_engine(connection)
-    prompting = recipe.prompting_noun()
-    prompts = [prompting.render(item.instruction, item.input) for item in items]
     with TemporaryDirectory() as folder:
         write_endpoint(Path(folder), about)
-        requests = engine.requests(Path(folder), prompts, recipe.decoding_noun(), seed=recipe.decoding.seed)
+        requests = engine.requests(Path(folder), prompts, decoding, seed=seed)
     found: dict[str, Any] = engine.endpoint.estimate(requests)
     return found
 

@@ -17,7 +17,7 @@ from rlp_bench.endpoint.request import canonical
 from rlp_bench.errors import DataError
 from rlp_bench.evaluation.bench import Evaluation
 from rlp_bench.evaluation.names import load_suite
-from rlp_bench.nouns import Artifact, Progress, write_json
+from rlp_bench.nouns import Artifact, Progress, Suite, write_json
 from rlp_bench.recipe import Recipe, load_recipe
 from rlp_bench.store import Store, fingerprint
 
@@ -87,9 +87,9 @@ def make_endpoint_engine(connection: Connection, progress: Progress | None = Non
 
 
 def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
-    """What is asked; by default the recipe's win-rate suites, for an endpoint gives no log-probabilities."""
+    """What is asked; by default what the recipe evaluates and needs no log-probabilities of given texts."""
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
-    able = [name for name in names if load_suite(name, recipe.suites).kind == "win_rate"]
+    able = [name for name in names if _writes(load_suite(name, recipe.suites))]
     if suites and able != names:
         wrong = next(name for name in names if name not in able)
         raise DataError(
@@ -97,6 +97,11 @@ def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -
             "give; leave it out"
         )
     return able
+
+
+def _writes(suite: Suite) -> bool:
+    """Whether a policy answers it by writing."""
+    return suite.kind == "win_rate" or (suite.kind == "few_shot" and getattr(suite, "asks", "") == "text")
 
 
 def evaluate_endpoint(

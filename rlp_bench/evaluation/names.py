@@ -3,6 +3,7 @@ argument.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rlp_bench import registry
@@ -29,6 +30,12 @@ def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
         )
     found: Suite = suite
     return found
+
+
+def with_data(name: str, data: Path) -> str:
+    """The installed suite `name` on this file or folder; "mmlu:protocol=lm_eval" keeps what stands behind its colon."""
+    plugin, _, rest = name.partition(":")
+    return f"{plugin}:{data}{',' if rest and not rest.startswith('#') else ''}{rest}"
 
 
 def load_judge(reference: str) -> Judge:

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.evaluation.files import write_lines
-from rlp_bench.nouns import Artifact, Engine, LabelledPair, Prompting, Question, Sample, Suite, read_jsonl
+from rlp_bench.nouns import (
+    Artifact,
+    Engine,
+    FewShotSuite,
+    LabelledPair,
+    Prompting,
+    Question,
+    Sample,
+    Suite,
+    read_jsonl,
+)
 from rlp_bench.statistics import Estimate, estimate_mean
 from rlp_bench.store import Store, fingerprint
 
@@ -49,8 +59,8 @@ def options_report(
     sealed = store.make("verdicts", fingerprint(identity), build, identity)
     rows = list(read_jsonl(sealed.path / "scores.jsonl"))
     return {
-        **_header(suite, "options", "accuracy.likeliest_option", sealed, identity["items"]),
-        **_accuracy([row["score"] for row in rows]),
+        **header(suite, "options", "accuracy.likeliest_option", sealed, identity["items"]),
+        **accuracy([row["score"] for row in rows]),
         "subjects": _by(rows, "subject"),
         "protocol": "0-shot, sum of log-probabilities of each option after the bare stem",
         "model": "underlying policy" if path != policy.path else "policy",
@@ -100,8 +110,8 @@ def pairs_report(
     sealed = store.make("verdicts", fingerprint(identity), build, identity)
     rows = list(read_jsonl(sealed.path / "scores.jsonl"))
     return {
-        **_header(suite, "pairs", "accuracy.reward_order", sealed, identity["items"]),
-        **_accuracy([row["score"] for row in rows]),
+        **header(suite, "pairs", "accuracy.reward_order", sealed, identity["items"]),
+        **accuracy([row["score"] for row in rows]),
         "subsets": _by(rows, "subset"),
     }
 
@@ -124,7 +134,10 @@ def _right(first: float, second: float, label: int) -> float:
     return float((first > second) == (label == 1))
 
 
-def _header(suite: Suite, kind: str, metric: str, sealed: Artifact, items: Any) -> dict[str, Any]:
+def header(
+    suite: Suite | FewShotSuite, kind: str, metric: str, sealed: Artifact, items: Any
+) -> dict[str, Any]:
+    """What every report of sealed scores begins with."""
     return {
         "suite": suite.name,
         "suite_version": suite.version,
@@ -137,7 +150,8 @@ def _header(suite: Suite, kind: str, metric: str, sealed: Artifact, items: Any) 
     }
 
 
-def _accuracy(scores: Sequence[float]) -> dict[str, Any]:
+def accuracy(scores: Sequence[float]) -> dict[str, Any]:
+    """Accuracy over questions with its error and interval, in percent."""
     e: Estimate = estimate_mean(scores)
     return {
         "accuracy": 100 * e.mean,

@@ -44,7 +44,7 @@ def suite_row(report: Mapping[str, Any]) -> tuple[str, ...]:
         what,
         interval(report),
         f"{report['n']}/{report['n_items']}",
-        "reward model" if report["kind"] == "pairs" else "",
+        {"pairs": "reward model", "few_shot": str(report.get("protocol"))}.get(report["kind"], ""),
     )
 
 
@@ -128,3 +128,17 @@ def _subsets(report: Mapping[str, Any]) -> Iterable[Section]:
         ]
         if rows:
             yield f"{suite.get('alias', suite['suite'])}: win rate by subset", rows
+        if suite["kind"] == "few_shot":
+            yield f"{suite.get('alias', suite['suite'])}: accuracy by category", _categories(suite)
+
+
+def _categories(suite: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Categories, then both averages."""
+    macro = suite["macro_average"]
+    rows = [
+        (name, with_error(found["accuracy"], found["standard_error"]), str(found["n"]))
+        for name, found in suite["categories"].items()
+        if found["n"]
+    ]
+    rows.append((suite["average"], with_error(suite["accuracy"], suite["standard_error"]), str(suite["n"])))
+    return [*rows, (macro["average"], with_error(macro["accuracy"], macro["standard_error"]), "")]

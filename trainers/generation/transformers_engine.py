@@ -7,20 +7,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.errors import DataError
-from rlp_bench.nouns import Decoding, Sample
+from rlp_bench.nouns import Choices, Decoding, PromptSize, Sample
 
-from ..batches import encode_prompt, encode_response, length_sorted_batches
+from ..batches import adds_bos, encode_prompt, encode_response, length_sorted_batches
 from .indirect_policies import BestOfN, Constant, read_indirect
 
 SLOTS = 128
 """Rows decoded side by side."""
 PIECE_ROWS = 1024
 """Most rows that one process decodes at a time."""
+CACHE_TOKENS = 32768
+"""Most tokens in the cache at a time: 32 GiB in a 7B model of 32 layers, fp32."""
+NO_LIMIT = 2**31
 WORTH_A_PROCESS_TOKENS = 8192
 """Less work than this many tokens a process is done before a worker has started."""
 
@@ -123,6 +126,33 @@ class TransformersEngine:
         found = iter(self._logprobs_of(policy, rows))
         return [[next(found) for _ in choices] for choices in options]
 
+    def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
+        """Tokens and BOS tokens of each rendered prompt, as `sample` and `choices` encode it."""
+        tokenizer = _policy(*_key(_inner(policy)), self.device)[1]
+        bos = tokenizer.bos_token_id if adds_bos(tokenizer) else None
+        rows = [encode_prompt(tokenizer, prompt, NO_LIMIT) for prompt in prompts]
+        return [PromptSize(len(row), None if bos is None else row.count(bos)) for row in rows]
+
+    def context_tokens(self, policy: Path) -> int:
+        """The most tokens the policy was made for."""
+        return _context(_policy(*_key(_inner(policy)), self.device)[0])
+
+    def choices(
+        self, policy: Path, prompts: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> list[Choices]:
+        """Log-probabilities of the choices after each prompt; too long a prompt is cut at its left."""
+        from .choices import choice_batches, choice_rows
+
+        key = _key(_inner(policy))
+        model, tokenizer = _policy(*key, self.device)
+        rows = choice_rows(tokenizer, prompts, choices, _context(model))
+        batches = choice_batches(rows, SLOTS, CACHE_TOKENS)
+        work = partial(_choice_piece, key, self.device)
+        tokens = sum(len(row.prompt) for row in rows)
+        results = self._map(work, [[rows[row] for row in batch] for batch in batches], tokens)
+        found = dict(zip(chain(*batches), chain(*results), strict=True))
+        return [Choices(tuple(found[row]), rows[row].cut) for row in range(len(rows))]
+
     def _logprobs_of(self, policy: Path, rows: list[Any]) -> list[float]:
         return self._batched(
             partial(_logprob_piece, _key(policy), self.device), rows, lambda row: len(row[0]) + len(row[1])
@@ -161,7 +191,9 @@ def _sample_piece(
 
     model, tokenizer = _policy(*key, device)
     first, end = span
-    drawn = rollout(model, tokenizer, rows[first:end], decoding, seed, SLOTS, n, first)
+    longest = max(map(len, rows[first:end])) + decoding.max_response_tokens
+    slots = max(1, min(SLOTS, CACHE_TOKENS // longest))
+    drawn = rollout(model, tokenizer, rows[first:end], decoding, seed, slots, n, first)
     finished = drawn.finished.tolist()
     lengths = drawn.response_mask.sum(1).tolist()
     flat, place, answers = drawn.ids[drawn.response_mask].tolist(), 0, []
@@ -185,6 +217,13 @@ def _logprob_piece(
 
     model, tokenizer = _policy(*key, device)
     return logprob_batch(model, [(list(a), list(b)) for a, b in rows], tokenizer.pad_token_id)
+
+
+def _choice_piece(key: tuple[str, float], device: str, rows: list[Any]) -> list[list[float]]:
+    from .choices import choice_logprobs
+
+    model, tokenizer = _policy(*key, device)
+    return choice_logprobs(model, rows, tokenizer.pad_token_id)
 
 
 # --- Small print --------------------------------------------------------------------------------------
@@ -216,6 +255,12 @@ def _spans(prompts: int, n: int) -> list[tuple[int, int]]:
     pieces = 1 if prompts * n <= SLOTS else 2 * math.ceil(prompts * n / (2 * PIECE_ROWS))
     edges = [prompts * piece // pieces for piece in range(pieces + 1)]
     return [(first, end) for first, end in pairwise(edges) if first < end]
+
+
+def _inner(policy: Path) -> Path:
+    """The checkpoint that an indirect policy asks, else the policy itself."""
+    indirect = read_indirect(Path(policy))
+    return _inner(indirect.policy) if indirect else policy
 
 
 def _context(model: Any) -> int:

@@ -1,0 +1,156 @@
+"""What a few-shot suite's answers say: micro and macro average, groups, what was not asked or not understood."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError
+from rlp_bench.evaluation.few_shot import ESTIMATED, ask
+from rlp_bench.evaluation.questions import accuracy, header
+from rlp_bench.nouns import (
+    Artifact,
+    Engine,
+    FewShotEngine,
+    FewShotSuite,
+    Progress,
+    Question,
+    read_jsonl,
+)
+from rlp_bench.statistics import estimate_mean
+from rlp_bench.store import Store, fingerprint
+
+Rows = Sequence[Mapping[str, Any]]
+INCOMPLETE = 0.01
+"""Share of questions without an answer that could be read above which a report warns."""
+
+
+def few_shot_report(
+    store: Store,
+    engine: Engine,
+    engine_name: str,
+    policy: Artifact,
+    path: Path,
+    suite: FewShotSuite,
+    items: Sequence[Question],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Accuracy with its error, by subject and category. `path`: the checkpoint that is asked (best-of-n does not
+    decode greedily).
+
+    Raises:
+        DataError: no question could be asked.
+    """
+    sealed = ask(store, engine, engine_name, policy, path, suite, items, progress)
+    rows = list(read_jsonl(sealed.path / "scores.jsonl"))
+    scored = [row["score"] for row in rows if row["score"] is not None]
+    if not scored:
+        raise DataError(
+            f'suite "{suite.title}": none of {len(rows)} questions could be asked ({rows[0]["reason"]}); the policy\'s '
+            "context is too short for them, or the endpoint refuses them"
+        )
+    identity = fingerprint(sorted([item.id, item.answer] for item in items))
+    report = {
+        **header(suite, "few_shot", suite.metric, sealed, identity),
+        **accuracy(scored),
+        "n_items": len(rows),
+        "average": "micro: over questions",
+        "macro_average": macro_average(rows),
+        "subjects": groups(rows, "subject"),
+        "categories": groups(rows, "category"),
+        "protocol": suite.protocol,
+        "scoring": suite.scoring,
+        "coverage": coverage(rows),
+        **prompts_of(suite, items, rows),
+        "tokens_counted": "by the policy's tokenizer" if isinstance(engine, FewShotEngine) else ESTIMATED,
+        "model": "underlying policy" if path != policy.path else "policy",
+    }
+    report["warnings"] = [*suite.warnings, *warnings(report)]
+    return report
+
+
+def macro_average(rows: Rows) -> dict[str, Any]:
+    """The mean of the subjects' accuracies, each with the same weight; its error from theirs, in percent."""
+    found = [group for group in groups(rows, "subject").values() if group["n"]]
+    errors = [group["standard_error"] for group in found]
+    known = [error for error in errors if error is not None]
+    whole = math.sqrt(sum(error**2 for error in known)) / len(found) if len(known) == len(errors) else None
+    return {
+        "accuracy": sum(group["accuracy"] for group in found) / len(found),
+        "standard_error": whole,
+        "average": f"macro: over {len(found)} subjects",
+    }
+
+
+def groups(rows: Rows, key: str) -> dict[str, dict[str, Any]]:
+    """Accuracy, error and interval in percent, and n, by group."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row[key], [])
+        if row["score"] is not None:
+            scores[row[key]].append(row["score"])
+    return {name: _group(found) for name, found in sorted(scores.items())}
+
+
+def _group(scores: Sequence[float]) -> dict[str, Any]:
+    if not scores:
+        return {"accuracy": None, "standard_error": None, "ci95": None, "n": 0}
+    e = estimate_mean(scores)
+    error = 100 * e.se if e.n > 1 else None
+    return {"accuracy": 100 * e.mean, "standard_error": error, "ci95": [100 * e.low, 100 * e.high], "n": e.n}
+
+
+def coverage(rows: Rows) -> dict[str, int]:
+    """Questions by what became of them; the first four make up all. `unparsed` ones count as wrong, `failed`
+    and `too_long` ones have no score; `cut` ones were asked without their beginning.
+    """
+    counts = {"answered": 0, "unparsed": 0, "failed": 0, "too_long": 0}
+    for row in rows:
+        counts[row["reason"].partition(":")[0] or "answered"] += 1
+    return {**counts, "cut": sum(bool(row.get("cut_tokens")) for row in rows)}
+
+
+def prompts_of(suite: FewShotSuite, items: Sequence[Question], rows: Rows) -> dict[str, Any]:
+    """The first prompt whole, a hash of all, and how many examples and BOS tokens they had."""
+    first = suite.prompt(items[0], rows[0]["n_shots"])
+    return {
+        "first_prompt": {
+            "text": first,
+            "sha256": hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest(),
+            "n_shots": rows[0]["n_shots"],
+            "tokens": rows[0]["prompt_tokens"],
+            "place": items[0].place,
+        },
+        "prompts": fingerprint([row["prompt"] for row in rows]),
+        "n_shots": _counts(row["n_shots"] for row in rows),
+        "bos_tokens": _counts(row["bos_tokens"] for row in rows),
+    }
+
+
+def _counts(values: Any) -> dict[str, int]:
+    """How often each value occurs, the highest first; "none" where it is not known."""
+    found = Counter(values)
+    order = sorted(found, key=lambda value: -1 if value is None else value, reverse=True)
+    return {"none" if value is None else str(value): found[value] for value in order}
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing the number."""
+    found, n, counts = [], report["n_items"], report["coverage"]
+    if counts["unparsed"]:
+        found.append(
+            f"{counts['unparsed']} of {n} answers begin with no letter of an option; under this protocol they are wrong"
+        )
+    lost = counts["failed"] + counts["too_long"]
+    if lost:
+        found.append(
+            f"{lost} of {n} questions have no score ({counts['failed']} failed, {counts['too_long']} too long for the "
+            f"policy's context){'; more than 1 %' if lost > INCOMPLETE * n else ''}"
+        )
+    if counts["cut"]:
+        found.append(f"{counts['cut']} of {n} prompts did not fit the context and were cut at their left")
+    if set(report["bos_tokens"]) - {"1", "none"} and not counts["cut"]:
+        found.append(f"not every prompt has exactly one BOS: {report['bos_tokens']}")
+    return found

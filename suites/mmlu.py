@@ -1,0 +1,182 @@
+"""MMLU (Hendrycks et al. 2021, arXiv:2009.03300) with five examples before each question, by two protocols.
+
+`instruct_eval` is the paper's: InstructEval's mmlu.py (Chia et al. 2023, arXiv:2306.04757). The model writes at most
+two tokens, greedily; examples are dropped from the end until the prompt has at most 2048 tokens; what it wrote is right
+where, stripped, it begins with the right letter.
+Departs: cells are the file's text, where the source prints "nan" for the ten options that are "None" (all else is what
+it prints, byte for byte); a model whose context ends before 2050 tokens loses examples until prompt and answer fit.
+
+`lm_eval` is lm-evaluation-harness 0.4, group mmlu version 2 with --num_fewshot 5: the likeliest of " A" to " D" after
+the prompt; a prompt that does not fit the context is cut at its left. Departs: exactly one BOS where the tokenizer adds
+one by itself, whatever the harness's add_bos_token is.
+
+The two ask, score and shorten differently, so that they never share a metric's name. Neither puts a template of ours
+round the prompt. Data: the folder of the Hendrycks tar (MIT licence), not distributed here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rlp_bench.errors import DataError, nearest
+from rlp_bench.nouns import Question
+
+from .mmlu_files import Published, published_subjects, read_subject, subjects_in
+
+LETTERS = "ABCD"
+SHOTS = 5
+OPTIONS = ("protocol", "limit")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the two protocols do differently."""
+
+    asks: Literal["text", "options"]
+    blank: str
+    """Between "about" and the subject: InstructEval's format_subject begins with a space of its own."""
+    strip: bool
+    """Whether white space round a question goes."""
+    max_prompt_tokens: int | None
+    moved: Mapping[str, str]
+    """Subjects that it counts in another category than Hendrycks et al."""
+    scoring: str
+
+
+PROTOCOLS = {
+    "instruct_eval": Protocol(
+        "text", "  ", False, 2048, {},
+        "5-shot, greedy, at most 2 tokens; right where the text, stripped, begins with the right letter; a text that "
+        "begins with none of A to D counts as wrong; examples dropped from the end until the prompt has at most 2048 "
+        "tokens",
+    ),
+    "lm_eval": Protocol(
+        "options", " ", True, None, {"anatomy": "STEM"},
+        'lm-evaluation-harness 0.4, group mmlu version 2: 5-shot, the likeliest of " A", " B", " C", " D"; a prompt '
+        "longer than the context is cut at its left",
+    ),
+}  # fmt: skip
+
+
+class MMLU:
+    """ "mmlu:FOLDER[,protocol=instruct_eval|lm_eval][,limit=N][#subject,subject]"; limit is per subject."""
+
+    name = "mmlu"
+    version = "1"
+    kind: Literal["few_shot"] = "few_shot"
+    max_response_tokens = 2
+
+    def __init__(self, argument: str = "") -> None:
+        left, _, subjects = argument.partition("#")
+        folder, options = _split(left)
+        self.folder = Path(folder) if folder else None
+        self.subjects = [name for name in subjects.split(",") if name]
+        self.protocol = options.get("protocol", "instruct_eval")
+        if self.protocol not in PROTOCOLS:
+            raise DataError(
+                f'suite "mmlu": no protocol "{self.protocol}"; {nearest(self.protocol, PROTOCOLS)}'
+            )
+        self.limit = _limit(options.get("limit"))
+        self.rules = PROTOCOLS[self.protocol]
+        self.asks, self.scoring = self.rules.asks, self.rules.scoring
+        self.max_prompt_tokens = self.rules.max_prompt_tokens
+        self.shots = SHOTS
+        self.metric = f"accuracy.{self.protocol}_{SHOTS}shot"
+        self.title = self.name if self.protocol == "instruct_eval" else f"{self.name}_{self.protocol}"
+        self._examples: dict[str, list[Question]] = {}
+        self.warnings: list[str] = []
+
+    def items(self) -> list[Question]:
+        """The test questions, subject by subject; which one a question is, is in its id."""
+        if self.folder is None:
+            raise DataError(
+                'suite "mmlu": needs its data: "mmlu:FOLDER" with dev/ and test/ as in the Hendrycks tar'
+            )
+        there, known = subjects_in(self.folder), published_subjects()
+        for name in self.subjects:
+            if name not in there:
+                raise DataError(
+                    f'suite "mmlu": "{self.folder}" has no subject "{name}"; {nearest(name, there)}'
+                )
+        complete = set(known) <= set(there)
+        found: list[Question] = []
+        strange = []
+        for name in self.subjects or there:
+            rows = read_subject(self.folder, name, SHOTS, known.get(name), must_be_published=complete)
+            if not rows.published:
+                strange.append(name)
+            category = self._category(name, known.get(name))
+            self._examples[name] = [_question(cells, name, category, "") for cells in rows.dev]
+            test = [_question(cells, name, category, f"{name}/{row}") for row, cells in enumerate(rows.test)]
+            found += test[: self.limit]
+        self.warnings = self._say(strange, len(self.subjects or there), len(known))
+        return found
+
+    def prompt(self, question: Question, shots: int) -> str:
+        """The whole prompt, with the first `shots` examples of the question's subject."""
+        about = question.subject.replace("_", " ")
+        head = (
+            f"The following are multiple choice questions (with answers) about{self.rules.blank}{about}.\n\n"
+        )
+        examples = [
+            f"{self._shown(one)} {LETTERS[one.answer]}\n\n"
+            for one in self._examples[question.subject][:shots]
+        ]
+        return head + "".join(examples) + self._shown(question)
+
+    def choices(self, question: Question) -> list[str]:
+        """What the prompt may go on with."""
+        return [f" {letter}" for letter in LETTERS[: len(question.options)]]
+
+    def reads(self, prediction: str) -> int | None:
+        """Which option a text names; None where it begins with no letter of one."""
+        letter = prediction.strip()[:1]
+        return LETTERS.index(letter) if letter and letter in LETTERS else None
+
+    def _shown(self, question: Question) -> str:
+        stem = question.stem.strip() if self.rules.strip else question.stem
+        lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, question.options, strict=True)]
+        return "\n".join([stem, *lines, "Answer:"])
+
+    def _category(self, subject: str, known: Published | None) -> str:
+        return self.rules.moved.get(subject, known.category if known else "uncategorised")
+
+    def _say(self, strange: list[str], asked: int, all_of_them: int) -> list[str]:
+        said = []
+        if strange:
+            said.append(
+                f"not the published questions: {', '.join(strange[:5])}{' ...' if strange[5:] else ''}"
+            )
+        if asked < all_of_them:
+            said.append(f"{asked} of {all_of_them} subjects: not MMLU as published")
+        if self.limit is not None:
+            said.append(f"the first {self.limit} questions a subject: not MMLU as published")
+        return said
+
+
+def _question(cells: list[str], subject: str, category: str, place: str) -> Question:
+    return Question(
+        cells[0], tuple(cells[1:5]), LETTERS.index(cells[5]), subject, category=category, place=place
+    )
+
+
+def _split(left: str) -> tuple[str, dict[str, str]]:
+    """("FOLDER", options) of "FOLDER,name=value,..."; a comma in the folder's name is no option."""
+    parts = left.split(",")
+    first = next((i for i, part in enumerate(parts) if "=" in part), len(parts))
+    options: dict[str, str] = {}
+    for part in parts[first:]:
+        name, equals, value = part.partition("=")
+        if not equals or name not in OPTIONS:
+            raise DataError(f'suite "mmlu": no option "{part}"; {nearest(name, OPTIONS)}')
+        options[name] = value
+    return ",".join(parts[:first]), options
+
+
+def _limit(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not given.isdigit() or int(given) < 1:
+        raise DataError(f'suite "mmlu": limit={given}: expected how many questions a subject, 1 or more')
+    return int(given)

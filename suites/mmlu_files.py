@@ -1,0 +1,108 @@
+"""MMLU's CSV files: rows of text exactly as they stand, counted, and compared with the published content."""
+
+import csv
+import gzip
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rlp_bench.errors import DataError
+
+CELLS = 6
+"""Question, four options, the right letter; no header row."""
+EXPECTED = "question, four options and one of A, B, C, D"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of one of the 57 subjects."""
+
+    category: str
+    """As Hendrycks et al. sort them."""
+    questions: int
+    content: str
+    """First 16 hex digits of the sha256 over dev and test cells, in order."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One subject as its files have it."""
+
+    dev: list[list[str]]
+    test: list[list[str]]
+    published: bool
+
+
+@cache
+def published_subjects() -> dict[str, Published]:
+    """The 57 subjects, 14,042 test questions."""
+    text = Path(__file__).with_name("mmlu_subjects.txt").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: Published(category, int(count), content) for name, category, count, content in rows}
+
+
+def subjects_in(folder: Path) -> list[str]:
+    """The subjects that have a test file, sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    names = {path.name.partition("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*")}
+    if not names:
+        raise DataError(
+            f'suite "mmlu": "{folder}" has no test/SUBJECT_test.csv; give the folder of the Hendrycks tar, with dev/ '
+            "and test/"
+        )
+    return sorted(names)
+
+
+def read_subject(
+    folder: Path, name: str, shots: int, known: Published | None, *, must_be_published: bool
+) -> Rows:
+    """The rows of one subject.
+
+    Raises:
+        DataError: a file is absent or broken, there are too few examples, or, where they must be, the rows are
+            not the published ones.
+    """
+    dev, test = (_read(_find(folder, split, name)) for split in ("dev", "test"))
+    if len(dev) < shots:
+        raise DataError(f'"{folder}/dev/{name}_dev.csv": {len(dev)} examples, {shots} are needed')
+    published = known is not None and content_hash(dev, test) == known.content
+    if must_be_published and known is not None and not published:
+        raise DataError(
+            f'"{folder}": {len(test)} questions of {name} that are not the published {known.questions} with their '
+            "examples; fetch MMLU again, or leave other subjects out of the folder to ask questions of your own"
+        )
+    return Rows(dev, test, published)
+
+
+def content_hash(dev: list[list[str]], test: list[list[str]]) -> str:
+    """What `Published.content` holds."""
+    text = "\x1d".join("\x1e".join("\x1f".join(cells) for cells in rows) for rows in (dev, test))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _find(folder: Path, split: str, name: str) -> Path:
+    plain = folder / split / f"{name}_{split}.csv"
+    return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
+
+
+def _read(path: Path) -> list[list[str]]:
+    """Cells as text: "None" and "NA" are words, not missing values."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except (OSError, EOFError, ValueError, csv.Error) as error:
+        raise DataError(
+            f'"{path}": cannot be read ({str(error)[:80]}); expected CSV rows of {EXPECTED}'
+        ) from None
+    for number, row in enumerate(rows, 1):
+        if len(row) != CELLS or row[-1] not in ("A", "B", "C", "D"):
+            raise DataError(
+                f'"{path}": row {number}: {len(row)} cells, last "{row[-1][:20]}"; expected {EXPECTED}'
+            )
+    return rows

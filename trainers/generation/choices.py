@@ -1,0 +1,86 @@
+"""The likelihood of a few texts after a prompt, encoded as lm-evaluation-harness encodes them.
+
+Prompt and choice are encoded as one text and the choice is what lies behind the prompt's own tokens: a SentencePiece
+tokenizer that is given " A" by itself finds another token than it finds after "Answer:". Where every choice is one
+token, as the letters of a multiple-choice question are, one forward pass of the prompt answers for all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rlp_bench.errors import DataError
+
+from ..batches import Tokenizer, encode_prompt, shorten
+from .rollout import make_decoder
+from .scoring import logprob_batch
+
+NO_LIMIT = 2**31
+
+
+@dataclass(frozen=True)
+class ChoiceRow:
+    """One prompt and what may follow it, in tokens."""
+
+    prompt: tuple[int, ...]
+    choices: tuple[tuple[int, ...], ...]
+    cut: int
+    """Tokens that the prompt lost at its left."""
+
+
+def choice_rows(
+    tokenizer: Tokenizer, prompts: Sequence[str], choices: Sequence[Sequence[str]], context: int
+) -> list[ChoiceRow]:
+    """The token rows; a prompt that does not fit the context with its longest choice is cut at its left.
+
+    As in lm-evaluation-harness, whose input is the last `context` tokens before a choice's last one. Departs: all
+    choices of a prompt see the same prompt, also where they are several tokens long.
+    """
+    rows = []
+    for prompt, texts in zip(prompts, choices, strict=True):
+        before = encode_prompt(tokenizer, prompt, NO_LIMIT)
+        after = [_behind(tokenizer, before, prompt, text) for text in texts]
+        longest = max(map(len, after))
+        room = context if longest == 1 else context - longest
+        cut = max(0, len(before) - room)
+        rows.append(ChoiceRow(tuple(before[cut:]), tuple(map(tuple, after)), cut))
+    return rows
+
+
+def _behind(tokenizer: Tokenizer, before: list[int], prompt: str, text: str) -> list[int]:
+    found = encode_prompt(tokenizer, prompt + text, NO_LIMIT)[len(before) :]
+    if not found:
+        raise DataError(
+            f'choice "{shorten(text)}": the tokenizer has no token of its own for it after "{shorten(prompt[-30:])}"; '
+            "it cannot be scored by likelihood"
+        )
+    return found
+
+
+def choice_batches(rows: Sequence[ChoiceRow], most_rows: int, most_tokens: int) -> list[list[int]]:
+    """Indices of all rows, longest first, in batches of at most so many rows and padded prompt tokens."""
+    order = sorted(range(len(rows)), key=lambda row: (-len(rows[row].prompt), row))
+    batches: list[list[int]] = []
+    for row in order:
+        last = batches[-1] if batches else []
+        longest = len(rows[last[0]].prompt) if last else 0
+        if not last or len(last) == most_rows or (len(last) + 1) * longest > most_tokens:
+            batches.append([row])
+        else:
+            last.append(row)
+    return batches
+
+
+def choice_logprobs(model: Any, rows: Sequence[ChoiceRow], pad_id: int) -> list[list[float]]:
+    """Log-probability (nats, temperature 1) of every choice of every row."""
+    if any(len(choice) > 1 for row in rows for choice in row.choices):
+        flat = [(list(row.prompt), list(choice)) for row in rows for choice in row.choices]
+        found = iter(logprob_batch(model, flat, pad_id))
+        return [[next(found) for _ in row.choices] for row in rows]
+    with torch.inference_mode():
+        decoder = make_decoder(model, len(rows), max(len(row.prompt) for row in rows), 1)
+        logits = decoder.fill(torch.arange(len(rows)), [list(row.prompt) for row in rows])
+        logprobs = logits.cpu().double().log_softmax(-1)
+    return [[float(logprobs[i, choice[0]]) for choice in row.choices] for i, row in enumerate(rows)]
