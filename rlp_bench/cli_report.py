@@ -42,3 +42,31 @@ def report_results(
     from rlp_bench.commands.reports import results_command
 
     results_command(matrix, out, store, as_json)
+
+
+@report.command("throughput")
+def report_throughput(
+    matrix: MatrixName = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option("--runs", help="These runs instead of a matrix: names or folders; repeatable."),
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="text, md, csv or json.")] = "text",
+    price: Annotated[
+        float | None,
+        typer.Option("--price", help="Dollars an hour of one device; without it the cost is unknown."),
+    ] = None,
+    peak_flops: Annotated[
+        float | None, typer.Option("--peak-flops", help="What the device can do, for the utilisation.")
+    ] = None,
+    measure_peak: Annotated[
+        bool, typer.Option("--measure-peak", help="Measure that here, by a matrix product.")
+    ] = False,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Seconds, tokens, samples and steps a second, memory, FLOPs, utilisation, device-hours and cost."""
+    from rlp_bench.commands.throughput import throughput_command
+
+    form = "json" if as_json else format
+    throughput_command(matrix, runs or [], form, price, peak_flops, measure_peak, store)

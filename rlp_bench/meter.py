@@ -1,6 +1,7 @@
 """What a stage spends: wall and CPU seconds with its child processes, peak memory, counted work, rates."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ class StageMeter:
 
     def __enter__(self) -> "StageMeter":
         self._wall, self._cpu = time.perf_counter(), self._cpu_now()
+        cuda = _cuda()
+        if cuda is not None:
+            cuda.reset_peak_memory_stats()
         self._watch.start()
         return self
 
@@ -44,10 +48,13 @@ class StageMeter:
     def figures(self) -> dict[str, Any]:
         """The content of meter.json: seconds, bytes, counters, and counters per wall second."""
         wall = max(self.wall_seconds, 1e-9)
+        cuda = _cuda()
+        on_device = {} if cuda is None else {"peak_device_bytes": cuda.max_memory_allocated()}
         return {
             "wall_seconds": round(self.wall_seconds, 3),
             "cpu_seconds": round(self.cpu_seconds, 3),
             "peak_rss_bytes": self._peak,
+            **on_device,
             "counters": dict(sorted(self.counters.items())),
             "per_second": {name: round(n / wall, 3) for name, n in sorted(self.counters.items())},
         }
@@ -69,6 +76,12 @@ class StageMeter:
 
     def _family(self) -> list[psutil.Process]:
         return [self._me, *self._me.children(recursive=True)]
+
+
+def _cuda() -> Any:
+    """torch.cuda where this process computes on it, else None; neither is imported or started for asking."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda if cuda is not None and cuda.is_initialized() else None
 
 
 def _busy_seconds(process: psutil.Process) -> float:
