@@ -108,12 +108,12 @@ def eval_command(
         )  # fmt: skip
     limit_spending(budget)
     common: dict[str, Any] = {
-        "suites": suites, "judge": judge, "order": order, "store": store, "progress": progress
+        "suites": suites, "judge": judge, "order": order, "store": store, "progress": progress,
+        "allow_missing": allow_missing,
     }  # fmt: skip
     if outputs is not None:
         return evaluate_outputs(
             outputs=Path(outputs),
-            allow_missing=allow_missing,
             data=data,
             recipe=recipe,
             overrides=overrides,

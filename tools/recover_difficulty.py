@@ -2,7 +2,7 @@
 
 The instructions' difficulties and the two steadying runs lie on a hub only. What the repository prints determines
 them in part: 198 models' weights and length-controlled win rates fix the *distribution* of the difficulties
-(`distribution`: on 49 models held out, error .003 points); who has which is guessed from the baseline's lengths (a
+(`distribution`: on 49 models held out, error .01 points); who has which is guessed from the baseline's lengths (a
 Gaussian copula whose correlation makes weights and lengths give the raw win rates), from the verdicts of three models,
 and from the fact that the published weights are where each fit's gradient is 0. A model that was left out of all that
 is then off by .4 to 1.5 points, the three themselves by .1. The result is approximate and says so.

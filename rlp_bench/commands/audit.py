@@ -8,6 +8,7 @@ from rlp_bench import registry
 from rlp_bench.commands.printing import pairs, print_json, show, table
 from rlp_bench.errors import DataError
 from rlp_bench.evaluation.names import load_judge
+from rlp_bench.hub import localize
 from rlp_bench.nouns import LabelledPair
 from rlp_bench.progress import Display
 
@@ -44,7 +45,7 @@ def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPa
     if rows and "results" in rows[0]:
         return [LabelledPair(r["input"], r["output_1"], r["output_2"], r["label"]) for r in rows]
     name, _, argument = ALIASES.get(suite, suite).partition(":")
-    found = registry.load("suite", name)(str(data) if data is not None else argument)
+    found = registry.load("suite", name)(localize(str(data) if data is not None else argument))
     if getattr(found, "kind", None) != "pairs":
         raise DataError(
             f'audit --suite "{suite}": has no labelled pairs; expected llmbar or another suite of pairs'

@@ -7,6 +7,7 @@ from typing import Any, cast
 from rlp_bench import registry
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, underlying
 from rlp_bench.evaluation.few_shot_report import few_shot_report
+from rlp_bench.evaluation.files import sha256
 from rlp_bench.evaluation.names import is_subset, load_judge, load_suite, overlap, suite_identity
 from rlp_bench.evaluation.outputs import Outputs, generate_outputs, read_artifact
 from rlp_bench.evaluation.questions import options_report, pairs_report
@@ -40,7 +41,9 @@ class Evaluation:
         judge: str | None,
         order: str | None,
         progress: Progress,
+        allow_missing: bool = False,
     ) -> None:
+        self.allow_missing = allow_missing
         self.store, self.recipe, self.engine, self.progress = store, recipe, engine, progress
         self.judge: Judge = load_judge(judge or recipe.judge.name)
         self.order = order or recipe.judge.order
@@ -94,8 +97,14 @@ class Evaluation:
         rows = read_artifact(outputs)
         second = self.recipe.evaluation.second_judges
         report = evaluate_suite(
-            self.store, suite, items, outputs, rows, self.judge, self.order, self.progress, second
-        )
+            self.store, suite, items, outputs, rows, self.judge, self.order, self.progress, second,
+            self.allow_missing,
+        )  # fmt: skip
+        rendered = self.prompting.render(items[0].instruction, items[0].input)
+        report["first_prompt"] = {
+            "text": rendered,
+            "sha256": sha256(rendered.encode("utf-8", "surrogatepass")),
+        }
         shared = overlap(items, {name: done.items for name, done in self.done.items()})
         if shared:
             report["evidence"] = f"shares {shared[1]} items with {shared[0]}: {INDEPENDENT} on these"

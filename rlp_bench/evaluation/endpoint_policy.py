@@ -115,6 +115,7 @@ def evaluate_endpoint(
     overrides: Sequence[str],
     store: Store,
     progress: Progress,
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
     """The report on an endpoint, under a recipe."""
     about, connection = read_endpoint(policy, base_url)
@@ -122,7 +123,7 @@ def evaluate_endpoint(
     names = endpoint_suites(policy, found, suites)
     asked = found.model_copy(update={"engine": found.engine.model_copy(update={"name": ENGINE})})
     engine = make_endpoint_engine(connection, progress)
-    evaluation = Evaluation(store, asked, engine, judge, order, progress)
+    evaluation = Evaluation(store, asked, engine, judge, order, progress, allow_missing)
     artifact = seal_endpoint(store, about)
     return {
         "recipe": found.id,

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlp_bench import registry
 from rlp_bench.errors import DataError, UnknownName, nearest
+from rlp_bench.hub import localize
 from rlp_bench.nouns import Item, Judge, Suite
 from rlp_bench.store import fingerprint
 
@@ -23,7 +24,7 @@ def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
     known = registry.names("suite")
     if plugin not in known:
         raise UnknownName(f'suite "{name}" is not known: {nearest(name, {*aliases, *known})}')
-    suite = registry.load("suite", plugin)(argument)
+    suite = registry.load("suite", plugin)(localize(argument))
     if not callable(getattr(suite, "items", None)):
         raise DataError(
             f'suite "{name}": has training data only, nothing to evaluate; {nearest(name, aliases)}'

@@ -14,6 +14,9 @@ def summarize(report: Mapping[str, Any]) -> list[Section]:
             [("suite", "result", "95 % interval", "n", "judge")] + [suite_row(r) for r in report["suites"]],
         )
     ]
+    told = [row for r in report["suites"] if r["kind"] == "win_rate" for row in _told(r)]
+    if told:
+        sections.append(("Beside the win rate", told))
     second = [row for r in report["suites"] for row in _beside(r)]
     if second:
         sections.append(("Other judges and controls", second))
@@ -57,6 +60,28 @@ def interval(report: Mapping[str, Any]) -> str:
     """`43.3 to 50.2`."""
     low, high = report["ci95"]
     return f"{low:.1f} to {high:.1f}"
+
+
+def _told(report: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """What a win rate must not be read without: length, the judge's taste for a side, and what has no verdict."""
+    name, controlled = str(report.get("alias") or report["suite"]), report.get("length_controlled")
+    if controlled:
+        found = controlled["win_rate"] is not None
+        rate = (
+            with_error(controlled["win_rate"], controlled["standard_error"])
+            if found
+            else controlled["reason"]
+        )
+        yield name, "length-controlled", rate
+    yield name, "discrete (a verdict is won, tied or lost)", f"{report['discrete_win_rate']:.2f}"
+    if report["position_gap"] is not None:
+        yield name, "more often shown first than second", f"{report['position_gap']:+.2f} points"
+    lengths = [(report["mean_length_chars"], "characters"), (report["mean_length_tokens"], "tokens")]
+    mean = ", ".join(f"{value:.0f} {unit}" for value, unit in lengths if value is not None)
+    if mean and report["reference_length_chars"] is not None:
+        yield name, "mean length", f"{mean} (references {report['reference_length_chars']:.0f} characters)"
+    counts = report["coverage"]
+    yield name, "coverage", ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in counts.items() if n)
 
 
 def _beside(report: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:

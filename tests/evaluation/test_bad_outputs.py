@@ -87,6 +87,7 @@ def test_up_to_one_percent_may_be_missing(tmp_path, store):
     assert report["coverage"] == {
         "judged": 797,
         "unparsed": 0,
+        "truncated": 0,
         "failed": 0,
         "missing": 8,
         "missing_output": 8,
@@ -132,7 +133,7 @@ def test_a_suite_that_asks_a_policy_cannot_score_answers(tmp_path, store):
 def test_one_source_at_a_time(tmp_path, store):
     with pytest.raises(BenchError, match="--run and --outputs were given"):
         eval_command(outputs=tmp_path / "o.json", run="x", store=store)
-    with pytest.raises(BenchError, match="--data: is for --outputs"):
+    with pytest.raises(BenchError, match="eval --data: no suite; give --suite NAME"):
         eval_command(data=tmp_path / "o.json", store=store)
 
 

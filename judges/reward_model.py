@@ -1,0 +1,102 @@
+"""A reward model as a pairwise judge: "reward_model:FOLDER", a checkpoint that this bench trained or one of its shape.
+
+A sealed reward model says itself how its prompts were written; another checkpoint is given a template:
+"reward_model:FOLDER,prompt=FILE". A reward model is a fast judge of low standing: a policy that was trained against
+it, or against one of its family, wins here whatever people would say.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench import registry
+from rlp_bench.endpoint.options import read_options
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Pair, Prompting, Sample, Verdict
+
+OPTIONS: dict[str, type] = {"model": str, "prompt": str, "engine": str, "device": str, "soft": bool}
+
+
+class RewardModel:
+    """Prefers what the reward model scores higher; equal scores tie.
+
+    `soft=true` gives Bradley-Terry's probability, sigmoid(r_first - r_second), in place of 1 or 0. Tokenisation, EOS
+    and the longest prompt are the engine's, as in training.
+    """
+
+    name = "reward_model"
+    version = "1"
+
+    def __init__(self, argument: str = "") -> None:
+        options = read_options('judge "reward_model"', argument, OPTIONS)
+        if not options.get("model"):
+            raise DataError('judge "reward_model": needs a checkpoint: --judge reward_model:FOLDER')
+        self.folder = Path(options["model"]).expanduser()
+        if not (self.folder / "config.json").is_file():
+            raise DataError(
+                f'judge "reward_model": "{self.folder}" has no config.json; give the folder of a reward model'
+            )
+        self.prompting = _prompting(self.folder, options.get("prompt"))
+        self.engine_name = options.get("engine", "transformers")
+        self.engine = registry.load("engine", self.engine_name)(device=options.get("device", "cpu"))
+        self.soft = options.get("soft", False)
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Hashes of the checkpoint's files, and the template."""
+        files = [*self.folder.glob("*.safetensors"), *self.folder.glob("*.json")]
+        kept = [path for path in files if path.name not in ("meter.json", "manifest.json", "metrics.json")]
+        return {
+            "name": self.name,
+            "version": self.version,
+            "files": {path.name: _sha256(path) for path in sorted(kept)},
+            "prompt_sha256": hashlib.sha256(
+                self.prompting.render("{instruction}", "{input}").encode()
+            ).hexdigest(),
+            "engine": self.engine_name,
+            "noise": 0.0,
+            "scale": "soft" if self.soft else "binary",
+        }
+
+    def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
+        """One verdict a pair; raw: both scores."""
+        prompts = [self.prompting.render(pair.instruction, pair.input) for pair in pairs for _ in (1, 2)]
+        answers = [Sample(text, 0, True) for pair in pairs for text in (pair.first, pair.second)]
+        scores = self.engine.score(self.folder, prompts, answers)
+        return [self._verdict(first, second) for first, second in zip(scores[::2], scores[1::2], strict=True)]
+
+    def _verdict(self, first: float, second: float) -> Verdict:
+        raw = f"{first:.6g} {second:.6g}"
+        if not math.isfinite(first) or not math.isfinite(second):
+            return Verdict(None, "failed: a score is no number", raw)
+        if self.soft:
+            return Verdict(0.5 * (1 + math.tanh((first - second) / 2)), raw=raw)
+        return Verdict(0.5 if first == second else float(first > second), raw=raw)
+
+
+def _prompting(folder: Path, template: str | None) -> Prompting:
+    """The given template, or the one under which a sealed reward model was trained."""
+    if template is not None:
+        try:
+            text = Path(template).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f'judge "reward_model": prompt "{template}": cannot be read ({error})') from None
+        if "{instruction}" not in text:
+            raise DataError(f'judge "reward_model": prompt "{template}": has no {{instruction}} to fill')
+        return Prompting(template=text)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        known = manifest["provenance"]["recipe"]["prompting"]
+        return Prompting(**known)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f'judge "reward_model": "{folder}" does not say how its prompts are written; give '
+            '"reward_model:FOLDER,prompt=FILE" with the template, {instruction} in it'
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
