@@ -146,6 +146,16 @@ def test_a_choice_is_encoded_behind_its_prompt():
         choice_rows(Merging(), ["x:"], [[""]], 99)
 
 
+def test_a_prompt_is_cut_at_its_left():
+    from rlp_bench.trainers.generation.choices import choice_rows
+
+    # One-token choices leave the whole context to the prompt, a choice of two tokens takes its two.
+    [short] = choice_rows(Merging(), ["abcdef"], [["x", "y"]], 4)
+    assert ("".join(map(chr, short.prompt)), short.cut) == ("cdef", 2)
+    [long] = choice_rows(Merging(), ["abcdef"], [["x", "yz"]], 4)
+    assert ("".join(map(chr, long.prompt)), long.cut) == ("ef", 4)
+
+
 def test_one_token_choices_take_one_pass_and_agree_with_two_token_ones(policy):
     # "A" after "Answer: " is one token of this tokenizer; " A" after "Answer:" is two, the first the same for all.
     engine = TransformersEngine()
