@@ -44,6 +44,25 @@ def report_results(
     results_command(matrix, out, store, as_json)
 
 
+@report.command("html")
+def report_html(
+    matrix: MatrixName = None,
+    out: Annotated[Path, typer.Option("--out", help="The page: one file, everything in it.")] = Path(
+        "report.html"
+    ),
+    instructions: Annotated[
+        int,
+        typer.Option("--instructions", help="Shown with every method's answer, at the lowest seed.", min=0),
+    ] = 60,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """A matrix as one HTML file: leaderboard, charts, claims, curves, answers side by side."""
+    from rlp_bench.commands.html import html_command
+
+    html_command(matrix, out, instructions, store, as_json)
+
+
 @report.command("throughput")
 def report_throughput(
     matrix: MatrixName = None,

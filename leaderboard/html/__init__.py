@@ -1,0 +1,1 @@
+"""Parts of the one-file HTML report: text that cannot do harm, charts as inline SVG, sections, a template."""
