@@ -37,7 +37,7 @@ def _page(r: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from .html import answers, board, training
+    from .html import answers, board, costs, training
     from .html.text import clean
 
     environment = Environment(
@@ -51,7 +51,7 @@ def _page(r: Mapping[str, Any]) -> str:
     parts = (
         board.header, board.leaderboard, board.win_rates, board.claims, board.differences, board.subsets,
         training.by_kl, training.reward_models, training.preferences, answers.answers, training.curves,
-        training.throughput,
+        costs.throughput,
     )  # fmt: skip
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(

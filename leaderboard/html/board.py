@@ -105,7 +105,7 @@ def leaderboard(r: Results) -> Section:
         facts = r["runs"][name]
         row: list[Cell | str] = [str(ranks.get(name, ""))] if ranks else []
         row += [marked(r, name), rate(r["suites"][suites[0]].get(name)), _difference(against.get(name))]
-        row += [_spread(controlled.get(name, []), 1)] if controlled else []
+        row += [_controlled(r, name)] if controlled else []
         row += [_spread(facts["kl"], 2), _spread(facts["length_tokens"], 1)]
         row += [_spread(r.get("longest", {}).get(name, []), 1), _covered(r, name)]
         row += [Cell(str(len(facts["seeds"])), listed(facts["seeds"]))]
@@ -121,7 +121,7 @@ def leaderboard(r: Results) -> Section:
         "win rate if the longer answer always won. items: scored of asked, the least of a seed.",
     ]
     if controlled:
-        notes.append("LC: length-controlled win rate, mean over seeds, the least and the most of a seed.")
+        notes.append("LC: length-controlled win rate; of several seeds their mean, the least and the most.")
     else:
         notes.append("No length-controlled win rates: the reports of this matrix hold none.")
     if not ranks:
@@ -146,6 +146,14 @@ def _difference(row: Mapping[str, Any] | None) -> Cell:
 def _spread(values: Sequence[float | None], digits: int) -> Cell:
     head, _, rest = spread(values, digits).partition(" (")
     return Cell(head or "none", rest.rstrip(")"))
+
+
+def _controlled(r: Results, name: str) -> Cell:
+    """Mean over seeds with the least and the most of a seed; of one seed, with that one's interval."""
+    values = r["length_controlled"].get(name, [])
+    if len(values) == 1:
+        return Cell(f"{values[0]:.1f}", span(r["length_controlled_ends"][name][0]))
+    return _spread(values, 1)
 
 
 def _covered(r: Results, method: str) -> Cell:

@@ -1,4 +1,4 @@
-"""Over-optimisation by KL, reward models, synthetic preferences, throughput and training curves."""
+"""Over-optimisation by KL, reward models, synthetic preferences and training curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from .blocks import Block, Cell, Chart, Panels, Results, Section, Table, Text, a
 from .charts import Dot, Line, dots, histogram, lines
 from .methods import LOOKS, in_order, legend, look, marked, plain
 from .svg import Look, around
-from .text import amount, span
+from .text import span
 
 BY_KL = (
     ("proxy", "proxy: what is optimised", "reward, standard deviations on SFT samples"),
@@ -96,15 +96,22 @@ def reward_models(r: Results) -> Section:
     if not found:
         return absent("reward-models", "Where reward models are right", "No run here has a reward model.")
     names = ["", *in_order(r, [name for name in found if name])]
-    rows = {
-        caption: [_right(r, name, found[name], place, key) for name in names if name in found]
-        for place, key, caption in PLACES
-    }
-    ends = [v for of in rows.values() for dot in of for v in (dot.mean, *(dot.ends or ())) if v is not None]
+    rows = [
+        [_right(r, name, found[name], place, key) for name in names if name in found]
+        for place, key, _ in PLACES
+    ]
+    ends = [v for of in rows for dot in of for v in (dot.mean, *(dot.ends or ())) if v is not None]
     within = around(ends, 50.0)
     charts = [
-        Chart(caption, dots(of, f"{caption}, percent right", reference=50.0, within=within))
-        for caption, of in rows.items()
+        Chart(
+            caption,
+            dots(of, f"{caption}, percent right", reference=50.0, within=within),
+            sizes(
+                [sum(row[place]["pool"]["n"] for row in mine if place in row) for mine in found.values()],
+                [len(mine) for mine in found.values()],
+            ),
+        )
+        for of, (place, _, caption) in zip(rows, PLACES, strict=True)
     ]
     note = (
         "How often a reward model orders two samples as the noise-free pool does, percent, ties dropped; mean over "
@@ -113,6 +120,17 @@ def reward_models(r: Results) -> Section:
         "first reward model, shared by all; the others are retrained, named by their method."
     )
     return Section("reward-models", "Where reward models are right", [Text([note]), Panels(charts)])
+
+
+def sizes(pairs: Sequence[int], seeds: Sequence[int]) -> str:
+    """How many pairs (of all seeds) and seeds stand behind the rows of a chart; each row's own are in its tip."""
+    known = [n for n in pairs if n]
+    if not known:
+        return "nothing measured"
+    least, most = min(known), max(known)
+    return (
+        f"n {least}{f' to {most}' if most > least else ''}, seeds {', '.join(map(str, sorted(set(seeds))))}"
+    )
 
 
 def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -171,6 +189,7 @@ def preferences(r: Results) -> Section:
         Chart(
             caption,
             dots([_label(r, name, of[name], key) for name in names], f"{caption}, percent", reference=50.0),
+            sizes([of[n][key]["n"] for n in names if of[n][key]], [len(of[n]["seeds"]) for n in names]),
         )
         for key, caption in (("pool", "pool agrees"), ("gold", "gold agrees"), ("length_rule", "length rule"))
     ]
@@ -218,56 +237,6 @@ def _confidence(r: Results) -> list[Block]:
     if without:
         blocks.append(Text([f"No confidence is stored by: {'; '.join(without)}."], missing=True))
     return blocks
-
-
-def throughput(r: Results) -> Section:
-    """What a stage costs, and what a method costs."""
-    blocks: list[Block] = []
-    if r.get("stages"):
-        rates = sorted({name for row in r["stages"] for name in row["per_second"]})
-        head = [
-            "stage",
-            "measured",
-            "wall s",
-            "CPU s",
-            *(f"{name.replace('_', ' ')}/s" for name in rates),
-            "peak MB",
-        ]
-        rows = [
-            [
-                row["trainer"],
-                Cell(str(row["measured"]), f"{row['resumed']} resumed" if row["resumed"] else ""),
-                _cost(row["wall_seconds"]),
-                _cost(row["cpu_seconds"]),
-                *(_cost(row["per_second"].get(name)) for name in rates),
-                f"{row['peak_rss_bytes'] / 1e6:.0f}",
-            ]
-            for row in r["stages"]
-        ]
-        note = (
-            "As the stages were run, several at once on one machine: median, and below it least and most of all that "
-            "were measured. Not a benchmark of the code."
-        )
-        blocks += [Text([note]), Table(head, rows)]
-    else:
-        blocks.append(Text(["No stage of this matrix has a meter.json."], missing=True))
-    if r["budgets"]:
-        columns = list(next(iter(r["budgets"].values())))
-        rows_ = [
-            [marked(r, m), *(amount(r["budgets"][m][c]) for c in columns)]
-            for m in in_order(r, list(r["budgets"]))
-        ]
-        head = ["method", *(c.replace("_", " ") for c in columns)]
-        blocks.append(Text(["Of a whole run from the base model, shared stages included; mean over seeds."]))
-        blocks.append(Table(head, rows_))
-    return Section("throughput", "Throughput and budgets", blocks)
-
-
-def _cost(values: Sequence[float] | None) -> Cell:
-    if not values:
-        return Cell("")
-    middle, least, most = (amount(v) for v in values)
-    return Cell(middle, f"{least} to {most}")
 
 
 def curves(r: Results) -> Section:

@@ -8,8 +8,6 @@ what a store does not have is a sentence under `missing`.
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rlp_bench import registry
@@ -22,6 +20,7 @@ from rlp_bench.reports.item_scores import Report, reports_of, suite_of
 from rlp_bench.reports.results import open_matrix, points_of_matrix, results
 from rlp_bench.reports.samples import outputs_view
 from rlp_bench.reports.selection import confidences
+from rlp_bench.reports.throughput import throughput
 from rlp_bench.reports.training_curves import training_curves
 from rlp_bench.statistics import estimate_mean
 from rlp_bench.store import Store, fingerprint
@@ -63,6 +62,7 @@ def html_data(
         "coverage": {alias: _coverage(alias, reports) for alias in measured},
         "longest": _by_seed(found["main"], reports, ("controls", "longest", "win_rate")),
         "length_controlled": _by_seed(found["main"], reports, ("length_controlled", "win_rate")),
+        "length_controlled_ends": _by_seed(found["main"], reports, ("length_controlled", "ci95")),
         "trained_on_judge": sorted(
             m
             for m, of in reports.items()
@@ -72,7 +72,7 @@ def html_data(
             method: points_with_errors(way) for method, way in points_of_matrix(store, matrix).items()
         },
         "confidence": confidences(records),
-        "stages": stage_costs(records),
+        "throughput": throughput(store, [store.root / run["folder"] for run in matrix["runs"]]),
         "curves": training_curves(records),
         "samples": samples,
         "missing": missing,
@@ -136,16 +136,16 @@ def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[s
 
 def _by_seed(
     alias: str, reports: Mapping[str, Mapping[int, Report]], keys: Sequence[str]
-) -> dict[str, list[float]]:
-    """Method -> a number of its suite reports, a value a seed; without the methods that have none."""
-    found: dict[str, list[float]] = {}
+) -> dict[str, list[Any]]:
+    """Method -> what its suite reports hold under these keys, one a seed; without the methods that have none."""
+    found: dict[str, list[Any]] = {}
     for method, seeds in reports.items():
         for seed in sorted(seeds):
             value: Any = suite_of(seeds[seed], alias) or {}
             for key in keys:
                 value = (value or {}).get(key)
             if value is not None:
-                found.setdefault(method, []).append(float(value))
+                found.setdefault(method, []).append(value)
     return found
 
 
@@ -172,42 +172,6 @@ def _over_seeds(values: Sequence[float]) -> dict[str, Any] | None:
         return {"mean": values[0], "ci95": None, "n": 1}
     e = estimate_mean(values, bounds=(float("-inf"), float("inf")))
     return {"mean": e.mean, "ci95": [e.low, e.high], "n": e.n}
-
-
-def stage_costs(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """One row a trainer: how often its stages were measured, seconds, peak memory and rates, [median, least, most]."""
-    folders: dict[str, dict[str, Path]] = {}
-    unmeasured = 0
-    for record in records:
-        for _, artifact in record.lineage:
-            trainer = str((artifact.manifest.get("provenance") or {}).get("trainer", ""))
-            if (artifact.path / "meter.json").exists():
-                folders.setdefault(trainer, {})[artifact.fingerprint] = artifact.path
-            else:
-                unmeasured += 1
-    rows = []
-    for trainer, of in folders.items():
-        meters = [json.loads((of[key] / "meter.json").read_text(encoding="utf-8")) for key in sorted(of)]
-        rates = sorted({name for meter in meters for name in meter.get("per_second", {})})
-        rows.append(
-            {
-                "trainer": trainer,
-                "measured": len(meters),
-                "resumed": sum(meter.get("attempts", 1) > 1 for meter in meters),
-                "wall_seconds": _spread([meter["wall_seconds"] for meter in meters]),
-                "cpu_seconds": _spread([meter["cpu_seconds"] for meter in meters]),
-                "peak_rss_bytes": max(meter["peak_rss_bytes"] for meter in meters),
-                "per_second": {
-                    name: _spread([m["per_second"][name] for m in meters if name in m.get("per_second", {})])
-                    for name in rates
-                },
-            }
-        )
-    return rows
-
-
-def _spread(values: Sequence[float]) -> list[float]:
-    return [median(values), min(values), max(values)]
 
 
 def _samples(

@@ -85,6 +85,11 @@ def curves() -> dict[str, Any]:
     return {"groups": [group], "without": ["spg"], "points": 100}
 
 
+def took(flops: float | None) -> dict[str, Any]:
+    known = {"wall_seconds": 2.0, "cpu_seconds": 1.5, "samples_per_second": 100.0, "peak_bytes": 3e8}
+    return {**known, "artifacts": 2, "unmetered": 0, "resumed": 1, "flops": flops, "flops_are_all": False}
+
+
 def place(mean: float | None) -> dict[str, Any]:
     return {"pool": {"accuracy": mean, "matched": mean, "n": 30}}
 
@@ -179,17 +184,15 @@ def result(seeds: int = 2, instructions: int = 25) -> dict[str, Any]:
             },
             {"trainer": "reward_pairs", "methods": ["ppo"], "from": None},
         ],
-        "stages": [
-            {
-                "trainer": "ppo",
-                "measured": 2,
-                "resumed": 1,
-                "wall_seconds": [2.0, 1.0, 3.0],
-                "cpu_seconds": [2.0, 1.0, 3.0],
-                "peak_rss_bytes": 3e8,
-                "per_second": {"flops": [3.2e12, 3e12, 4e12]},
-            }
-        ],
+        "throughput": {
+            "machines": ["a, 2 cores"],
+            "devices": ["cpu"],
+            "notes": ["a note"],
+            "formula": "6 N",
+            "stages": [{"stage": "ppo", "methods": ["ppo"], **took(3.2e12)}],
+            "methods": [{"method": "ppo", "runs": 2, **took(3.2e12)}],
+            "total": took(None),
+        },
         "budgets": {"ppo": {"tokens_trained": 1.2e6, "cpu_seconds": 88.0}},
         "claims": [claim("T2-a", "replicated"), claim("T2-b", "contradicted"), claim("T2-c", "not run")],
         "verdicts": {"replicated": 1, "contradicted": 1, "inconclusive": 0, "not run": 1},

@@ -110,6 +110,8 @@ def test_no_mean_stands_without_interval_items_and_seeds(page):
     seen = Reader(page).text
     for name, rate in METHODS.items():
         assert f"{name}: {rate:.1f} ({rate - 4:.1f} to {rate + 4:.1f}), n 80, 2 seeds" in seen["win-rates"]
+    assert "≥ 3.2T" in seen["throughput"]
+    assert "1 resumed" in seen["throughput"]
     assert "78 of 80" in seen["leaderboard"]
     assert "98 %; 2 unparsed" in seen["leaderboard"]
     assert "prompt hashabc123" in re.sub(r"\s+", " ", seen["about"]).replace("hash ", "hash")
@@ -119,14 +121,14 @@ def test_no_mean_stands_without_interval_items_and_seeds(page):
 
 def test_what_is_missing_is_said():
     found = result()
-    found |= {"points": {}, "confidence": [], "stages": [], "curves": {"groups": []}, "reward_models": []}
+    found |= {"points": {}, "confidence": [], "throughput": {}, "curves": {"groups": []}, "reward_models": []}
     found |= {"comparisons": [], "subsets": {}, "matched_kl": [], "claims": [], "missing": ["answers of x"]}
     found["samples"] = {"rows": []}
     seen = Reader(render(found)).text
     for section, words in {
         "kl": "No run of this matrix has points along PPO.",
         "preferences": "No stage here stores how sure it was.",
-        "throughput": "No stage of this matrix has a meter.json.",
+        "throughput": "No stage of this matrix was metered",
         "curves": "No stage of this matrix has a log.jsonl.",
         "reward-models": "No run here has a reward model.",
         "differences": "No method was run that the others are compared with",
@@ -148,8 +150,13 @@ def test_one_seed_has_no_interval_over_seeds_and_says_so():
 
 
 def test_length_control_and_ranks_are_shown_where_a_result_has_them():
-    found = result() | {"length_controlled": {"ppo": [48.0, 50.0]}, "ranks": {"ppo": 1, "rlp_spg": 1}}
+    found = result() | {
+        "length_controlled": {"ppo": [48.0, 50.0], "base": [9.0]},
+        "ranks": {"ppo": 1, "rlp_spg": 1},
+    }
+    found["length_controlled_ends"] = {"base": [[7.5, 10.5]]}
     seen = Reader(render(found)).text["leaderboard"]
+    assert "7.5 to 10.5" in seen
     assert "LC: length-controlled" in seen
     assert "48.0 to 50.0" in seen
     assert "No ranks" not in seen
