@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.commands.printing import pairs, print_json, show, size, table
+from rlp_bench.commands.printing import pairs, print_json, show, table
 from rlp_bench.errors import BenchError, UnknownName, nearest
 from rlp_bench.gate.baseline import read_baseline, write_baseline
 from rlp_bench.gate.history import default_history, earlier_attempts, record_attempt, told
@@ -32,7 +32,12 @@ def accept_command(
             {"baseline": str(path), "sha256": digest, "suites": {a: len(s.scores) for a, s in kept.items()}}
         )
         return
-    rows = {"baseline": path, "size": size(path.stat().st_size), "sha256": digest, "reason": reason.strip()}
+    rows = {
+        "baseline": path,
+        "size": f"{path.stat().st_size / 1e3:.0f} kB",
+        "sha256": digest,
+        "reason": reason.strip(),
+    }
     left = [alias for alias in snapshot.suites if alias not in kept]
     if left:
         rows["without scores"] = ", ".join(left)

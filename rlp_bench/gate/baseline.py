@@ -20,7 +20,9 @@ BASELINE_VERSION = 1
 
 
 def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
-    """Writes the file whole or not at all; gzipped, without a time, where its name ends in .gz. Returns its sha256.
+    """Writes the file whole or not at all; gzipped, without a time, where its name ends in .gz.
+
+    Returns the sha256 of what is in it, packed or not.
 
     Raises:
         BenchError: no reason, nothing scored, or more than 1 % of a suite's items without a score.
@@ -49,9 +51,7 @@ def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
     }
     head = json.dumps(manifest, sort_keys=True, allow_nan=False)
     data = f"{head}\n{body}".encode("ascii")
-    if path.suffix == ".gz":
-        data = gzip.compress(data, mtime=0)
-    _replace(path, data)
+    _replace(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     return hashlib.sha256(data).hexdigest()
 
 

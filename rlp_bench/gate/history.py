@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from rlp_bench.errors import BenchError, DataError
 from rlp_bench.nouns import read_jsonl
 
@@ -47,9 +45,10 @@ def record_attempt(path: Path, attempt: Mapping[str, Any]) -> None:
     line = json.dumps({"time": now, **attempt}, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")), path.open("ab") as out:
+        with path.open("a+b", buffering=0) as out:  # appends wherever another process has got to
+            if out.tell() and os.pread(out.fileno(), 1, out.tell() - 1) != b"\n":
+                line = "\n" + line
             out.write(line.encode("ascii"))
-            out.flush()
             os.fsync(out.fileno())
     except OSError as error:
         raise BenchError(f'"{path}": cannot be written ({error.strerror}); give another --history') from None

@@ -94,7 +94,9 @@ def render_text(result: Mapping[str, Any], attempts: str) -> list[Any]:
     from rlp_bench.commands.printing import table
 
     head = f"{HEADS[result['verdict']]} ({_sides(result)})"
-    tables = [table(head, NUMBERS, number_rows(result))] if result["suites"] else [Text(head)]
+    tables: list[Any] = [Text(head)]
+    if result["suites"]:
+        tables.append(table("", NUMBERS, number_rows(result)))
     behind = behind_rows(result)
     if behind:
         tables.append(table("Behind it: baseline -> candidate", BEHIND, behind))

@@ -1,0 +1,74 @@
+"""A folder with a store, and one with finished nano runs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gate_parts import Bench
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    return Bench(tmp_path, monkeypatch, capsys)
+
+
+def command(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The installed console script."""
+    script = Path(sys.executable).parent / "rlp-bench"
+    return subprocess.run(
+        [str(script), *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=180
+    )
+
+
+@dataclass(frozen=True)
+class Nano:
+    """Two runs of one nano policy, which differ in the decoding seed, and a report of the policy with noise."""
+
+    folder: Path
+    run: str
+    other_decoding: str
+    noised: Path
+
+    def call(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return command(*arguments, "--store", self.folder / "store", folder=self.folder)
+
+
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Nano:
+    folder = tmp_path_factory.mktemp("nano")
+    store = ("--store", folder / "store", "--json")
+    runs = [
+        json.loads(command("run", "--method", "sft", "--recipe", "nano", *more, *store, folder=folder).stdout)
+        for more in ((), ("--set", "decoding.seed=1"))
+    ]
+    assert runs[0]["policy"] == runs[1]["policy"]
+    noised = add_noise(folder / runs[0]["policy"], folder / "noised", scale=0.3)
+    said = command("eval", "--policy", noised, "--recipe", "nano", *store, folder=folder)
+    assert said.returncode == 0, said.stderr
+    (folder / "noised.json").write_text(said.stdout)
+    names = [Path(run["run"]).name for run in runs]
+    return Nano(folder, names[0], names[1], folder / "noised.json")
+
+
+def add_noise(policy: Path, to: Path, scale: float) -> Path:
+    """A copy of a checkpoint with Gaussian noise on every weight: `scale` standard deviations of its tensor."""
+    from safetensors.numpy import load_file, save_file
+
+    to.mkdir()
+    for path in policy.iterdir():
+        if path.suffix == ".json" and path.name not in ("manifest.json", "meter.json", "metrics.json"):
+            (to / path.name).write_bytes(path.read_bytes())
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (w + scale * w.std() * rng.standard_normal(w.shape)).astype(w.dtype)
+        for name, w in sorted(load_file(policy / "model.safetensors").items())
+    }
+    save_file(weights, to / "model.safetensors", metadata={"format": "pt"})
+    return to

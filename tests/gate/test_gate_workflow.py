@@ -1,0 +1,81 @@
+"""The GitHub workflow that lies in the repository: its steps are run here as they stand there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).parents[2]
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/rlp-bench-regress.yml").read_text())
+
+
+def run_steps(lane: str, tmp_path: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Every `run:` of a job but the installation, by bash as the runner calls it, in a copy of what it reads."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("tests", "baselines"):
+        (checkout / name).symlink_to(ROOT / name)
+    environment = {
+        **os.environ,
+        **WORKFLOW["env"],
+        "RUNNER_TEMP": str(tmp_path / "temp"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    (tmp_path / "temp").mkdir()
+    done = {}
+    for step in WORKFLOW["jobs"][lane]["steps"]:
+        if "run" in step and step["name"] != "Install":
+            assert "${{" not in step["run"], "a runner's expression cannot be run here"
+            done[step["name"]] = subprocess.run(
+                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+                cwd=checkout,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+    return done
+
+
+@pytest.mark.parametrize(("lane", "gated"), [("golden", 1), ("tracking", 2)])
+def test_every_step_of_a_lane_passes(lane, gated, tmp_path):
+    done = run_steps(lane, tmp_path)
+    for name, one in done.items():
+        assert one.returncode == 0, f"{name}: {one.stdout}{one.stderr}"
+    assert len(done) >= 2
+    assert (tmp_path / "summary.md").read_text().count("## rlp-bench regress: PASS") == gated
+    assert len(list((tmp_path / "temp/reports").glob("*.xml"))) == gated
+
+
+def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench):
+    lines = (ROOT / "tests/gate/golden/baseline.jsonl").read_text().splitlines()
+    assert len(lines) == 806
+    from rlp_bench.evaluate import eval_command
+    from rlp_bench.store import Store
+
+    answers = ROOT / "tests/gate/golden/outputs.json.gz"
+    [report] = eval_command(outputs=answers, recipe="nano", suites=["alpacafarm"], store=Store(bench.store))[
+        "suites"
+    ]
+    scores = bench.store / report["scores"]
+    rows = [json.loads(line) for line in scores.read_text().splitlines()]
+    rows[0]["score"] = 1.0 - rows[0]["score"] / 2
+    scores.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "report.json").write_text(json.dumps({"suites": [report]}))
+    bench.baseline = ROOT / "tests/gate/golden/baseline.jsonl"
+    status, found, _ = bench.regress(
+        "--report", tmp_path / "report.json", "--exact", "--history", tmp_path / "history.jsonl"
+    )
+    assert status == 1
+    assert "1 of 805 items have another score" in found["reasons"][0]
+
+
+def test_only_pinned_rights_and_triggers(tmp_path):
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    triggers = WORKFLOW.get("on", WORKFLOW.get(True))  # YAML 1.1 reads `on` as true
+    assert set(triggers) == {"pull_request", "schedule", "workflow_dispatch"}
