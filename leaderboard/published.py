@@ -29,3 +29,5 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
         "rlp_spg": (37.3,),
     },  # MMLU, 5-shot, 14 042 questions
 }
+COLUMNS = {"alpacafarm": ("2", 0), "llmbar": ("2", 2), "vicuna": ("2", 3), "mmlu": ("8", 0)}
+"""Alias of a suite -> table and column that show it."""

@@ -1,9 +1,11 @@
 """Reports of one recipe brought together: one row a method, the mean over its seeds, never over recipes."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from rlp_bench.statistics import (
     holm,
     paired_difference_over_seeds,
 )
+
+from .published import COLUMNS, PUBLISHED, SOURCE
+from .ranks import Rank, simultaneous_ranks
 
 BASELINE = "ppo"
 Report = Mapping[str, Any]
@@ -37,6 +42,7 @@ class Cell:
     """What the judge "longest" gives: the length baseline."""
     others: Mapping[str, float] = field(default_factory=dict)
     """Second judge -> win rate."""
+    length_controlled: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,18 @@ class Row:
     trained_on_judge: bool = False
     stand_in: bool = False
     """A stage stands in for what its name says."""
+    control: bool = False
+    rank: Rank | None = None
+    """On the first suite."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A published row: other data, other judge, one run; it stands beside the others and enters no test."""
+
+    method: str
+    values: Mapping[str, float]
+    """Suite -> percent."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +82,20 @@ class Board:
     notes: Mapping[str, str]
     """Suite -> what keeps it from being evidence of its own."""
     rows: tuple[Row, ...]
+    """Controls first, then the best first."""
+    copied: tuple[Copied, ...] = ()
+    source: str = ""
+    """Of the copied rows."""
+
+    @cached_property
+    def others(self) -> list[str]:
+        """The second judges of the first suite."""
+        first = [row.cells[self.suites[0]] for row in self.rows if self.suites[0] in row.cells]
+        return list(dict.fromkeys(name for cell in first for name in cell.others))
 
 
-def bring_together(reports: Sequence[Report]) -> Board:
-    """Checks that the reports can be compared, and averages them.
+def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
+    """Checks that the reports can be compared, and averages them; `published`: with the paper's rows beside.
 
     Raises:
         DataError: several recipes, or a suite that was asked, judged or referenced differently.
@@ -77,9 +105,9 @@ def bring_together(reports: Sequence[Report]) -> Board:
         raise DataError(
             f"leaderboard: reports of {len(recipes)} recipes ({', '.join(recipes)}); expected one recipe id"
         )
-    copied = [r["method"] for r in reports if r.get("provenance", {}).get("kind", "rerun") != "rerun"]
-    if copied:
-        raise DataError(f"leaderboard: {copied[0]} was copied from elsewhere; only reruns stand in one table")
+    foreign = [r["method"] for r in reports if r.get("provenance", {}).get("kind", "rerun") != "rerun"]
+    if foreign:
+        raise DataError(f"leaderboard: {foreign[0]} was copied from elsewhere; only reruns stand in one table")
     by_method: dict[str, dict[int, Report]] = {}
     for report in reports:
         by_method.setdefault(report["method"], {})[report["seed"]] = report  # the newest of a seed comes last
@@ -88,11 +116,34 @@ def bring_together(reports: Sequence[Report]) -> Board:
     notes = {_name(s): s["evidence"] for report in reports for s in report["suites"] if s.get("evidence")}
     scores = {m: {s: _scores(of_seed, s) for s in suites} for m, of_seed in by_method.items()}
     rows = [_row(method, by_method[method], suites, scores, notes) for method in by_method]
-    rows = _corrected(rows)
-    rows.sort(
-        key=lambda row: -max((c.estimate.mean for s, c in row.cells.items() if s == suites[0]), default=-1.0)
-    )
-    return Board(recipes[0], judges, suites, notes, tuple(rows))
+    rows = _ranked(_corrected(rows), scores, suites[0])
+    copied = _copied([row.method for row in rows], suites) if published else ()
+    return Board(recipes[0], judges, suites, notes, tuple(rows), copied, SOURCE if copied else "")
+
+
+def _ranked(rows: Sequence[Row], scores: Mapping[str, Any], suite: str) -> list[Row]:
+    """The rows with their ranks on a suite, in the order in which they are shown."""
+    ranks = simultaneous_ranks({row.method: scores[row.method][suite] for row in rows if suite in row.cells})
+    found = [replace(row, rank=ranks.get(row.method)) for row in rows]
+
+    def place(row: Row) -> tuple[bool, float]:
+        return not row.control, -row.cells[suite].estimate.mean if suite in row.cells else 1.0
+
+    return sorted(found, key=place)
+
+
+def _copied(methods: Sequence[str], suites: Sequence[str]) -> tuple[Copied, ...]:
+    """The paper's rows of these methods on suites of the same names."""
+    found = []
+    for method in methods:
+        values = {}
+        for suite, (number, column) in COLUMNS.items():
+            row = PUBLISHED[number].get(method)
+            if suite in suites and row is not None:
+                values[suite] = row[column]
+        if values:
+            found.append(Copied(method, values))
+    return tuple(found)
 
 
 def _name(suite: Report) -> str:
@@ -124,11 +175,18 @@ def _one_setting(name: str, reports: Sequence[Report]) -> str:
 def _described(suite: Report) -> str:
     judge = suite.get("judge")
     who = (
-        f", judge {judge['name']} {_mode(judge)}version {judge['version']}, order {suite['order']}"
+        f", judge {judge['name']} {_mode(judge)}version {judge['version']} ({_hashes(judge)}), order {suite['order']}"
         if judge
         else ""
     )
     return f"{suite['metric']} on {suite['suite']} {suite['suite_version']}{who}"
+
+
+def _hashes(judge: Report) -> str:
+    """Of the prompt, where the judge has one, and of all that can change a verdict."""
+    whole = hashlib.sha256(json.dumps(judge, sort_keys=True).encode()).hexdigest()
+    prompt = judge.get("prompt_sha256")
+    return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {whole[:8]}"
 
 
 def _mode(judge: Report) -> str:
@@ -142,8 +200,7 @@ def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, flo
         suite = _find(report, name)
         path = Path(report.get("store", ".")) / suite["scores"] if suite and suite.get("scores") else None
         if path is not None and path.exists() and not str(suite.get("evidence", "")).startswith("subset"):  # type: ignore[union-attr]
-            with path.open(encoding="utf-8") as lines:
-                rows = [json.loads(line) for line in lines]
+            rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
             found[seed] = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
     return found
 
@@ -178,12 +235,14 @@ def _row(
                 [s["controls"]["longest"]["win_rate"] / 100 for s in found.values() if s.get("controls")]
             ),
             others=_others(found.values()),
+            length_controlled=_length_controlled(found.values()),
         )
     kl = _mean([r["kl"]["mean"] for r in of_seed.values() if (r.get("kl") or {}).get("mean") is not None])
     length = _mean([r["length_tokens"] for r in of_seed.values() if r.get("length_tokens") is not None])
     marked = any(r.get("provenance", {}).get("trained_on_judge") for r in of_seed.values())
     stand_in = any(r.get("stand_ins") for r in of_seed.values())
-    return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked, stand_in)
+    control = any(r.get("control") for r in of_seed.values())
+    return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked, stand_in, control)
 
 
 def _asks_reward(suites: Iterable[Report]) -> bool:
@@ -198,6 +257,25 @@ def _others(suites: Iterable[Report]) -> dict[str, float]:
         for name, other in suite.get("second_judges", {}).items():
             found.setdefault(name, []).append(other["win_rate"] / 100)
     return {name: sum(rates) / len(rates) for name, rates in found.items()}
+
+
+def _length_controlled(suites: Iterable[Report]) -> Estimate | None:
+    """Mean over seeds; error: the spread between seeds and one seed's own, which stays (seeds share items)."""
+    known = [
+        s["length_controlled"]
+        for s in suites
+        if (s.get("length_controlled") or {}).get("win_rate") is not None
+    ]
+    if not known:
+        return None
+    rates = [found["win_rate"] / 100 for found in known]
+    within = math.sqrt(sum(found["standard_error"] ** 2 for found in known) / len(known)) / 100
+    mean = sum(rates) / len(rates)
+    if len(rates) == 1:
+        low, high = known[0]["ci95"]
+        return Estimate(mean, within, low / 100, high / 100, known[0]["n"])
+    se = math.hypot(estimate_mean(rates).se, within)
+    return Estimate(mean, se, max(0.0, mean - 1.96 * se), min(1.0, mean + 1.96 * se), known[0]["n"])
 
 
 def _rate(suite: Report) -> float | None:

@@ -1,25 +1,27 @@
 """The table: a row a method, a column a suite, an interval with every mean, who judged in the header."""
 
-import csv
-import io
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rlp_bench.errors import DataError, UnknownName, nearest
+from rlp_bench.statistics import Estimate
 
-from .rows import BASELINE, Board, Cell, Row, bring_together
+from .markup import html_page, latex_table
+from .ranks import Rank
+from .rows import BASELINE, Board, Cell, Copied, Row, bring_together
+from .values import as_csv, as_json
 
 
 class Table:
-    """Markdown, CSV, JSON or plain text of the reports of one recipe."""
+    """Text, Markdown, CSV, LaTeX, JSON or HTML of the reports of one recipe."""
 
     name = "table"
-    version = "1"
+    version = "2"
 
-    def render(self, reports: Sequence[Mapping[str, Any]], format: str = "text") -> str:
-        """The reports as text in one of FORMATS.
+    def render(
+        self, reports: Sequence[Mapping[str, Any]], format: str = "text", published: bool = False
+    ) -> str:
+        """The reports as text in one of FORMATS; `published`: the paper's rows beside ours, marked as copied.
 
         Raises:
             UnknownName: another format. DataError: no report, or reports that cannot be compared.
@@ -28,43 +30,55 @@ class Table:
             raise UnknownName(f'board "table": no format "{format}"; {nearest(format, FORMATS)}')
         if not reports:
             raise DataError("leaderboard: no report; `rlp-bench run --method sft` makes one")
-        return FORMATS[format](bring_together(reports))
+        return FORMATS[format](bring_together(reports, published))
 
 
 def _header(board: Board) -> list[str]:
-    return ["method", "seeds", *board.suites, *_compared(board), *_others(board), "longest", "KL", "tokens"]
+    beside = ["length-controlled", *board.others, "longest", "KL", "tokens"]
+    return ["method", "rank", "seeds", *board.suites, *_compared(board), *beside]
 
 
 def _compared(board: Board) -> list[str]:
-    """Columns of differences: the suites on which somebody shares items with the baseline."""
+    """The column of differences, on the first suite; csv and json have those on the others."""
     return [
         f"{name} - {BASELINE}"
-        for name in board.suites
+        for name in board.suites[:1]
         if any(row.cells[name].against for row in board.rows if name in row.cells)
     ]
-
-
-def _others(board: Board) -> list[str]:
-    """The second judges of the first suite."""
-    first = [row.cells[board.suites[0]] for row in board.rows if board.suites[0] in row.cells]
-    return list(dict.fromkeys(name for cell in first for name in cell.others))
 
 
 def _cells(board: Board, row: Row) -> list[str]:
     first = row.cells.get(board.suites[0])
     return [
         row.method + ("*" if row.trained_on_judge else "") + ("†" if row.stand_in else ""),
+        _rank(row.rank),
         _seeds(row.seeds),
         *(_rate(row.cells.get(name)) for name in board.suites),
         *(_against(row.cells.get(name.removesuffix(f" - {BASELINE}"))) for name in _compared(board)),
+        "" if first is None or first.length_controlled is None else _interval(first.length_controlled),
         *(
             "" if first is None or name not in first.others else f"{100 * first.others[name]:.1f}"
-            for name in _others(board)
+            for name in board.others
         ),
         "" if first is None or first.longest is None else f"{100 * first.longest:.1f}",
         "" if row.kl is None else f"{row.kl:.2f}",
         "" if row.length_tokens is None else f"{row.length_tokens:.1f}",
     ]
+
+
+def _copied(board: Board, row: Copied) -> list[str]:
+    values = [f"{row.values[name]:.1f}" if name in row.values else "" for name in board.suites]
+    return [f"{row.method} (copied)", "", "1 run", *values, *[""] * (len(_header(board)) - 3 - len(values))]
+
+
+def _lines(board: Board) -> list[list[str]]:
+    """Every row's cells: ours, then those that were copied."""
+    return [*(_cells(board, row) for row in board.rows), *(_copied(board, row) for row in board.copied)]
+
+
+def _rank(rank: Rank | None) -> str:
+    """`1`, or `1-4` where up to three others may be better."""
+    return "" if rank is None else str(rank.best) if rank.best == rank.worst else f"{rank.best}-{rank.worst}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -75,8 +89,11 @@ def _rate(cell: Cell | None) -> str:
     """`46.8 [43.3, 50.2] n 805/805`."""
     if cell is None:
         return ""
-    e = cell.estimate
-    return f"{100 * e.mean:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}] n {cell.n_scored}/{cell.n_items}"
+    return f"{_interval(cell.estimate)} n {cell.n_scored}/{cell.n_items}"
+
+
+def _interval(e: Estimate) -> str:
+    return f"{100 * e.mean:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
 
 
 def _against(cell: Cell | None) -> str:
@@ -91,13 +108,24 @@ def _against(cell: Cell | None) -> str:
 def _captions(board: Board) -> list[str]:
     lines = [f"recipe {board.recipe}; percent, mean over seeds with 95 % interval over seeds and items"]
     lines += [f"{name}: {how}" + _evidence(board, name) for name, how in board.judges.items() if how]
+    if any(row.rank for row in board.rows):
+        lines.append(
+            "rank: on the first suite, by intervals that hold for all rows at once; 2-5: one row is surely better, "
+            "up to four may be"
+        )
+    if any(c.length_controlled for row in board.rows for c in row.cells.values()):
+        lines.append(
+            "length-controlled: win rate on the first suite at equal lengths, error by fitting again"
+        )
     lines.append(
         "longest: win rate on the first suite if the longer answer always won; a constant judge gives 50"
     )
-    if _others(board):
-        lines.append(f"{', '.join(_others(board))}: win rate on the first suite by other judges")
+    if board.others:
+        lines.append(f"{', '.join(board.others)}: win rate on the first suite by other judges")
     if _compared(board):
-        lines.append(f"- {BASELINE}: paired by item and seed, p after Holm over all differences of the table")
+        lines.append(
+            f"- {BASELINE}: paired by item and seed, p after Holm over all suites' differences (csv, json)"
+        )
     if any(len(row.seeds) == 1 for row in board.rows):
         lines.append("one seed: the interval covers items, not what another seed would give")
     if any(row.trained_on_judge for row in board.rows):
@@ -106,6 +134,12 @@ def _captions(board: Board) -> list[str]:
         )
     if any(row.stand_in for row in board.rows):
         lines.append("†: a stage stands in for what its name says (`rlp-bench show trainer rlaif`)")
+    if any(row.control for row in board.rows):
+        lines.append(f"controls first: {', '.join(row.method for row in board.rows if row.control)}")
+    if board.copied:
+        lines.append(
+            f"(copied): printed in {board.source}, other data and judge, one run, no interval; in no test and no rank"
+        )
     return lines
 
 
@@ -117,7 +151,7 @@ def _markdown(board: Board) -> str:
     header = _header(board)
     lines = [f"{line}  " for line in _captions(board)] + [""]
     lines += [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
-    lines += [_line(_cells(board, row)) for row in board.rows]
+    lines += [_line(cells) for cells in _lines(board)]
     return "\n".join(lines) + "\n"
 
 
@@ -126,7 +160,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _text(board: Board) -> str:
-    rows = [_header(board), *(_cells(board, row) for row in board.rows)]
+    rows = [_header(board), *_lines(board)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -142,62 +176,20 @@ def _text(board: Board) -> str:
     )
 
 
-def _csv(board: Board) -> str:
-    """One line a method and suite, plain numbers in percent."""
-    out = io.StringIO()
-    rows = list(_flat(board))
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+def _latex(board: Board) -> str:
+    return latex_table(_captions(board), _header(board), _lines(board))
 
 
-def _json(board: Board) -> str:
-    return (
-        json.dumps(
-            {"recipe": board.recipe, "suites": dict(board.judges), "rows": list(_flat(board))}, indent=1
-        )
-        + "\n"
-    )
-
-
-def _flat(board: Board) -> list[dict[str, Any]]:
-    return [_values(board, row, name, cell) for row in board.rows for name, cell in row.cells.items()]
-
-
-def _values(board: Board, row: Row, name: str, cell: Cell) -> dict[str, Any]:
-    e, d = cell.estimate, cell.against
-    return {
-        "recipe": board.recipe,
-        "method": row.method,
-        "seeds": len(row.seeds),
-        "suite": name,
-        "mean": 100 * e.mean,
-        "standard_error": None if math.isnan(e.se) else 100 * e.se,
-        "low": 100 * e.low,
-        "high": 100 * e.high,
-        "n_items": cell.n_items,
-        "n_scored": cell.n_scored,
-        "difference": None if d is None else 100 * d.mean,
-        "difference_low": None if d is None else 100 * d.low,
-        "difference_high": None if d is None else 100 * d.high,
-        "detectable": None if d is None else 100 * d.detectable,
-        "p": None if d is None else d.p,
-        "p_holm": cell.p_holm,
-        **{f"by_{name}": 100 * cell.others[name] if name in cell.others else None for name in _others(board)},
-        "longest": None if cell.longest is None else 100 * cell.longest,
-        "kl": row.kl,
-        "length_tokens": row.length_tokens,
-        "measured": board.judges[name],
-        "evidence": board.notes.get(name, ""),
-        "trained_on_judge": row.trained_on_judge,
-    }
+def _html(board: Board) -> str:
+    return html_page(f"Leaderboard of {board.recipe}", _captions(board), _header(board), _lines(board))
 
 
 FORMATS: dict[str, Callable[[Board], str]] = {
     "text": _text,
     "md": _markdown,
     "markdown": _markdown,
-    "csv": _csv,
-    "json": _json,
+    "csv": as_csv,
+    "latex": _latex,
+    "json": as_json,
+    "html": _html,
 }

@@ -197,17 +197,20 @@ def validate(
 @app.command()
 def leaderboard(
     format: Annotated[
-        str, typer.Option("--format", help="What the board can render; see `show board table`.")
+        str, typer.Option("--format", help="text, md, csv, latex, json or html; a board may have others.")
     ] = "text",
     recipe: Annotated[str | None, typer.Option("--recipe", help="Recipe name or name@id.")] = None,
     board: Annotated[str, typer.Option("--board", help="`rlp-bench ls boards` lists them.")] = "table",
+    published: Annotated[
+        bool, typer.Option("--published", help="The paper's rows beside, marked as copied.")
+    ] = False,
     store: Store = STORE,
     as_json: Json = False,
 ) -> None:
     """The evaluated runs of one recipe, side by side."""
     from rlp_bench.commands.run import leaderboard_command
 
-    leaderboard_command(format, recipe, board, store, as_json)
+    leaderboard_command(format, recipe, board, published, store, as_json)
 
 
 @app.command()

@@ -110,8 +110,15 @@ def hierarchical_mean(
     shared = sorted(set.intersection(*(set(scores) for scores in seeds))) if seeds else []
     if not shared:
         raise ValueError("the seeds share no item")
-    x = np.array([[scores[item] for item in shared] for scores in seeds])  # S x I
-    if len(seeds) == 1 or len(shared) == 1:
+    x = np.array([[scores[item] for item in shared] for scores in seeds])
+    return hierarchical_mean_of(x, confidence=confidence, bounds=bounds)
+
+
+def hierarchical_mean_of(
+    x: np.ndarray, *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """`hierarchical_mean` of an array, seeds x items."""
+    if 1 in x.shape:
         return estimate_mean(x.mean(axis=0), confidence=confidence, bounds=bounds)
     s, i = x.shape
     items, runs = x.mean(axis=0), x.mean(axis=1)

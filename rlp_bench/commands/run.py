@@ -13,6 +13,7 @@ from rlp_bench.plan import build_plan
 from rlp_bench.progress import Display
 from rlp_bench.recipe import Recipe, load_recipe
 from rlp_bench.records import REPORT, read_record, run_folders
+from rlp_bench.reports.html import about
 from rlp_bench.run import evaluate_record, run_plan
 from rlp_bench.store import Store
 from rlp_bench.trackers import FOLDER, Tracking, chosen_trackers
@@ -127,7 +128,9 @@ def _show_estimate(report: Mapping[str, Any], as_json: bool) -> None:
     show(table("Dry run: nothing was sent", header, [*rows, ("total", "", *cells(report["total"]))]))
 
 
-def leaderboard_command(format: str, recipe: str | None, board: str, root: Path, as_json: bool) -> None:
+def leaderboard_command(
+    format: str, recipe: str | None, board: str, published: bool, root: Path, as_json: bool
+) -> None:
     """Renders the reports of one recipe id; two recipes never share a table."""
     store = Store(root)
     registry.origin("board", board)
@@ -138,10 +141,13 @@ def leaderboard_command(format: str, recipe: str | None, board: str, root: Path,
         raise DataError(f'store "{root}": has no evaluated run; `rlp-bench run --method sft` makes one')
     chosen = _recipe_id(recipe, [recipe_id for recipe_id, _ in found])
     reports = [_report(folder) for recipe_id, folder in found if recipe_id == chosen]
+    controls = {method: about(method)["control"] for method in {report["method"] for report in reports}}
+    reports = [{**report, "control": controls[report["method"]]} for report in reports]
     if as_json:
         print_json({"recipe": chosen, "reports": reports})
     else:
-        print_text(registry.load("board", board)().render(reports, format))
+        options = {"published": True} if published else {}
+        print_text(registry.load("board", board)().render(reports, format, **options))
 
 
 def _evaluated(folder: Path) -> bool:

@@ -80,7 +80,8 @@ def test_means_over_seeds_and_paired_differences(reports):
 def test_text_shows_judge_interval_seeds_n_and_marks(reports):
     text = Table().render(reports, "text")
     assert "recipe micro@1" in text
-    assert "judge micro_pool (all) version 1, order both" in text
+    assert "judge micro_pool (all) version 1 (manifest " in text
+    assert "), order both" in text
     assert "ppo*" in text
     assert "51.0 [" in text
     assert "n 5/5" in text
@@ -161,3 +162,66 @@ def test_the_board_is_found_by_name_and_knows_its_formats(reports):
         board.render(reports, "cvs")
     with pytest.raises(DataError, match="no report"):
         board.render([], "text")
+
+
+def test_controls_stand_first_and_rows_have_ranks(reports, report):
+    # Eight items on which ppo is better by far, so that two rows are told apart.
+    clear = [report("ppo", 0, [0.9] * 8 + [0.8]), report("sft", 0, [0.1] * 8 + [0.2])]
+    control = {**report("longest", 0, [0.5, 0.5, 0.4, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]), "control": True}
+    board = bring_together([*clear, control])
+    assert [row.method for row in board.rows] == ["longest", "ppo", "sft"]
+    assert [(row.rank.best, row.rank.worst) for row in board.rows] == [(2, 2), (1, 1), (3, 3)]
+    text = Table().render([*clear, control])
+    assert "controls first: longest" in text
+    shared = bring_together(reports)
+    assert {(row.rank.best, row.rank.worst) for row in shared.rows} <= {(1, 2), (1, 1), (2, 2)}
+
+
+def test_published_rows_stand_beside_and_enter_nothing(reports):
+    plain, beside = bring_together(reports), bring_together(reports, published=True)
+    assert beside.rows == plain.rows
+    assert {row.method: row.values["alpacafarm"] for row in beside.copied} == {"ppo": 46.8, "sft": 36.7}
+    text = Table().render(reports, "md", published=True)
+    assert "| ppo (copied) |  | 1 run | 46.8 |" in text
+    assert "(copied): printed in Lang et al. 2024" in text
+    records = json.loads(Table().render(reports, "json", published=True))["rows"]
+    copied = [row for row in records if row["provenance"] == "copied"]
+    assert len(copied) == 2
+    assert all(row["p"] is None and row["rank"] is None and row["low"] is None for row in copied)
+    assert "copied" not in Table().render(reports, "csv")
+
+
+def test_length_control_has_its_interval_and_its_error_never_shrinks_below_one_seeds_own(report):
+    controlled = {"win_rate": 50.0, "standard_error": 2.0, "ci95": [46.0, 54.0], "n": 5}
+    rates = [48.0, 52.0]
+    found = [
+        report("ppo", seed, [0.5, 0.4, 0.6, 0.5, 0.5], length_controlled={**controlled, "win_rate": rate})
+        for seed, rate in enumerate(rates)
+    ]
+    [row] = bring_together(found).rows
+    lc = row.cells["alpacafarm"].length_controlled
+    # Between: sd 2.828 / sqrt 2 = 2; within 2: hypot 2.828.
+    assert (lc.mean, lc.se) == (pytest.approx(0.5), pytest.approx(0.02828, abs=1e-4))
+    assert "50.0 [44.5, 55.5]" in Table().render(found)
+    none = [report("ppo", 0, [0.5, 0.4], length_controlled={"win_rate": None, "reason": "2 items"})]
+    assert bring_together(none).rows[0].cells["alpacafarm"].length_controlled is None
+
+
+def test_latex_and_html_escape_every_text(report):
+    hostile = "<script>alert(1)</script>_%&"
+    found = [report(hostile, 0, [0.5, 0.4]), report("ppo", 0, [0.5, 0.6])]
+    page = Table().render(found, "html")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;_%&amp;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    tex = Table().render(found, "latex")
+    assert r"\textless{}script\textgreater{}alert(1)" in tex
+    assert r"\_\%\&" in tex
+    assert tex.count(r"\\") == 3  # a header and two rows
+    assert tex.count(" & ") % 3 == 0
+
+
+def test_the_judges_prompt_and_manifest_stand_in_the_header(reports, report):
+    judge = {"name": "chat", "version": "2", "prompt_sha256": "ab12cd34ef"}
+    text = Table().render([report("ppo", 0, [0.5, 0.4], judge=judge)])
+    assert "judge chat version 2 (prompt ab12cd34, manifest " in text
