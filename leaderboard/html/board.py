@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..ranks import Rank, simultaneous_ranks
 from ..results_text import ends, listed, p_value, signed, spread
 from .blocks import Cell, Chart, Facts, Panels, Results, Section, Table, Text, absent
 from .charts import Dot, dots
@@ -94,17 +95,17 @@ def prompts(value: Any, under: str = "") -> list[str]:
 def leaderboard(r: Results) -> Section:
     """One row a method: controls first; every mean with its interval, seeds and items."""
     names, suites = in_order(r), list(r["suites"])
-    ranks = r.get("ranks") or {}
+    ranks = simultaneous_ranks(r.get("scores") or {})
     against = {row["candidate"]: row for row in r["comparisons"]}
     judges = [f"by {name}" for name in r["second"]]
     controlled = r.get("length_controlled") or {}
-    head = [*(["rank"] if ranks else []), "method", suites[0], "minus ppo", *(["LC"] if controlled else [])]
+    head = ["method", *(["rank"] if ranks else []), suites[0], "minus ppo", *(["LC"] if controlled else [])]
     head += ["KL", "tokens", "longest", "items", "seeds", *suites[1:], *judges]
     rows = []
     for name in names:
         facts = r["runs"][name]
-        row: list[Cell | str] = [str(ranks.get(name, ""))] if ranks else []
-        row += [marked(r, name), rate(r["suites"][suites[0]].get(name)), _difference(against.get(name))]
+        row: list[Cell | str] = [marked(r, name), *([_rank(ranks.get(name))] if ranks else [])]
+        row += [rate(r["suites"][suites[0]].get(name)), _difference(against.get(name))]
         row += [_controlled(r, name)] if controlled else []
         row += [_spread(facts["kl"], 2), _spread(facts["length_tokens"], 1)]
         row += [_spread(r.get("longest", {}).get(name, []), 1), _covered(r, name)]
@@ -124,13 +125,18 @@ def leaderboard(r: Results) -> Section:
         notes.append("LC: length-controlled win rate; of several seeds their mean, the least and the most.")
     else:
         notes.append("No length-controlled win rates: the reports of this matrix hold none.")
-    if not ranks:
+    if ranks:
         notes.append(
-            "No ranks: this result holds none; neighbours whose intervals overlap are not in an order."
+            f"rank: on {r['main']}, one more than the rows that are surely better; rows whose simultaneous intervals "
+            "(95 % for all rows at once) meet share a rank. Below it: between which ranks the row lies."
         )
-    return Section(
-        "leaderboard", "Leaderboard", [Text(notes), Table(head, rows, breaks=breaks, words=2 if ranks else 1)]
-    )
+    else:
+        notes.append("No ranks: fewer than two methods share items.")
+    return Section("leaderboard", "Leaderboard", [Text(notes), Table(head, rows, breaks=breaks)])
+
+
+def _rank(rank: Rank | None) -> Cell:
+    return Cell("") if rank is None else Cell(str(rank.best), f"{rank.best} to {rank.worst}")
 
 
 def rate(cell: Mapping[str, Any] | None) -> Cell:

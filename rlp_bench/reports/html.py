@@ -16,7 +16,7 @@ from rlp_bench.evaluation.names import load_suite
 from rlp_bench.nouns import Item
 from rlp_bench.progress import Display
 from rlp_bench.records import RunRecord, open_run
-from rlp_bench.reports.item_scores import Report, reports_of, suite_of
+from rlp_bench.reports.item_scores import Report, by_method, reports_of, suite_of
 from rlp_bench.reports.results import open_matrix, points_of_matrix, results
 from rlp_bench.reports.samples import outputs_view
 from rlp_bench.reports.selection import confidences
@@ -68,6 +68,7 @@ def html_data(
             for m, of in reports.items()
             if any(r["provenance"].get("trained_on_judge") for r in of.values())
         ),
+        "scores": by_method(store, reports, found["main"]),
         "points": {
             method: points_with_errors(way) for method, way in points_of_matrix(store, matrix).items()
         },

@@ -85,6 +85,15 @@ def curves() -> dict[str, Any]:
     return {"groups": [group], "without": ["spg"], "points": 100}
 
 
+def scores(seeds: int) -> dict[str, Any]:
+    """80 items a method and seed; ppo and rlp_spg cannot be told apart, the others can."""
+    wins = {"ppo": 42, "rlp_spg": 44, "base": 16, "constant": 5}
+    return {
+        name: {s: {f"item {k}": float((k * 7 + s) % 80 < won) for k in range(80)} for s in range(seeds)}
+        for name, won in wins.items()
+    }
+
+
 def took(flops: float | None) -> dict[str, Any]:
     known = {"wall_seconds": 2.0, "cpu_seconds": 1.5, "samples_per_second": 100.0, "peak_bytes": 3e8}
     return {**known, "artifacts": 2, "unmetered": 0, "resumed": 1, "flops": flops, "flops_are_all": False}
@@ -151,6 +160,7 @@ def result(seeds: int = 2, instructions: int = 25) -> dict[str, Any]:
                 n: {"seeds": seeds, "n_items": 80, "n_scored": 78, "lost": {"unparsed": 2}} for n in METHODS
             }
         },
+        "scores": scores(seeds),
         "longest": {"ppo": [90.0] * seeds},
         "length_controlled": {},
         "comparisons": [compared("rlp_spg", 3.0, 0.01), compared("constant", -45.0, 0.2)],

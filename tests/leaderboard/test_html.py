@@ -149,17 +149,26 @@ def test_one_seed_has_no_interval_over_seeds_and_says_so():
     assert "one seed, no interval" in seen["reward-models"]
 
 
-def test_length_control_and_ranks_are_shown_where_a_result_has_them():
-    found = result() | {
-        "length_controlled": {"ppo": [48.0, 50.0], "base": [9.0]},
-        "ranks": {"ppo": 1, "rlp_spg": 1},
-    }
+def test_length_control_is_shown_where_a_result_has_it():
+    found = result() | {"length_controlled": {"ppo": [48.0, 50.0], "base": [9.0]}}
     found["length_controlled_ends"] = {"base": [[7.5, 10.5]]}
     seen = Reader(render(found)).text["leaderboard"]
     assert "7.5 to 10.5" in seen
     assert "LC: length-controlled" in seen
     assert "48.0 to 50.0" in seen
-    assert "No ranks" not in seen
+
+
+def test_rows_that_cannot_be_told_apart_share_a_rank(page):
+    rows = page.split('id="leaderboard"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    found = re.findall(r'<th scope="row">(\S+?)\s*</th><td>(\d)<small>(.*?)</small>', rows)
+    ranks = [
+        ("constant", "3", "3 to 4"),
+        ("rlp_spg†", "1", "1 to 2"),
+        ("ppo*", "1", "1 to 2"),
+        ("base", "3", "3 to 4"),
+    ]
+    assert found == ranks
+    assert "No ranks" in Reader(render(result() | {"scores": {}})).text["leaderboard"]
 
 
 def test_a_wrong_format_and_a_wrong_report_are_one_line():
