@@ -28,7 +28,7 @@ def _between(baseline: Suite, candidate: Suite | None) -> Iterator[tuple[str, An
         yield "suite", baseline.facts["suite"], "not evaluated"
         return
     if not candidate.scores:
-        yield "scores", len(baseline.scores), f"none: {candidate.facts['reason']}"
+        yield "scores", len(baseline.scores), f"none: {candidate.facts.get('reason', 'an empty file')}"
         return
     old, new = baseline.facts, candidate.facts
     for field in SAME:
@@ -54,13 +54,15 @@ def _differing(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Ite
 
 
 def changed(baseline: Snapshot, candidate: Snapshot) -> list[Named]:
-    """What a candidate may change and did: recipe, method, seed, policy, decoding, package versions."""
+    """What a candidate may change and did, where both sides are known (a file of answers has no recipe)."""
     found = []
     for field in ("recipe", "method", "seed", "policy"):
         old, new = baseline.origin.get(field), candidate.origin.get(field)
-        if old != new:
+        if old != new and None not in (old, new):
             found.append({"field": field, "baseline": old, "candidate": new})
     for group in ("decoding", "versions"):
-        pairs = _differing(group, baseline.origin.get(group) or {}, candidate.origin.get(group) or {})
-        found += [{"field": field, "baseline": old, "candidate": new} for field, old, new in pairs]
+        before, after = baseline.origin.get(group), candidate.origin.get(group)
+        if before and after:
+            pairs = _differing(group, before, after)
+            found += [{"field": field, "baseline": old, "candidate": new} for field, old, new in pairs]
     return found

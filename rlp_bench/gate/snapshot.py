@@ -113,12 +113,18 @@ def _read_report(path: Path) -> dict[str, Any]:
     if isinstance(report, dict) and "alias" in report:
         report = {"suites": [report]}
     suites = report.get("suites") if isinstance(report, dict) else None
-    fitting = isinstance(suites, list) and all(
-        isinstance(suite, dict) and {"alias", "suite", "kind"} <= set(suite) for suite in suites
-    )
+    fitting = isinstance(suites, list) and all(isinstance(suite, dict) and _fits(suite) for suite in suites)
     if not suites or not fitting:
         raise DataError(f'"{path}": has no suites; expected {expected}')
     return dict(report)
+
+
+def _fits(suite: Mapping[str, Any]) -> bool:
+    """Names are text; what is read further is an object, or absent."""
+    texts, objects = ("alias", "suite", "kind"), ("judge", "data", "coverage", "artifacts", "subsets")
+    return all(isinstance(suite.get(key), str) for key in texts) and all(
+        isinstance(suite.get(key) or {}, dict) for key in objects
+    )
 
 
 def _of_report(store: Store, report: Mapping[str, Any], origin: Mapping[str, Any]) -> Snapshot:
@@ -171,7 +177,9 @@ def _scores(store: Store, report: Mapping[str, Any]) -> dict[str, float | None]:
         raise DataError(
             f'suite "{report["alias"]}": "{path}" is not there; give the --store that it was evaluated in'
         )
-    inside = set(report["subsets"]) if str(report.get("evidence") or "").startswith("subset") else None
+    inside = (
+        set(report.get("subsets") or ()) if str(report.get("evidence") or "").startswith("subset") else None
+    )
     found: dict[str, float | None] = {}
     for number, row in enumerate(read_jsonl(path), 1):
         if inside is not None and row.get("subset") not in inside:

@@ -20,6 +20,7 @@ def test_equal_runs_and_reasons_are_equal_bytes_packed_or_not(bench):
     for path in packed:
         assert bench.call(*arguments, "--out", path)[0] == 0
     assert packed[0].read_bytes() == packed[1].read_bytes()
+    assert packed[0].read_bytes()[4:8] == bytes(4)  # no time in gzip's header
     assert gzip.decompress(packed[0].read_bytes()) == first
     plain, gz = (
         json.loads(bench.call("baseline", "show", p, "--json")[1]) for p in (bench.baseline, packed[0])
@@ -96,8 +97,10 @@ def test_a_report_that_is_none_and_scores_that_are_gone_are_one_line(bench):
     assert "a score in [0, 1] or null" in lines(bench.call(*accept, path)[2])[0]
     next(bench.store.glob("artifacts/*/scores.jsonl")).unlink()
     assert "give the --store" in lines(bench.call(*accept, path)[2])[0]
-    path.write_text('{"suites": [3]}')
-    assert "has no suites" in lines(bench.call(*accept, path)[2])[0]
+    odd = ([3], [], {}, [{"alias": 1, "suite": "s", "kind": "k"}], [{**suite(OLD), "judge": "gpt4"}])
+    for suites in odd:
+        path.write_text(json.dumps({"suites": suites}))
+        assert "has no suites" in lines(bench.call(*accept, path)[2])[0]
     path.write_text("{")
     assert "is not JSON" in lines(bench.call(*accept, path)[2])[0]
 

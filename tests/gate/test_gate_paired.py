@@ -47,6 +47,10 @@ def test_bonett_price_by_hand():
     assert high == pytest.approx(norm.isf(0.025) * 0.02**0.5 / 10)
     assert low == -high
     assert bonett_price(0, 0, 98, tail=0.05)[0] > low
+    # b = 10, c = 30: .11 and .31, difference -.2, variance (.42 - .2^2) / 100.
+    low, high = bonett_price(10, 30, 98, tail=0.025)
+    assert (low + high) / 2 == pytest.approx(-0.2)
+    assert (high - low) / 2 == pytest.approx(1.959964 * 0.38**0.5 / 10)
 
 
 def test_bootstrap_is_student_where_differences_are_normal():
@@ -70,6 +74,8 @@ def test_comparison_is_over_shared_items_and_counts_who_wins():
     assert (found.n, found.better, found.worse, found.test) == (4, 0, 2, "mid-p McNemar")
     assert (found.baseline, found.candidate, found.difference) == (0.75, 0.25, -0.5)
     assert found.p == pytest.approx(1 / 8)  # half of P(X = 0), X ~ Binomial(2, 1/2)
+    assert found.sd == pytest.approx((1 / 3) ** 0.5)  # -1, -1, 0, 0
+    assert found.detectable == pytest.approx((1.644854 + 0.841621) * found.sd / 2)  # one-sided 5 %, 80 %
     soft = compare_scores({**new, "a": 0.5}, old)
     assert soft.test == "sign-flip permutation"
     with pytest.raises(ValueError, match="two shared items"):
