@@ -1,11 +1,13 @@
 """Policy folders without weights: a file that says how to answer with other folders."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.errors import DataError
+from rlp_bench.nouns import Decoding, Engine, Sample
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,24 @@ def read_indirect(folder: Path) -> BestOfN | Constant | None:
                     f"{file}: broken ({type(error).__name__}: {error}); expected what the stage of that name writes"
                 ) from None
     return None
+
+
+def sample_best(
+    engine: Engine, best: BestOfN, prompts: Sequence[str], decoding: Decoding, n: int, seed: int
+) -> list[list[Sample]]:
+    """The n winners per rendered prompt, each of `best.n` responses that `engine` draws and scores; ties: the first."""
+    own = replace(decoding, temperature=best.temperature, top_p=best.top_p)
+    drawn = engine.sample(best.policy, prompts, own, n=best.n * n, seed=seed)
+    candidates = [sample for samples in drawn for sample in samples]
+    asked = [prompt for prompt in prompts for _ in range(best.n * n)]
+    if best.reward:
+        scores = engine.score(best.reward, asked, candidates)
+    else:
+        scores = [float(len(candidate.text)) for candidate in candidates]
+    starts = range(0, len(candidates), best.n)
+    winners = [max(range(start, start + best.n), key=lambda row: (scores[row], -row)) for start in starts]
+    chosen = [candidates[winner] for winner in winners]
+    return [chosen[start : start + n] for start in range(0, len(chosen), n)]
 
 
 def _best_of_n(folder: Path, found: Any) -> BestOfN:

@@ -60,7 +60,7 @@ def rollout(
         rows = [prompt for prompt in prompts for _ in range(n)]
         tokens, logprobs, lengths, finished = _decode(model, tokenizer, rows, decoding, draws, slots)
     model.train(training)
-    return _pack(rows, tokens, logprobs, lengths, finished, tokenizer.pad_token_id)
+    return pack(rows, tokens, logprobs, lengths, finished, tokenizer.pad_token_id)
 
 
 def eos_ids(model: Any, tokenizer: Any) -> NDArray[np.int64]:
@@ -142,7 +142,7 @@ def _decode(
         record(live, logits if len(live) == len(alive) else logits[torch.from_numpy(live)])
 
 
-def _pack(
+def pack(
     rows: list[list[int]], tokens: NDArray[np.int64], logprobs: NDArray[np.float32],
     lengths: NDArray[np.int64], finished: NDArray[np.bool_], pad_id: int,
 ) -> Rollouts:  # fmt: skip

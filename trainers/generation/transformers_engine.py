@@ -5,7 +5,6 @@ torch and transformers are imported inside the calls, so that naming the engine 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,7 +14,7 @@ from rlp_bench.errors import DataError
 from rlp_bench.nouns import Choices, Decoding, PromptSize, Sample
 
 from ..batches import adds_bos, encode_prompt, encode_response, length_sorted_batches
-from .indirect_policies import BestOfN, Constant, read_indirect
+from .indirect_policies import Constant, read_indirect, sample_best
 
 SLOTS = 128
 """Rows decoded side by side."""
@@ -45,7 +44,7 @@ class TransformersEngine:
         if isinstance(indirect, Constant):
             return [[self._constant(indirect)] * n for _ in prompts]
         if indirect:
-            return self._sample_best(indirect, prompts, decoding, n, seed)
+            return sample_best(self, indirect, prompts, decoding, n, seed)
         model, tokenizer = _policy(*_key(policy), self.device)
         rows = [encode_prompt(tokenizer, prompt, _room(model, decoding)) for prompt in prompts]
         work = partial(_sample_piece, _key(policy), self.device, rows, decoding, n, seed)
@@ -57,22 +56,6 @@ class TransformersEngine:
             Sample(text, len(tokens), finished) for text, (tokens, finished) in zip(texts, flat, strict=True)
         ]
         return [samples[start : start + n] for start in range(0, len(samples), n)]
-
-    def _sample_best(
-        self, best: BestOfN, prompts: Sequence[str], decoding: Decoding, n: int, seed: int
-    ) -> list[list[Sample]]:
-        own = replace(decoding, temperature=best.temperature, top_p=best.top_p)
-        drawn = self.sample(best.policy, prompts, own, n=best.n * n, seed=seed)
-        candidates = [sample for samples in drawn for sample in samples]
-        asked = [prompt for prompt in prompts for _ in range(best.n * n)]
-        if best.reward:
-            scores = self.score(best.reward, asked, candidates)
-        else:
-            scores = [float(len(candidate.text)) for candidate in candidates]
-        starts = range(0, len(candidates), best.n)
-        winners = [max(range(start, start + best.n), key=lambda row: (scores[row], -row)) for start in starts]
-        chosen = [candidates[winner] for winner in winners]
-        return [chosen[start : start + n] for start in range(0, len(chosen), n)]
 
     def _constant(self, constant: Constant) -> Sample:
         tokenizer = _policy(*_key(constant.policy), self.device)[1]
