@@ -182,6 +182,26 @@ class Meter(Protocol):
 
 
 @dataclass(frozen=True)
+class Training:
+    """How gradients are computed; a recipe's [training]."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train one stage together, and which of them this is."""
+
+    rank: int = 0
+    size: int = 1
+    strategy: Literal["one", "ddp", "fsdp"] = "one"
+    activation_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
 class Context:
     """What every stage gets besides its inputs. It holds no eval item, no reference and no judge (rule 4)."""
 
@@ -198,6 +218,10 @@ class Context:
     """The recipe's annotator, label noise included; given only to trainers whose `uses` names "annotator"."""
     processes: int = 1
     """How many worker processes a stage may use; results must not depend on it."""
+    training: Training = Training()
+    """Given to trainers whose `uses` names "training"."""
+    world: World = World()
+    """A trainer that spreads over several processes says so by `spreads = True`; all others see one."""
 
 
 class Trainer(Protocol):

@@ -11,14 +11,19 @@ from typing import Any
 
 from rlp_bench import registry
 from rlp_bench.checkpoint import base_artifact
+from rlp_bench.data_sources import identity as data_identity
+from rlp_bench.data_sources import open_source
 from rlp_bench.errors import BenchError, RecipeError, nearest
-from rlp_bench.nouns import Judge
+from rlp_bench.nouns import Judge, Training
 from rlp_bench.recipe import Recipe, load_trainer
 from rlp_bench.settings import build, canonical
 from rlp_bench.store import fingerprint
 
 SPLITS = {"sft": "demonstrations", "preferences": "prompts", "unlabeled": "prompts", "dev": "prompts"}
-"""Training split of the recipe's data source -> kind of its artifact."""
+"""Training split of the recipe's data source -> kind of its artifact; "pairs" is that of data.preferences_from."""
+PAIRS = "pairs"
+USABLE = ("prompting", "annotator", "engine", "training")
+"""Recipe sections that a trainer's `uses` may name; [training] at its defaults is in no fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,12 @@ class Bench:
 
     @property
     def preferences(self) -> Handle:
-        """Pairs of SFT samples labelled by the recipe's annotator (trainer "preferences")."""
+        """Pairs of SFT samples labelled by the recipe's annotator (trainer "preferences"), or those of its file."""
+        if self.recipe.data.preferences_from:
+            return self._once(
+                "preferences",
+                lambda: self.fit("import_preferences", init=self.base, pairs=self.data(PAIRS)),
+            )
         return self._once(
             "preferences", lambda: self._standard("preferences", self.sft, self.data("preferences"))
         )
@@ -178,27 +188,20 @@ class Bench:
         )
 
     def _add_data(self, split: str) -> Handle:
-        reference, count = self.recipe.data.source, getattr(self.recipe.data, split)
-        name, _, argument = reference.partition(":")
-        label, kind = f"data-{split}", SPLITS[split]
-        source = registry.load("suite", name)(argument)
-        if not callable(getattr(source, "split", None)):
-            self.problems.append(
-                f'data.source: suite "{reference}" has no training splits; name one that has'
-            )
+        where, key = ("preferences_from", "preferences") if split == PAIRS else ("source", split)
+        reference, count = getattr(self.recipe.data, where), getattr(self.recipe.data, key)
+        label, kind = f"data-{split}", SPLITS.get(split, split)
+        try:
+            source = open_source(reference)
+            if not callable(getattr(source, "split", None)):
+                raise RecipeError(f'suite "{reference}" has no training splits; name one that has')
+            identity = data_identity(reference, source, split, count)
+        except BenchError as error:
+            self.problems.append(f"data.{where}: {error}")
             return Handle(label, kind, "")
         if count == 0:
-            self.problems.append(
-                f"data.{split}: is 0, and method {self.method} needs this split; set a count"
-            )
+            self.problems.append(f"data.{key}: is 0, and method {self.method} needs this split; set a count")
             return Handle(label, kind, "")
-        identity = {
-            "trainer": "data",
-            "suite": reference,
-            "version": source.version,
-            "split": split,
-            "n": count,
-        }
         return self._add(Node(label, kind, "data", fingerprint(identity), identity, instance=source))
 
     def _standard(self, trainer: str, policy: Handle, data: Handle) -> Handle:
@@ -261,7 +264,11 @@ class Bench:
             "settings": canonical(instance),
             "inputs": {name: _fingerprints(given) for name, given in inputs.items()},
             "seed": self.seed,
-            "recipe": {section: self._section(section) for section in instance.uses},
+            "recipe": {
+                section: self._section(section)
+                for section in instance.uses
+                if section != "training" or self.recipe.training_noun() != Training()
+            },
         }
         node = Node(
             label,
@@ -282,10 +289,8 @@ class Bench:
         return self._sections[name]
 
     def _describe(self, name: str) -> Any:
-        if name not in ("prompting", "annotator", "engine"):
-            self.problems.append(
-                f'a trainer\'s `uses` names "{name}"; {nearest(name, ("prompting", "annotator", "engine"))}'
-            )
+        if name not in USABLE:
+            self.problems.append(f'a trainer\'s `uses` names "{name}"; {nearest(name, USABLE)}')
             return None
         section = getattr(self.recipe, name).model_dump(mode="json")
         if name == "annotator":

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from rlp_bench import registry
 from rlp_bench.errors import BenchError, RecipeError, UnknownName, nearest
-from rlp_bench.nouns import Decoding, Prompting
+from rlp_bench.nouns import Decoding, Prompting, Training
 from rlp_bench.settings import build, not_a_trainer, setting_names, shown
 from rlp_bench.store import fingerprint
 
@@ -34,11 +34,15 @@ class Section(BaseModel):
 class Base(Section):
     checkpoint: str
     """Where every method starts: a folder in Hugging Face format, or "package://rlp_bench.micro/base"."""
+    shape: str = ""
+    """What `plan` predicts with where the checkpoint is not on this machine: "llama-7b", ...; changes no result."""
 
 
 class Data(Section):
     source: str
     """Suite that has training splits; `n` of each split follow, 0 where the recipe has none."""
+    preferences_from: str = ""
+    """File of preferences in place of the annotator's ("hh_rlhf:FILE", ...); `preferences` is how many rows of it."""
     sft: Count = 0
     preferences: Count = 0
     unlabeled: Count = 0
@@ -104,10 +108,36 @@ class Tuning(Section):
     prompts: Count = 400
 
 
+class TrainingSection(Section):
+    """How gradients are computed, where it changes results. At its defaults it is no part of a recipe's id."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products and of models that do not learn; master weights and Adam's moments are fp32 in any case."""
+    lora_rank: Count = 0
+    """Low-rank adapters of this rank on the attention and MLP matrices (Hu et al. 2021, arXiv:2106.09685); 0: none."""
+    lora_alpha: Annotated[float, Field(gt=0)] = 16.0
+    lora_targets: tuple[str, ...] = ()
+    """Names of the adapted modules; () is peft's choice for the architecture."""
+
+
 class Compute(Section):
+    """Where it runs; no part of a recipe's id."""
+
     device: str = "cpu"
     processes: Annotated[int, Field(ge=1)] = 1
+    """Workers that sample, score and judge."""
     threads: Annotated[int, Field(ge=1)] = 1
+    strategy: Literal["one", "ddp", "fsdp"] = "one"
+    """How training is spread: not at all, whole models side by side, or models in shards (FSDP2)."""
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Training processes a node, one a device."""
+    nodes: Annotated[int, Field(ge=1)] = 1
+    activation_checkpointing: bool = False
+    """Activations of each layer are computed again on the way back: less memory, about a third more work."""
+    accelerator: str = ""
+    """Name in the table of `rlp-bench plan`: "a100-80gb", "h100-80gb", ..., "cpu"."""
+    price_per_hour: Annotated[float, Field(gt=0)] | None = None
+    """Dollars a device-hour, for `plan`."""
 
 
 class Recipe(Section):
@@ -125,18 +155,24 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     stages: dict[str, dict[str, Any]] = {}
     tuning: Tuning = Tuning()
+    training: TrainingSection = TrainingSection()
     compute: Compute = Compute()
     _overridden: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property
     def id(self) -> str:
-        """`name@` and 8 hex digits of the content, [compute] excluded."""
+        """`name@` and 8 hex digits of the content, [compute] and a default [training] excluded."""
         return f"{self.name}@{fingerprint(self.content)[:8]}"
 
     @property
     def content(self) -> dict[str, Any]:
-        """Everything on which results depend, as JSON values."""
-        return self.model_dump(mode="json", exclude={"compute"})
+        """Everything on which results depend, as JSON values; [training] where it is not at its defaults."""
+        silent = {"compute"} if self.training != TrainingSection() else {"compute", "training"}
+        content = self.model_dump(mode="json", exclude=silent)
+        content["base"].pop("shape")
+        if not self.data.preferences_from:
+            content["data"].pop("preferences_from")
+        return content
 
     @property
     def overridden(self) -> frozenset[str]:
@@ -146,6 +182,10 @@ class Recipe(Section):
     def prompting_noun(self) -> Prompting:
         """What stages get as `context.prompting`."""
         return Prompting(**self.prompting.model_dump())
+
+    def training_noun(self) -> Training:
+        """What stages get as `context.training`."""
+        return Training(**self.training.model_dump())
 
     def decoding_noun(self) -> Decoding:
         """How the evaluation draws responses."""
@@ -244,7 +284,7 @@ def _tuples(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     out = dict(value)
-    for section in ("evaluation", "tuning"):
+    for section in ("evaluation", "tuning", "training"):
         if isinstance(out.get(section), Mapping):
             out[section] = {k: tuple(v) if isinstance(v, list) else v for k, v in out[section].items()}
     return out
@@ -274,6 +314,7 @@ def _model_at(location: Sequence[Any]) -> type[BaseModel]:
 
 REFERENCES = {
     "data.source": "suite",
+    "data.preferences_from": "suite",
     "engine.name": "engine",
     "annotator.judge": "judge",
     "judge.name": "judge",

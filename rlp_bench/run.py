@@ -14,9 +14,10 @@ from typing import Any
 
 from rlp_bench import registry
 from rlp_bench.annotator import NoisyAnnotator
+from rlp_bench.data_sources import read_split
 from rlp_bench.errors import BenchError
 from rlp_bench.meter import StageMeter, describe
-from rlp_bench.nouns import Artifact, Context, write_json, write_jsonl
+from rlp_bench.nouns import Artifact, Context, Training, write_json, write_jsonl
 from rlp_bench.plan import Handle, Node, Plan, load_judge
 from rlp_bench.progress import Display, Task
 from rlp_bench.provenance import stage_provenance
@@ -131,13 +132,12 @@ class Workshop:
     def _make_data(self, node: Node) -> Artifact:
         split, count = node.identity["split"], node.identity["n"]
 
-        def build(out: Path) -> None:
-            rows = node.instance.split(split, count)
-            if len(rows) != count:
-                raise BenchError(
-                    f'data.{split}: {count} rows asked for, "{node.identity["suite"]}" has {len(rows)}'
-                )
+        def build(out: Path) -> Mapping[str, float] | None:
+            rows, drops, metrics = read_split(node.identity["suite"], node.instance, split, count)
             write_jsonl(out / "rows.jsonl", rows)
+            if drops:
+                write_jsonl(out / "dropped.jsonl", drops)
+            return metrics
 
         provenance = stage_provenance(node.identity, node.label, _origin("suite", node.identity["suite"]))
         return self.store.make(node.kind, node.fingerprint, build, provenance)
@@ -183,6 +183,7 @@ class Workshop:
             engine=self.engine if "engine" in uses else _Undeclared(node.trainer, "engine"),
             annotator=self.annotator if "annotator" in uses else None,
             processes=self.recipe.compute.processes,
+            training=self.recipe.training_noun() if "training" in uses else Training(),
         )
 
 

@@ -14,13 +14,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import Module
 
+from rlp_bench.errors import DataError
+
 from .optimiser import Optimiser
+from .spread import ALONE, Spread
 
 PREFIX = "checkpoint-"
 
 
 def save_checkpoint(
-    scratch: Path, step: int, modules: Mapping[str, Module], optimiser: Optimiser, state: Mapping[str, Any]
+    scratch: Path,
+    step: int,
+    modules: Mapping[str, Module],
+    optimiser: Optimiser,
+    state: Mapping[str, Any],
+    spread: Spread = ALONE,
 ) -> None:
     """Writes all of it beside, then renames: a kill leaves the previous checkpoint or this one, never half.
 
@@ -30,42 +38,85 @@ def save_checkpoint(
         modules: what is trained, by name.
         optimiser: its Adam moments are kept with their step counts.
         state: anything else, as JSON (the log so far, the KL coefficient).
+        spread: processes that train together. Models in shards are written in shards, a file a process.
     """
     folder = scratch / f"{PREFIX}{step:08d}"
     partial = scratch / f"partial-{step:08d}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(_tensors(modules, optimiser), partial / "tensors.safetensors")
-    (partial / "state.json").write_text(json.dumps(state))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    for older in scratch.glob(f"{PREFIX}*"):
-        if older != folder:
-            shutil.rmtree(older)
+    if spread.main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "state.json").write_text(json.dumps(state))
+    spread.wait()
+    if spread.main or spread.sharded:
+        save_file(_tensors(modules, optimiser), partial / _file(spread))
+    spread.wait()
+    if spread.main:
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        for older in scratch.glob(f"{PREFIX}*"):
+            if older != folder:
+                shutil.rmtree(older)
+    spread.wait()
 
 
 def load_checkpoint(
-    scratch: Path, modules: Mapping[str, Module], optimiser: Optimiser
+    scratch: Path, modules: Mapping[str, Module], optimiser: Optimiser, spread: Spread = ALONE
 ) -> tuple[int, dict[str, Any]]:
     """Puts the newest checkpoint into modules and optimiser.
 
     Returns:
         (steps done, state); (0, {}) where there is none, and nothing is changed then.
+
+    Raises:
+        DataError: it was written in shards, by another number of processes.
     """
     found = sorted(scratch.glob(f"{PREFIX}*"))
     if not found:
         return 0, {}
     folder = found[-1]
-    with safe_open(folder / "tensors.safetensors", framework="pt") as file:
+    path = folder / _file(spread)
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in folder.glob("*.safetensors")))
+        raise DataError(
+            f'"{folder}": has {there}, and {path.name} is needed: it was begun with another [compute] strategy or '
+            "number of workers; go on with that one, or remove the folder to begin again"
+        )
+    with safe_open(path, framework="pt") as file:
         for name, parameter in _parameters(modules).items():
-            parameter.data.copy_(file.get_tensor(name))
+            local(parameter.data).copy_(file.get_tensor(name))
         for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
             if key.startswith("adam/"):
                 _, index, moment = key.split("/")
                 owner = optimiser.parameters[int(index)]
-                tensor = file.get_tensor(key)
-                optimiser.adam.state[owner][moment] = tensor.to(owner.device)
+                optimiser.adam.state[owner][moment] = _like(owner, file.get_tensor(key))
     return int(folder.name.removeprefix(PREFIX)), json.loads((folder / "state.json").read_text())
+
+
+def local(tensor: Any) -> Tensor:
+    """This process's shard of a tensor; the tensor itself where it is whole."""
+    shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return shard
+
+
+def _like(owner: Any, tensor: Tensor) -> Tensor:
+    """A stored moment as the optimiser holds it: in shards where its parameter is."""
+    tensor = tensor.to(owner.device)
+    if not hasattr(owner, "to_local") or not tensor.ndim:
+        return tensor
+    from torch.distributed.tensor import DTensor
+
+    shaped: Tensor = DTensor.from_local(
+        tensor, owner.device_mesh, owner.placements, shape=owner.shape, stride=owner.stride()
+    )
+    return shaped
+
+
+def _file(spread: Spread) -> str:
+    return (
+        f"tensors-{spread.rank:04d}-of-{spread.size:04d}.safetensors"
+        if spread.sharded
+        else "tensors.safetensors"
+    )
 
 
 def _parameters(modules: Mapping[str, Module]) -> dict[str, Tensor]:
@@ -74,8 +125,10 @@ def _parameters(modules: Mapping[str, Module]) -> dict[str, Tensor]:
 
 
 def _tensors(modules: Mapping[str, Module], optimiser: Optimiser) -> dict[str, Tensor]:
-    tensors = {name: parameter.detach().contiguous() for name, parameter in _parameters(modules).items()}
+    tensors = {
+        name: local(parameter.detach()).contiguous() for name, parameter in _parameters(modules).items()
+    }
     for index, parameter in enumerate(optimiser.parameters):
         for moment, tensor in optimiser.adam.state.get(parameter, {}).items():
-            tensors[f"adam/{index}/{moment}"] = tensor.detach().contiguous()
+            tensors[f"adam/{index}/{moment}"] = local(tensor.detach()).contiguous()
     return tensors

@@ -4,19 +4,20 @@ Letters: B responses, L tokens of prompt and response together, T response slots
 the slots that the recipe allows where padding is to count.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .batches import length_sorted_batches
 from .equations.gae import generalised_advantages
 from .equations.kl_estimators import ESTIMATORS
 from .equations.whiten import scale_masked, whiten_all_slots, whiten_masked
 from .generation.rollout import Rollouts
 from .models import RewardInfo, response_logprobs, scalar_scores, token_values
 from .ppo_flags import Flags
+from .ppo_models import Models
+from .spread import Spread
 
 
 @dataclass
@@ -63,16 +64,14 @@ def values_before(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
 
 def observe(
     rollouts: Rollouts,
-    policy: Any,
-    ref: Any,
-    value: Any,
-    reward: Any,
-    info: RewardInfo,
+    models: Models,
     temperature: float,
     slots: int,
     microbatch: int,
 ) -> Observations:
     """Asks policy, reference, value net and reward model about every response, once each.
+
+    Every process asks about its share, and all of them get what all have seen.
 
     Args:
         temperature: the sampler's; divides the logits of policy and reference alike.
@@ -82,18 +81,31 @@ def observe(
     mask = slot_mask(rollouts.response_mask, slots)
     blank = torch.zeros(mask.shape, device=mask.device)
     seen = Observations(mask, blank, blank.clone(), blank.clone(), torch.zeros(len(mask), device=mask.device))
+    spread = models.spread
     with torch.no_grad():
-        for rows in length_sorted_batches(rollouts.mask.sum(1).tolist(), microbatch):
+        for rows, weight in spread.parts(rollouts.mask.sum(1).tolist(), microbatch):
             ids, real, response = trimmed(rollouts, rows)
             here = mask[rows]
-            for field, tokens in (
-                ("logprobs", response_logprobs(policy, ids, real, response, temperature)),
-                ("ref_logprobs", response_logprobs(ref, ids, real, response, temperature)),
-                ("values", values_before(value, ids, real)),
-            ):
-                getattr(seen, field)[rows] = to_slots(tokens, response, here)
-            seen.scores[rows] = scalar_scores(reward, ids, scored_mask(rollouts, rows, real, info))
-    return seen
+            asked = (ids, real, response, temperature)
+            scored = scored_mask(rollouts, rows, real, models.info)
+            found = (
+                ("logprobs", spread.run(models.policy, response_logprobs, *asked)),
+                ("ref_logprobs", spread.run(models.ref, response_logprobs, *asked)),
+                ("values", spread.run(models.value, values_before, ids, real)),
+            )
+            scores = spread.run(models.reward, scalar_scores, ids, scored)
+            if weight:
+                for field, tokens in found:
+                    getattr(seen, field)[rows] = to_slots(tokens, response, here)
+                seen.scores[rows] = scores
+    return seen if spread.size == 1 else _together(seen, spread)
+
+
+def _together(seen: Observations, spread: Spread) -> Observations:
+    """What all processes have seen: each has zeros where another one asked."""
+    fields = ("logprobs", "ref_logprobs", "values", "scores")
+    summed = {name: spread.accelerator.reduce(getattr(seen, name), "sum") for name in fields}
+    return replace(seen, **summed)
 
 
 def trimmed(rollouts: Rollouts, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:

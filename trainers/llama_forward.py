@@ -15,13 +15,24 @@ from torch.nn import functional
 
 
 def lean_llama(model: Any) -> bool:
-    """Whether this module computes exactly this model: Llama, fp32 on a CPU, no biases, no dropout, static rotary."""
+    """Whether this module computes exactly this model: Llama, fp32 on a CPU, no biases, no dropout, static rotary.
+
+    Not where layers must be called as they are: in shards, computing activations again, with adapters.
+    """
     config, backbone = model.config, model.base_model
+    if (
+        getattr(model, "in_shards", False)
+        or getattr(model, "recomputes", False)
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return False
     return (
         type(backbone).__name__ == "LlamaModel"
         and model.device.type == "cpu"
         and model.dtype == torch.float32
         and config.hidden_act == "silu"
+        and type(backbone.layers[0].self_attn.q_proj) is torch.nn.Linear
+        and type(backbone.layers[0].mlp.up_proj) is torch.nn.Linear
         and not getattr(config, "attention_bias", False)
         and not getattr(config, "mlp_bias", False)
         and not getattr(config, "attention_dropout", 0.0)

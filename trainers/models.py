@@ -6,6 +6,7 @@ see it, and no attention mask is needed. Letters: B batch, L tokens, V vocabular
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,13 +173,16 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def save_model(model: "PreTrainedModel", tokenizer: Any, out: Path) -> None:
+def save_model(
+    model: "PreTrainedModel", tokenizer: Any, out: Path, state: Mapping[str, Tensor] | None = None
+) -> None:
     """Writes a checkpoint folder: config, safetensors, generation_config (policies), tokenizer.
 
-    The same weights give the same bytes.
+    The same weights give the same bytes. `state`: what to write instead of the model's own tensors (a model in
+    shards, or one with adapters).
     """
     out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(out))
+    model.save_pretrained(str(out), state_dict=None if state is None else dict(state))
     tokenizer.save_pretrained(str(out))
 
 
@@ -279,6 +283,13 @@ def _logits_where(model: "PreTrainedModel", ids: Tensor, mask: Tensor, chosen: T
         return model.get_output_embeddings()(hidden[chosen])
     longest = chosen.shape[1] + 1
     return model(input_ids=ids[:, :longest], use_cache=False).logits[:, :-1][chosen]
+
+
+def probe(model: "PreTrainedModel") -> None:
+    """Asks the model now what would be asked of it later: a model in shards cannot be asked by itself."""
+    from .pair_scores import shares_beginnings
+
+    shares_beginnings(model) if hasattr(model, "score") else _plain_output(model)
 
 
 _PLAIN: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import Parameter
@@ -59,7 +60,8 @@ class Optimiser:
         norms = []
         for (parameters, peak), group in zip(self.groups, self.adam.param_groups, strict=True):
             group["lr"] = learning_rate(step, self.total_steps, peak, self.warmup, self.schedule)
-            norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)))
+            norm: Any = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+            norms.append(float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm))
             if not math.isfinite(norms[-1]):
                 raise BenchError(
                     f"{where}: gradient norm is {norms[-1]} at update {step}; expected a finite number; lower "

@@ -1,5 +1,6 @@
 """The unsupervised half of an RLP-UML update, and what is measured of it on prompts never trained on."""
 
+import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,14 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import Module
 
+from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Meter
 
 from .chance import derived_seed
+from .checkpointing import local
 from .ledger import Ledger
 from .pair_scores import pair_states, row_states
+from .spread import Spread
 from .views import PromptViews, distinct_batches, drawn_rows
 
 DRAWS = 4
@@ -52,7 +56,14 @@ class PolicyViews:
         seed: int,
         meter: Meter,
         ledger: Ledger,
+        spread: Spread,
     ) -> None:
+        if min(batch, len(prompts)) % spread.size:
+            raise BenchError(
+                f"reward_uml: batch is {batch} and {spread.size} processes train together; in-batch negatives are "
+                "gathered from all of them; choose a batch that is a multiple"
+            )
+        self.spread = spread
         self.model, self.module, self.prompts, self.held = model, module.to(model.device), prompts, held
         self.batches = distinct_batches(len(prompts), batch, updates, derived_seed(seed, "uml"))
         self.ledger = ledger
@@ -63,14 +74,18 @@ class PolicyViews:
     def backward(self, step: int) -> dict[str, float]:
         """Adds the gradient of λ L_M to that of the pairs; returns what to log, at times the ratio of their norms."""
         rows = drawn_rows([self.prompts[index] for index in self.batches[step]], self.seed, step)
-        first, second = pair_states(self.model, *rows, self.pad_id, max(1, self.microbatch // 2))
+        mine = self.spread.slice(len(rows[0]))
+        shares = [view[mine.start : mine.stop] for view in rows]
+        states = self.spread.run(self.model, pair_states, *shares, self.pad_id, max(1, self.microbatch // 2))
+        first, second = (self.spread.joined(view) for view in states)
         loss, terms = self.module(first, second, step, self._noise(step))
         self.meter.count(tokens_trained=sum(len(row) for view in rows for row in view))
         before = self._gradients() if step % self.ratio_every == 0 else []
-        (self.weight * loss).backward()
+        # Every process has the whole batch's loss, and `joined` sums the gradients of all of them back.
+        self.spread.backward(self.weight * loss / self.spread.size)
         if before:
             added = [after - pairs for after, pairs in zip(self._gradients(), before, strict=True)]
-            terms["gradient_ratio"] = _norm(added) / max(1e-12, _norm(before))
+            terms["gradient_ratio"] = self._norm(added) / max(1e-12, self._norm(before))
         return {"uml_loss": float(loss.detach()), **terms}
 
     def measure(self, log: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -91,9 +106,9 @@ class PolicyViews:
     def _measure_held(self) -> dict[str, float]:
         """Every response of the held-out prompts once through the backbone; views are drawn among them."""
         rows = [row for prompt in self.held for row in prompt.rows]
-        states = row_states(self.model, rows, self.pad_id, self.microbatch)
+        states, rewards = self.spread.run(self.model, self._held_states, rows)
         sizes = [len(prompt.rows) for prompt in self.held]
-        rewards = self.model.score(states).squeeze(-1).double().split(sizes)
+        rewards = rewards.double().split(sizes)
         starts = [sum(sizes[:place]) for place in range(len(sizes))]
         found = []
         self.module.eval()
@@ -120,16 +135,23 @@ class PolicyViews:
             "between_prompt_std": float(torch.stack([each.mean() for each in rewards]).std(unbiased=False)),
         }
 
+    def _held_states(self, model: Any, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        states = row_states(model, rows, self.pad_id, self.microbatch)
+        return states, model.score(states).squeeze(-1)
+
     def _noise(self, *what: object) -> Generator:
         return Generator().manual_seed(derived_seed(self.seed, "noise", *what))
 
     def _gradients(self) -> list[Tensor]:
-        """A copy of the backbone's gradient."""
-        return [p.grad.clone() for p in self.model.base_model.parameters() if p.grad is not None]
+        """A copy of the backbone's gradient: the sum over processes, or this process's shards of it."""
+        found = [p.grad for p in self.model.base_model.parameters() if p.grad is not None]
+        if self.spread.size > 1 and not self.spread.sharded:
+            return [self.spread.accelerator.reduce(grad.clone(), "sum") for grad in found]
+        return [local(grad).clone() for grad in found]
 
-
-def _norm(tensors: Sequence[Tensor]) -> float:
-    return float(torch.stack([tensor.norm() for tensor in tensors]).norm())
+    def _norm(self, tensors: Sequence[Tensor]) -> float:
+        norm = float(torch.stack([tensor.norm() for tensor in tensors]).norm())
+        return math.sqrt(self.spread.sums({"squared": norm**2})["squared"]) if self.spread.sharded else norm
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from torch.nn import Module
 from rlp_bench.errors import DataError
 
 from .models import RewardInfo, load_policy, load_reward
+from .spread import ALONE, Spread
 
 
 @dataclass
@@ -23,6 +24,10 @@ class Models:
     reward: Any
     info: RewardInfo
     tokenizer: Any
+    spread: Spread
+    """The processes that train together."""
+    sampler: Any = None
+    """A whole copy of a policy in shards, to sample from."""
 
     @property
     def trained(self) -> Mapping[str, Module]:
@@ -30,8 +35,10 @@ class Models:
         return {"policy": self.policy, "value": self.value}
 
 
-def load_models(init: Path, reward: Path, device: str) -> Models:
+def load_models(init: Path, reward: Path, device: str, spread: Spread = ALONE) -> Models:
     """Policy and reference from `init`; reward model, and a value net on its backbone with a head of zeros.
+
+    One after the other, each cut into shards before the next is read.
 
     Source: Dubois et al. 2023 (arXiv:2305.14387), code `rl_models.py`.
 
@@ -39,8 +46,10 @@ def load_models(init: Path, reward: Path, device: str) -> Models:
         DataError: policy and reward model do not read the same tokens.
     """
     policy, tokenizer = load_policy(init, device)
-    ref, _ = load_policy(init, device)
+    policy = spread.prepare(policy)
+    ref = spread.prepare(load_policy(init, device)[0], learns=False)
     reward_model, reward_tokenizer, info = load_reward(reward, device)
+    reward_model = spread.prepare(reward_model, learns=False)
     value, _, _ = load_reward(reward, device)
     if tokenizer.get_vocab() != reward_tokenizer.get_vocab():
         raise DataError(
@@ -50,6 +59,4 @@ def load_models(init: Path, reward: Path, device: str) -> Models:
     with torch.no_grad():
         for parameter in value.get_submodule("score").parameters():
             parameter.zero_()
-    for frozen in (ref, reward_model):
-        frozen.requires_grad_(False)
-    return Models(policy, ref, value, reward_model, info, tokenizer)
+    return Models(policy, ref, spread.prepare(value), reward_model, info, tokenizer, spread)

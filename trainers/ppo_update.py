@@ -9,7 +9,6 @@ from torch import Tensor
 
 from rlp_bench.errors import BenchError
 
-from .batches import length_sorted_batches
 from .chance import shuffled
 from .equations.kl_estimators import k1, k3
 from .equations.ppo_clip import policy_loss, token_mean, value_loss
@@ -35,6 +34,8 @@ FIRST_RATIO_LIMIT = 0.02
 """Mean |π/π_old − 1| before anything was learnt; above it, sampler and learner do not agree on what was sampled."""
 KL_ALARM = 50.0
 """Nats a response (k1, mean of a rollout) from which a row of the log has `kl_alarm`: the policy has left its start."""
+SUMMED = ("policy_loss", "value_loss", "approx_kl", "clipfrac", "ratio_error")
+"""What an update reports, sums over micro-batches and processes."""
 ROUNDTRIP_ROWS = 16
 """Responses of a rollout that are written out and read again, to see whether text and tokens agree."""
 
@@ -94,17 +95,7 @@ def observe_rollout(
     sampled = replace(sampled, **{name: tensor.to(device) for name, tensor in vars(sampled).items()})
     longest = int(sampled.response_mask.sum(1).max())
     slots = limit if "all_slots" in (flags.whiten_scope, flags.loss_mean) else longest
-    seen = observe(
-        sampled,
-        models.policy,
-        models.ref,
-        models.value,
-        models.reward,
-        models.info,
-        settings.temperature,
-        slots,
-        settings.microbatch,
-    )
+    seen = observe(sampled, models, settings.temperature, slots, settings.microbatch)
     scores = calibrated_scores(seen.scores, sampled.finished, models.info, flags, settings.missing_eos_value)
     targets = experience(seen, scores, flags, beta, settings.gamma)
     return Batch(sampled, seen, scores, targets, roundtrip_mismatch(sampled, models.tokenizer))
@@ -122,6 +113,7 @@ def learn(
             row = backward(batch, order[start : start + settings.minibatch], models, settings)
             if not updates:
                 _check_first_ratio(row["ratio_error"], step)
+            models.spread.sum_gradients(optimiser.parameters)
             update = optimiser.update(step, "ppo")
             updates.append({**row, "grad_norm": update.grad_norm, "learning_rate": update.learning_rate})
     means = {name: sum(row[name] for row in updates) / len(updates) for name in updates[0]}
@@ -131,31 +123,33 @@ def learn(
 
 def backward(batch: Batch, rows: list[int], models: Models, settings: "PPO") -> dict[str, float]:
     """Adds the gradient of both losses on these responses; the sum does not depend on the micro-batches."""
-    flags, seen = settings.flags, batch.seen
+    flags, seen, spread = settings.flags, batch.seen, models.spread
     real = int(seen.mask[rows].sum())
     tokens = len(rows) * seen.mask.shape[1] if flags.loss_mean == "all_slots" else real
     sums: dict[str, Tensor] = {}
-    for chunk in length_sorted_batches(batch.rollouts.mask[rows].sum(1).tolist(), settings.microbatch):
+    for chunk, weight in spread.parts(batch.rollouts.mask[rows].sum(1).tolist(), settings.microbatch):
         here = [rows[index] for index in chunk]
         ids, mask, response = trimmed(batch.rollouts, here)
         slots = seen.mask[here, : int(response.sum(1).max())]
         width = slots.shape[1]
         old = seen.logprobs[here, :width]
-        new = to_slots(
-            response_logprobs(models.policy, ids, mask, response, settings.temperature), response, slots
-        )
-        values = to_slots(values_before(models.value, ids, mask), response, slots)
+        asked = (ids, mask, response, settings.temperature)
+        new = to_slots(spread.run(models.policy, response_logprobs, *asked), response, slots)
+        values = to_slots(spread.run(models.value, values_before, ids, mask), response, slots)
         surrogate = policy_loss(new, old, batch.targets.advantages[here, :width], settings.clip)
         regression = value_loss(
             values, seen.values[here, :width], batch.targets.returns[here, :width], settings.value_clip
         )
         policy_part = token_mean(surrogate, slots, tokens)
         value_part = token_mean(regression, slots, tokens)
-        (policy_part + settings.value_weight * value_part).backward()
+        loss = policy_part + settings.value_weight * value_part
+        spread.backward(loss if weight else 0 * loss)
+        if not weight:
+            continue
         parts = {"policy_loss": policy_part.detach(), "value_loss": value_part.detach()}
         for name, part in {**parts, **_ratio_sums(new.detach(), old, slots, settings.clip, real)}.items():
             sums[name] = sums.get(name, torch.zeros_like(part)) + part
-    return {name: float(total) for name, total in sums.items()}
+    return spread.sums({name: float(sums.get(name, 0.0)) for name in SUMMED})
 
 
 def _ratio_sums(new: Tensor, old: Tensor, mask: Tensor, clip: float, real: int) -> dict[str, Tensor]:

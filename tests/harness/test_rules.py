@@ -118,7 +118,8 @@ def test_rule_3_equations_know_nothing_of_ours_and_do_no_io() -> None:
 def test_rule_4_context_holds_no_suite_judge_or_reference() -> None:
     given = {field.name for field in dataclasses.fields(Context)}
     assert given == {
-        "seed", "device", "prompting", "scratch", "progress", "meter", "engine", "annotator", "processes"
+        "seed", "device", "prompting", "scratch", "progress", "meter", "engine", "annotator", "processes",
+        "training", "world",
     }  # fmt: skip
 
 
@@ -139,8 +140,16 @@ def test_rule_4_no_trainer_takes_evaluation_artifacts() -> None:
     for name in registry.names("trainer"):
         trainer = registry.load("trainer", name)
         kinds = {kind.rstrip("*?") for kind in trainer.inputs.values()}
-        assert kinds <= {"policy", "reward", "demonstrations", "prompts", "preferences", "samples"}, name
-        assert set(trainer.uses) <= {"prompting", "annotator", "engine"}, name
+        assert kinds <= {
+            "policy",
+            "reward",
+            "demonstrations",
+            "prompts",
+            "pairs",
+            "preferences",
+            "samples",
+        }, name
+        assert set(trainer.uses) <= {"prompting", "annotator", "engine", "training"}, name
         assert trainer.name == name
 
 

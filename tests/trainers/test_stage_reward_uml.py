@@ -10,6 +10,7 @@ from tiny import PROMPTING, file_bytes, preference
 from rlp_bench.errors import BenchError, DataError
 from rlp_bench.nouns import read_jsonl
 from rlp_bench.trainers.models import load_policy, new_reward
+from rlp_bench.trainers.spread import ALONE
 from rlp_bench.trainers.stages.reward import RewardModel
 from rlp_bench.trainers.stages.reward_uml import PolicyRewardModel
 from rlp_bench.trainers.views import distinct_batches, drawn_rows, read_views
@@ -172,7 +173,7 @@ def test_measuring_changes_nothing(objective, policy, preferences, samples, cont
     """The same numbers twice, the same heads and queue afterwards, and no gradient left behind."""
     model, tokenizer = new_reward(policy.path, 0)
     inputs = {"init": policy, "preferences": preferences, "samples": samples}
-    beside = stage(objective=objective)._beside(model, tokenizer, inputs, 3, 0, context)
+    beside = stage(objective=objective)._beside(model, tokenizer, inputs, 3, 0, context, ALONE)
     log = [beside.backward(step) for step in range(3)]
     model.zero_grad(set_to_none=True)
     before = {name: value.clone() for name, value in beside.module.named_parameters()}

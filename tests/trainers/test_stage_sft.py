@@ -9,6 +9,7 @@ from tiny import PROMPTING, file_bytes
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Decoding, read_jsonl
 from rlp_bench.trainers.models import load_policy
+from rlp_bench.trainers.spread import ALONE
 from rlp_bench.trainers.stages.sft import SupervisedFineTuning, response_loss
 
 ROWS = [([3, 4, 5], [9, 10, 1]), ([3, 4], [11, 1]), ([3, 4, 5, 6, 7], [12, 13, 14, 15, 1]), ([8], [1])]
@@ -51,7 +52,7 @@ def test_gradient_does_not_depend_on_the_micro_batches(policy_folder):
     gradients = []
     for microbatch in (4, 1):
         model, _ = load_policy(policy_folder)
-        stage(microbatch=microbatch)._backward(model, ROWS, 0)
+        stage(microbatch=microbatch)._backward(ALONE, model, ROWS, 0)
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < 1e-5
 

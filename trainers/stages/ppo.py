@@ -28,7 +28,8 @@ class PPO:
     version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "reward": "reward", "prompts": "prompts"}
     output: ClassVar[str] = "policy"
-    uses: ClassVar[tuple[str, ...]] = ("prompting",)
+    uses: ClassVar[tuple[str, ...]] = ("prompting", "training")
+    spreads: ClassVar[bool] = True
 
     preset: Literal["standard", "alpacafarm"] = "standard"
     """Defaults of the flags that are not set."""
@@ -115,15 +116,17 @@ class PPO:
         from ..chance import derived_seed, endless_batches
         from ..checkpointing import load_checkpoint, save_checkpoint
         from ..equations.adaptive_kl import adapted_beta
-        from ..generation.rollout import rollout
         from ..models import save_model
         from ..ppo_models import load_models
+        from ..ppo_sampling import sampled_together
         from ..ppo_update import learn, observe_rollout
+        from ..spread import Spread
 
-        models = load_models(inputs["init"].path, inputs["reward"].path, context.device)
+        spread = Spread(context.world, context.training, context.device)
+        models = load_models(inputs["init"].path, inputs["reward"].path, context.device, spread)
         prompts, ledger = _prompts(inputs["prompts"], models, context)
         optimiser = self._optimiser(models)
-        done, state = load_checkpoint(context.scratch, models.trained, optimiser)
+        done, state = load_checkpoint(context.scratch, models.trained, optimiser, spread)
         beta, log = state.get("beta", self.beta), state.get("log", [])
         limit = context.prompting.max_response_tokens
         batches = endless_batches(len(prompts), self.rollout_batch, self.rollouts, context.seed)
@@ -132,7 +135,7 @@ class PPO:
             # 1. Sample.
             asked = [prompts[index] for index in batches[step]]
             seed = derived_seed(context.seed, "rollout", step)
-            sampled = rollout(models.policy, models.tokenizer, asked, decoding, seed)
+            sampled = sampled_together(models, asked, decoding, seed)
             # 2. Ask policy, reference, value net and reward model; rewards, advantages, returns.
             batch = observe_rollout(sampled, models, self, beta, limit, context.device)
             # 3. Learn from it.
@@ -147,14 +150,15 @@ class PPO:
                 _snapshot(models, context.scratch, step + 1)
             if (step + 1) % self.checkpoint_every == 0:
                 save_checkpoint(
-                    context.scratch, step + 1, models.trained, optimiser, {"beta": beta, "log": log}
+                    context.scratch, step + 1, models.trained, optimiser, {"beta": beta, "log": log}, spread
                 )
-        save_model(models.policy, models.tokenizer, out)
-        for count in self.snapshots:
-            shutil.copytree(
-                context.scratch / "snapshots" / f"{count:04d}", out / "snapshots" / f"{count:04d}"
-            )
-        write_jsonl(out / "log.jsonl", log)
+        weights = spread.whole(models.policy)
+        if spread.main:
+            save_model(models.policy, models.tokenizer, out, weights)
+            for count in self.snapshots:
+                name = f"snapshots/{count:04d}"
+                shutil.copytree(context.scratch / name, out / name)
+            write_jsonl(out / "log.jsonl", log)
         return {**ledger.close(len(prompts)), **_summary(log)}
 
     def _optimiser(self, models: "Models") -> Any:
@@ -193,10 +197,13 @@ def _snapshot(models: "Models", scratch: Path, count: int) -> None:
     """Keeps the policy of this moment, whole or not at all, until the stage is done."""
     from ..models import save_model
 
+    weights = models.spread.whole(models.policy)
+    if not models.spread.main:
+        return
     folder = scratch / "snapshots" / f"{count:04d}"
     partial = folder.with_name(f"partial-{count:04d}")
     shutil.rmtree(partial, ignore_errors=True)
-    save_model(models.policy, models.tokenizer, partial)
+    save_model(models.policy, models.tokenizer, partial, weights)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from ..preference_rows import TokenPair
+    from ..spread import Spread
 
 
 class Beside(Protocol):
@@ -48,7 +49,8 @@ class RewardModel:
     version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "preferences": "preferences*"}
     output: ClassVar[str] = "reward"
-    uses: ClassVar[tuple[str, ...]] = ("prompting",)
+    uses: ClassVar[tuple[str, ...]] = ("prompting", "training")
+    spreads: ClassVar[bool] = True
 
     epochs: Count = 1
     """Passes over the pairs. AlpacaFarm: 1."""
@@ -84,14 +86,17 @@ class RewardModel:
         from ..models import new_reward, save_model
         from ..optimiser import Optimiser
         from ..preference_rows import split_pairs
+        from ..spread import Spread
 
+        spread = Spread(context.world, context.training, context.device)
         seed = derived_seed(context.seed, "redraw", self.redraw) if self.redraw else context.seed
         model, tokenizer = new_reward(inputs["init"].path, derived_seed(seed, "head"), context.device)
         train, held, ledger = split_pairs(
             _artifacts(inputs["preferences"]), tokenizer, context.prompting, self.heldout, self.eos
         )
+        model = spread.prepare(model)
         batches = self._batches(len(train), int(ledger.notes["pairs_of_first"]), seed)
-        beside = self._beside(model, tokenizer, inputs, len(batches), seed, context)
+        beside = self._beside(model, tokenizer, inputs, len(batches), seed, context, spread)
         optimiser = Optimiser(
             model.parameters(),
             total_steps=len(batches),
@@ -103,12 +108,13 @@ class RewardModel:
             beside_peak=beside.learning_rate if beside else 0.0,
         )
         modules = {"reward": model, "beside": beside.module} if beside else {"reward": model}
-        done, state = load_checkpoint(context.scratch, modules, optimiser)
+        done, state = load_checkpoint(context.scratch, modules, optimiser, spread)
         log: list[dict[str, float]] = state.get("log", [])
         for step in range(done, len(batches)):
             batch = [train[index] for index in batches[step]]
-            row = self._backward(model, batch, tokenizer.pad_token_id)
+            row = self._backward(spread, model, batch, tokenizer.pad_token_id)
             row |= beside.backward(step) if beside else {}
+            spread.sum_gradients(optimiser.parameters)
             update = optimiser.update(step, "reward")
             log.append(
                 {
@@ -121,13 +127,15 @@ class RewardModel:
             context.meter.count(tokens_trained=sum(len(p.chosen) + len(p.rejected) for p in batch))
             context.progress(step + 1, len(batches), f"loss {row['loss']:.3f}")
             if (step + 1) % self.checkpoint_every == 0:
-                save_checkpoint(context.scratch, step + 1, modules, optimiser, {"log": log})
-        save_model(model, tokenizer, out)
-        write_jsonl(out / "log.jsonl", log)
+                save_checkpoint(context.scratch, step + 1, modules, optimiser, {"log": log}, spread)
+        weights = spread.whole(model)
+        if spread.main:
+            save_model(model, tokenizer, out, weights)
+            write_jsonl(out / "log.jsonl", log)
         tail = log[-max(1, len(log) // 10) :]
         return {
             **ledger.close(len(train) + len(held)),
-            **self._calibrate(model, held, tokenizer.pad_token_id, out),
+            **self._calibrate(spread, model, held, tokenizer.pad_token_id, out),
             **(beside.measure(log) if beside else {}),
             "updates": float(len(log)),
             "pairs_trained": float(len(train)),
@@ -136,8 +144,9 @@ class RewardModel:
         }
 
     def _beside(
-        self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context
-    ) -> "Beside | None":
+        self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context,
+        spread: "Spread",
+    ) -> "Beside | None":  # fmt: skip
         """What else each update learns from; nothing here."""
         return None
 
@@ -150,15 +159,22 @@ class RewardModel:
             return endless_batches(pairs, min(self.batch, pairs), updates, seed)
         return epoch_batches(pairs, self.batch, self.epochs, seed)
 
-    def _backward(self, model: Any, batch: "Sequence[TokenPair]", pad: int) -> dict[str, float]:
-        """Adds the gradient of the batch's mean loss; returns loss (nats a pair) and accuracy."""
+    def _backward(
+        self, spread: "Spread", model: Any, batch: "Sequence[TokenPair]", pad: int
+    ) -> dict[str, float]:
+        """Adds the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""
         from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
 
-        chosen, rejected = self._scores(model, batch, pad)
-        loss = bradley_terry_loss(chosen, rejected).mean()
-        loss.backward()
-        accuracy = preference_accuracy(chosen.detach(), rejected.detach())
-        return {"loss": float(loss.detach()), "accuracy": float(accuracy)}
+        mine, weights = spread.share(batch)
+        chosen, rejected = spread.run(model, self._scores, mine, pad)
+        losses, part = bradley_terry_loss(chosen, rejected), sum(weights) / len(batch)
+        real = slice(None) if all(weights) else slice(int(sum(weights)))
+        loss = losses[real].mean() * part if part else 0 * losses.sum()
+        spread.backward(loss)
+        accuracy = (
+            part * float(preference_accuracy(chosen.detach()[real], rejected.detach()[real])) if part else 0.0
+        )
+        return spread.sums({"loss": float(loss.detach()), "accuracy": accuracy})
 
     def _scores(self, model: Any, pairs: "Sequence[TokenPair]", pad: int) -> "tuple[Tensor, Tensor]":
         """(B,) scores of the chosen and of the rejected responses; a prompt is computed once for both."""
@@ -167,18 +183,26 @@ class RewardModel:
         chosen, rejected = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
         return pair_scores(model, chosen, rejected, pad, max(1, self.microbatch // 2))
 
-    def _calibrate(self, model: Any, held: "Sequence[TokenPair]", pad: int, out: Path) -> dict[str, float]:
+    def _calibrate(
+        self, spread: "Spread", model: Any, held: "Sequence[TokenPair]", pad: int, out: Path
+    ) -> dict[str, float]:
         """Measures the held-out pairs and writes reward.json."""
         import torch
 
         from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
         from ..models import RewardInfo
 
+        mine, weights = spread.share(held)
         with torch.no_grad():
-            chosen, rejected = self._scores(model, held, pad)
+            chosen, rejected = spread.run(model, self._scores, mine, pad)
+        if spread.size > 1:
+            real = slice(int(sum(weights)))
+            parts = spread.gather((chosen[real].cpu(), rejected[real].cpu()))
+            chosen, rejected = (torch.cat([part[which] for part in parts]) for which in (0, 1))
         scores = torch.cat([chosen, rejected]).double()
         mean, std = float(scores.mean()), max(1e-8, float(scores.std(unbiased=False)))
-        RewardInfo(eos=self.eos, mean=mean, std=std).write(out)
+        if spread.main:
+            RewardInfo(eos=self.eos, mean=mean, std=std).write(out)
         return {
             "heldout_pairs": float(len(held)),
             "heldout_accuracy": float(preference_accuracy(chosen, rejected)),

@@ -14,6 +14,8 @@ from .reward import Beside, RewardModel
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from ..spread import Spread
+
 
 @dataclass(frozen=True)
 class PolicyRewardModel(RewardModel):
@@ -70,8 +72,9 @@ class PolicyRewardModel(RewardModel):
             )
 
     def _beside(
-        self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context
-    ) -> Beside:
+        self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context,
+        spread: "Spread",
+    ) -> Beside:  # fmt: skip
         """λ L_M on the samples."""
         from ..policy_views import PolicyViews
         from ..views import read_views
@@ -94,6 +97,7 @@ class PolicyRewardModel(RewardModel):
             seed=seed,
             meter=context.meter,
             ledger=ledger,
+            spread=spread,
         )
 
     def _objective(self, hidden_size: int, updates: int, seed: int) -> "Module":

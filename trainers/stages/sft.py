@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..ledger import Ledger
+    from ..spread import Spread
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class SupervisedFineTuning:
     version: ClassVar[str] = "2"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "demonstrations": "demonstrations"}
     output: ClassVar[str] = "policy"
-    uses: ClassVar[tuple[str, ...]] = ("prompting",)
+    uses: ClassVar[tuple[str, ...]] = ("prompting", "training")
+    spreads: ClassVar[bool] = True
 
     epochs: Count = 3
     """Passes over the demonstrations. AlpacaFarm: 3."""
@@ -55,8 +57,11 @@ class SupervisedFineTuning:
         from ..checkpointing import load_checkpoint, save_checkpoint
         from ..models import load_policy, save_model
         from ..optimiser import Optimiser
+        from ..spread import Spread
 
+        spread = Spread(context.world, context.training, context.device)
         model, tokenizer = load_policy(inputs["init"].path, context.device)
+        model = spread.prepare(model)
         rows, ledger = self._rows(inputs["demonstrations"], tokenizer, context.prompting)
         batches = epoch_batches(len(rows), self.batch, self.epochs, context.seed)
         optimiser = Optimiser(
@@ -68,11 +73,12 @@ class SupervisedFineTuning:
             max_grad_norm=self.max_grad_norm,
         )
         modules = {"policy": model}
-        done, state = load_checkpoint(context.scratch, modules, optimiser)
+        done, state = load_checkpoint(context.scratch, modules, optimiser, spread)
         log: list[dict[str, float]] = state.get("log", [])
         for step in range(done, len(batches)):
             batch = [rows[index] for index in batches[step]]
-            loss = self._backward(model, batch, tokenizer.pad_token_id)
+            loss = self._backward(spread, model, batch, tokenizer.pad_token_id)
+            spread.sum_gradients(optimiser.parameters)
             update = optimiser.update(step, "sft")
             log.append(
                 {
@@ -85,9 +91,11 @@ class SupervisedFineTuning:
             context.meter.count(tokens_trained=sum(len(p) + len(r) for p, r in batch))
             context.progress(step + 1, len(batches), f"loss {loss:.3f}")
             if (step + 1) % self.checkpoint_every == 0:
-                save_checkpoint(context.scratch, step + 1, modules, optimiser, {"log": log})
-        save_model(model, tokenizer, out)
-        write_jsonl(out / "log.jsonl", log)
+                save_checkpoint(context.scratch, step + 1, modules, optimiser, {"log": log}, spread)
+        weights = spread.whole(model)
+        if spread.main:
+            save_model(model, tokenizer, out, weights)
+            write_jsonl(out / "log.jsonl", log)
         last = [row["loss"] for row in log[-max(1, len(log) // 10) :]]
         return {**ledger.close(len(rows)), "updates": float(len(log)), "train_loss": sum(last) / len(last)}
 
@@ -119,17 +127,18 @@ class SupervisedFineTuning:
         ledger.note("truncated", truncated)
         return rows, ledger
 
-    def _backward(self, model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> float:
-        """Adds the gradient of the batch's mean token loss; returns that loss in nats a token."""
-        from ..batches import length_sorted_batches
-
+    def _backward(
+        self, spread: "Spread", model: Any, batch: list[tuple[list[int], list[int]]], pad: int
+    ) -> float:
+        """Adds the gradient of this process's part of the batch's mean token loss; returns that loss, nats a token."""
         tokens = sum(len(response) for _, response in batch)
         total = 0.0
-        for chunk in length_sorted_batches([len(p) + len(r) for p, r in batch], self.microbatch):
-            loss = response_loss(model, [batch[index] for index in chunk], pad) / tokens
-            loss.backward()
+        for chunk, weight in spread.parts([len(p) + len(r) for p, r in batch], self.microbatch):
+            loss = spread.run(model, response_loss, [batch[index] for index in chunk], pad) / tokens
+            loss = loss if weight else 0 * loss
+            spread.backward(loss)
             total += float(loss.detach())
-        return total
+        return spread.sums({"loss": total})["loss"]
 
 
 def response_loss(model: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> "Tensor":

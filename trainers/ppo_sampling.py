@@ -1,0 +1,64 @@
+"""Rollouts of one policy by several processes: each samples its share of the prompts, and all get all of it."""
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from rlp_bench.nouns import Decoding
+
+from .generation.rollout import Rollouts, rollout
+from .ppo_models import Models
+
+
+def sampled_together(models: Models, prompts: list[list[int]], decoding: Decoding, seed: int) -> Rollouts:
+    """One response to each prompt. A draw belongs to the prompt's place in the list, whoever makes it."""
+    spread = models.spread
+    policy = whole_policy(models)
+    if spread.size == 1:
+        return rollout(policy, models.tokenizer, prompts, decoding, seed)
+    mine = spread.slice(len(prompts))
+    asked = prompts[mine.start : mine.stop]
+    drawn = (
+        [rollout(policy, models.tokenizer, asked, decoding, seed, first_prompt=mine.start)] if asked else []
+    )
+    parts = [part for of_one in spread.gather([_on_cpu(part) for part in drawn]) for part in of_one]
+    return joined(parts, models.tokenizer.pad_token_id)
+
+
+def whole_policy(models: Models) -> Any:
+    """The policy to sample from: itself, or a whole copy of one that is in shards, kept for the next rollout."""
+    policy = models.policy
+    if not getattr(policy, "in_shards", False):
+        return policy
+    if models.sampler is None:
+        from transformers import AutoModelForCausalLM
+
+        low = models.spread.training.precision == "bf16"
+        kind = torch.bfloat16 if low else torch.float32
+        copy = AutoModelForCausalLM.from_config(policy.config, dtype=kind).to(models.spread.device).eval()
+        copy.generation_config = policy.generation_config
+        models.sampler = copy.requires_grad_(False)
+    with torch.no_grad():
+        own = dict(models.sampler.named_parameters())
+        for name, parameter in policy.named_parameters():
+            own[name].copy_(parameter.full_tensor())
+    return models.sampler
+
+
+def joined(parts: list[Rollouts], pad_id: int) -> Rollouts:
+    """Rollouts behind one another, padded to the longest."""
+    longest = max(part.ids.shape[1] for part in parts)
+    fill = {"ids": pad_id}
+
+    def wide(part: Rollouts, name: str) -> torch.Tensor:
+        tensor: torch.Tensor = getattr(part, name)
+        if tensor.ndim == 1 or tensor.shape[1] == longest:
+            return tensor
+        return torch.nn.functional.pad(tensor, (0, longest - tensor.shape[1]), value=fill.get(name, 0))
+
+    return Rollouts(**{f.name: torch.cat([wide(part, f.name) for part in parts]) for f in fields(Rollouts)})
+
+
+def _on_cpu(part: Rollouts) -> Rollouts:
+    return Rollouts(**{f.name: getattr(part, f.name).cpu() for f in fields(Rollouts)})
