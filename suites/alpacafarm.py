@@ -10,13 +10,13 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Item, content_id
 
+from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty
 
 BASELINES = ("text_davinci_003", "gpt4_1106_preview", "gpt4_turbo")
@@ -152,22 +152,5 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def merged(row: Row) -> str:
-    """Instruction and input as one text, as AlpacaEval merges them."""
-    return f"{row['instruction']}\n\n{row['input']}" if row.get("input") else str(row["instruction"])
-
-
-def question_id(row: Row) -> str:
-    """Content id of the merged instruction."""
-    return content_id(merged(row), "")
-
-
 def _shown(text: str) -> str:
     return json.dumps(" ".join(text.split())[:60])
-
-
-@cache
-def known_items() -> dict[str, str]:
-    """Content id -> subset of the 805 instructions."""
-    lines = (Path(__file__).parent / "alpacafarm_items.txt").read_text(encoding="ascii").splitlines()
-    return {key: subset for key, subset in (line.split() for line in lines)}  # noqa: C416 (dict() loses types)

@@ -61,11 +61,12 @@ def source_of(recipe: Recipe) -> Any:
 
 
 def synthetic(record: RunRecord) -> list[Artifact]:
-    """Preferences of a run that its annotator stage "preferences" did not make."""
+    """Preferences of a run that are neither its annotator's (stage "preferences") nor those of a file."""
     return [
         artifact
         for _, artifact in record.lineage
-        if artifact.kind == "preferences" and artifact.manifest["provenance"]["trainer"] != "preferences"
+        if artifact.kind == "preferences"
+        and artifact.manifest["provenance"]["trainer"] not in ("preferences", "import_preferences")
     ]
 
 

@@ -1,0 +1,155 @@
+"""AlpacaFarm's training splits (Dubois et al. 2023, arXiv:2305.14387) from plain JSON files.
+
+Data: tatsu-lab/alpaca_farm on the Hugging Face hub, or an Alpaca file with lists of row numbers. Not distributed here.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import DataError, nearest
+
+from .alpacafarm_ids import known_items, question_id
+from .json_rows import find_file, read_json, read_rows, text_of
+
+FILES = {"sft": "sft", "preferences": "preference", "unlabeled": "unlabeled", "dev": "val"}
+"""Split -> AlpacaFarm's name of it: sft 10,000, preference 10,000, unlabeled 20,000, val 2,000 rows."""
+INSIDE = "alpaca_instructions"
+EXPECTED = 'expected a list of {"instruction", "input", "output"}'
+HOW = (
+    'give "alpacafarm_data:FOLDER", a copy of tatsu-lab/alpaca_farm with alpaca_instructions/{sft,preference,unlabeled,'
+    'val}.json, or "alpacafarm_data:alpaca_data.json,splits=SPLITS.json"'
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to be used, and (row number, reason) of those that are not, of the rows that were read."""
+
+    rows: list[dict[str, str]]
+    drops: list[dict[str, Any]]
+
+
+class AlpacaFarmData:
+    """Splits of a folder as AlpacaFarm has it; or of one Alpaca file and a JSON file {split: [row numbers]}.
+
+    Left out, and listed: prompts that are among the 805 evaluation items, a repeated row, a demonstration without a
+    response. Texts stay as they are.
+    """
+
+    name = "alpacafarm_data"
+    version = "1"
+    licence = "CC BY-NC 4.0 (tatsu-lab: research use only)"
+
+    def __init__(self, argument: str = "") -> None:
+        path, comma, splits = argument.partition(",splits=")
+        if not path:
+            raise DataError(f'data "alpacafarm_data": names no files; {HOW}')
+        self.path, self.splits = Path(path), Path(splits) if comma else None
+        if not self.path.exists() or (self.path.is_dir() and comma):
+            found = (
+                "is a folder: leave splits= out" if self.path.is_dir() else "there is no such file or folder"
+            )
+            raise DataError(f'data "alpacafarm_data": "{path}": {found}; {HOW}')
+        if self.path.is_file() and self.splits is None:
+            raise DataError(f'data "alpacafarm_data": "{path}" is one file; {HOW}')
+
+    def version_of(self, name: str) -> str:
+        """The version and a hash of the split's content: another file is another artifact."""
+        text = json.dumps(self._given(name), sort_keys=True, ensure_ascii=False)
+        return f"{self.version}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+    def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
+        """What is usable of the first n rows of a split (all, where n is None); more than there are is an error."""
+        return self._read(name, n).rows
+
+    def drops(self, name: str, n: int | None = None) -> list[dict[str, Any]]:
+        """{row, reason} of each of those n rows that `split` leaves out."""
+        return self._read(name, n).drops
+
+    def _read(self, name: str, n: int | None) -> Split:
+        given = self._given(name)
+        if n is not None and len(given) < n:
+            raise DataError(
+                f'data "alpacafarm_data": split "{name}" has {len(given)} rows, {n} were asked for; lower data.{name}'
+            )
+        rows, drops, seen = [], [], set()
+        for number, row in enumerate(given[:n], 1):
+            key = tuple(row.values())
+            reason = "duplicate" if key in seen else _unusable(name, row)
+            seen.add(key)
+            if reason:
+                drops.append({"row": number, "reason": reason})
+            else:
+                rows.append(row)
+        return Split(rows, drops)
+
+    def _given(self, name: str) -> list[dict[str, str]]:
+        """Every row of a split in its order, checked: {instruction, input}, and response in "sft"."""
+        if name not in FILES:
+            raise DataError(f'data "alpacafarm_data": has no split "{name}"; {nearest(name, FILES)}')
+        if name not in self._cache:
+            self._cache[name] = self._from_folder(name) if self.splits is None else self._from_one_file(name)
+        return self._cache[name]
+
+    @cached_property
+    def _cache(self) -> dict[str, list[dict[str, str]]]:
+        return {}
+
+    def _from_folder(self, name: str) -> list[dict[str, str]]:
+        folder = self.path / INSIDE if (self.path / INSIDE).is_dir() else self.path
+        path = find_file(folder / f"{FILES[name]}.json")
+        if path is None:
+            raise DataError(f'data "alpacafarm_data": "{folder}" has no {FILES[name]}.json; {HOW}')
+        return [_checked(path, number, row, name) for number, row in enumerate(read_rows(path, EXPECTED), 1)]
+
+    def _from_one_file(self, name: str) -> list[dict[str, str]]:
+        given, places = self._whole, self._places[FILES[name]]
+        return [_checked(self.path, place + 1, given[place], name) for place in places]
+
+    @cached_property
+    def _whole(self) -> list[dict[str, Any]]:
+        return read_rows(self.path, EXPECTED)
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """AlpacaFarm's name of each split -> row numbers of the one file, from 0; no row is in two splits."""
+        assert self.splits is not None
+        found = read_json(self.splits, "expected {split: [row numbers from 0]}")
+        if not isinstance(found, Mapping) or not set(FILES.values()) <= set(found):
+            raise DataError(
+                f'"{self.splits}": expected {{split: [row numbers]}} of {", ".join(FILES.values())}'
+            )
+        owner: dict[int, str] = {}
+        for name in FILES.values():
+            for place in found[name] if isinstance(found[name], list) else [None]:
+                if type(place) is not int or not 0 <= place < len(self._whole):
+                    raise DataError(
+                        f'"{self.splits}": {name}: {json.dumps(place)[:20]} is no row of "{self.path}", which has '
+                        f"{len(self._whole)}; expected numbers from 0"
+                    )
+                if place in owner:
+                    raise DataError(f'"{self.splits}": row {place} is in {owner[place]} and in {name}')
+                owner[place] = name
+        return {name: found[name] for name in FILES.values()}
+
+
+def _checked(path: Path, number: int, row: Mapping[str, Any], split: str) -> dict[str, str]:
+    found = {
+        "instruction": text_of(path, number, row, "instruction"),
+        "input": text_of(path, number, row, "input", optional=True),
+    }
+    if not found["instruction"].strip():
+        raise DataError(f'"{path}": row {number}: the instruction is empty; {EXPECTED}')
+    return {**found, "response": text_of(path, number, row, "output")} if split == "sft" else found
+
+
+def _unusable(split: str, row: Mapping[str, str]) -> str:
+    """Why a row is left out; "" where it is not."""
+    if question_id(row) in known_items():
+        return "evaluation_item"
+    return "empty_response" if split == "sft" and not row["response"].strip() else ""

@@ -1,0 +1,28 @@
+"""Which instructions are the 805 of AlpacaFarm / AlpacaEval: the package holds their hashes only.
+
+`alpacafarm_items.txt`: one line an item, content id of the merged instruction and subset.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.nouns import content_id
+
+
+def merged(row: Mapping[str, Any]) -> str:
+    """Instruction and input as one text, as AlpacaEval merges them."""
+    return f"{row['instruction']}\n\n{row['input']}" if row.get("input") else str(row["instruction"])
+
+
+def question_id(row: Mapping[str, Any]) -> str:
+    """Content id of the merged instruction."""
+    return content_id(merged(row), "")
+
+
+@cache
+def known_items() -> dict[str, str]:
+    """Content id -> subset of the 805 instructions."""
+    lines = (Path(__file__).parent / "alpacafarm_items.txt").read_text(encoding="ascii").splitlines()
+    return {key: subset for key, subset in (line.split() for line in lines)}  # noqa: C416 (dict() loses types)
