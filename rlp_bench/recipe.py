@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from rlp_bench import registry
 from rlp_bench.errors import BenchError, RecipeError, UnknownName, nearest
@@ -138,6 +138,15 @@ class Compute(Section):
     """Name in the table of `rlp-bench plan`: "a100-80gb", "h100-80gb", ..., "cpu"."""
     price_per_hour: Annotated[float, Field(gt=0)] | None = None
     """Dollars a device-hour, for `plan`."""
+
+    @model_validator(mode="after")
+    def _spread(self) -> "Compute":
+        if self.strategy == "one" and self.workers * self.nodes > 1:
+            raise ValueError(
+                f"{self.workers * self.nodes} training processes with strategy one; choose ddp (whole models) or fsdp "
+                "(shards), or workers 1 and nodes 1"
+            )
+        return self
 
 
 class Recipe(Section):

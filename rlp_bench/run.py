@@ -16,8 +16,9 @@ from rlp_bench import registry
 from rlp_bench.annotator import NoisyAnnotator
 from rlp_bench.data_sources import read_split
 from rlp_bench.errors import BenchError
+from rlp_bench.launch import train_together, world_size
 from rlp_bench.meter import StageMeter, describe
-from rlp_bench.nouns import Artifact, Context, Training, write_json, write_jsonl
+from rlp_bench.nouns import Artifact, Context, Training, World, write_json, write_jsonl
 from rlp_bench.plan import Handle, Node, Plan, load_judge
 from rlp_bench.progress import Display, Task
 from rlp_bench.provenance import stage_provenance
@@ -151,8 +152,12 @@ class Workshop:
             attempts = _count_attempts(scratch)
             context = self._context(node, seed, scratch, task, meter)
             self.display.say(f"{node.label}: {'started' if attempts == 1 else 'resumed'}")
+            compute = self.recipe.compute
             with meter:
-                metrics = node.instance.train(inputs, out, context)
+                if world_size(compute) > 1 and getattr(node.instance, "spreads", False):
+                    metrics = train_together(node.trainer, node.settings, inputs, out, context, compute)
+                else:
+                    metrics = node.instance.train(inputs, out, context)
             figures = {**meter.figures(), "attempts": attempts, "trainer": node.trainer}
             write_json(out / "meter.json", {**figures, "input_rows": _rows(inputs)})
             return metrics
@@ -184,6 +189,7 @@ class Workshop:
             annotator=self.annotator if "annotator" in uses else None,
             processes=self.recipe.compute.processes,
             training=self.recipe.training_noun() if "training" in uses else Training(),
+            world=World(activation_checkpointing=self.recipe.compute.activation_checkpointing),
         )
 
 

@@ -74,13 +74,13 @@ class PolicyViews:
     def backward(self, step: int) -> dict[str, float]:
         """Adds the gradient of λ L_M to that of the pairs; returns what to log, at times the ratio of their norms."""
         rows = drawn_rows([self.prompts[index] for index in self.batches[step]], self.seed, step)
+        before = self._gradients() if step % self.ratio_every == 0 else []
         mine = self.spread.slice(len(rows[0]))
         shares = [view[mine.start : mine.stop] for view in rows]
         states = self.spread.run(self.model, pair_states, *shares, self.pad_id, max(1, self.microbatch // 2))
         first, second = (self.spread.joined(view) for view in states)
         loss, terms = self.module(first, second, step, self._noise(step))
         self.meter.count(tokens_trained=sum(len(row) for view in rows for row in view))
-        before = self._gradients() if step % self.ratio_every == 0 else []
         # Every process has the whole batch's loss, and `joined` sums the gradients of all of them back.
         self.spread.backward(self.weight * loss / self.spread.size)
         if before:
