@@ -123,9 +123,7 @@ def test_evaluation_items_duplicates_and_empty_responses_are_dropped_counted_and
 
 def test_another_file_is_another_version_of_that_split_alone(tmp_path):
     before = {s: open_source(farm(tmp_path)).version_of(s) for s in NAMES}
-    after = {
-        s: open_source(farm(tmp_path, sft=[{**ROW, "output": "three"}])).version_of(s) for s in NAMES
-    }
+    after = {s: open_source(farm(tmp_path, sft=[{**ROW, "output": "three"}])).version_of(s) for s in NAMES}
     assert {s for s in NAMES if before[s] != after[s]} == {"sft"}
 
 
@@ -359,7 +357,10 @@ def test_hub_files_are_not_fetched_to_make_a_plan():
     ("sets", "said"),
     [
         (["data.preferences_from=hh_rlfh:x"], 'suite "hh_rlfh" is not installed; did you mean "hh_rlhf"'),
-        (["data.preferences_from=hh_rlhf:nowhere"], 'data.preferences_from: preferences "hh_rlhf": "nowhere"'),
+        (
+            ["data.preferences_from=hh_rlhf:nowhere"],
+            'data.preferences_from: preferences "hh_rlhf": "nowhere"',
+        ),
         (["data.source=alpacafarm_data:nowhere"], 'data.source: data "alpacafarm_data": "nowhere"'),
         (["data.preferences_from=mmlu"], 'suite "mmlu" has no training splits'),
         (["data.source=llmbar_pairs:x"], 'suite "llmbar_pairs:x" has no training splits'),
