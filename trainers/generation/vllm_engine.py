@@ -1,0 +1,152 @@
+"""The engine on vLLM: it samples; scores and log-probabilities of given texts are the transformers engine's.
+
+torch, transformers and vllm are imported inside the calls, so that naming the engine costs nothing.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from rlp_bench import registry
+from rlp_bench.errors import DataError
+from rlp_bench.nouns import Choices, Decoding, PromptSize, Sample
+
+from ..batches import encode_prompt
+from ..chance import derived_seed
+from .indirect_policies import BestOfN, read_indirect, sample_best
+from .vllm_runner import VllmRunner, VllmSettings, check_decoding
+
+
+class VllmEngine:
+    """`rlp_bench.nouns.Engine` whose responses are drawn by `vllm.LLM` in this process.
+
+    The draws of a response belong to a generator of its own, seeded by (seed, prompt's index, sample's index): the same
+    call on the same machine gives the same responses, whatever else is asked beside it, as far as the logits are the
+    same. Not guaranteed: the same responses as the transformers engine's (other generators); the same responses after
+    a change of device, dtype, vLLM version, prompt order or batch, since kernels round by the shape of a batch (about
+    1e-6 nats in float32, 1e-2 in bfloat16) and a draw at an edge then falls on the other side. On a GPU vLLM runs in
+    bfloat16 by default, while scores and log-probabilities are float32.
+    """
+
+    version: ClassVar[str] = "1"
+
+    def __init__(self, device: str = "cpu", processes: int = 1, **settings: Any) -> None:
+        """Settings are those of `VllmSettings`: dtype, max_model_len, gpu_memory_utilization, enforce_eager, ...
+
+        Raises:
+            BenchError: vLLM is not installed.
+        """
+        self._runner = VllmRunner(device, VllmSettings(**settings))
+        self._scorer: Any = registry.load("engine", "transformers")(device=device, processes=processes)
+
+    def sample(
+        self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
+    ) -> list[list[Sample]]:
+        """n responses per rendered prompt."""
+        if not prompts:
+            return []
+        indirect = read_indirect(Path(policy))
+        if isinstance(indirect, BestOfN):
+            return sample_best(self, indirect, prompts, decoding, n, seed)
+        if indirect:
+            constant: list[list[Sample]] = self._scorer.sample(policy, prompts, decoding, n=n, seed=seed)
+            return constant
+        check_decoding(decoding)
+        key = policy_key(policy)
+        config, tokenizer, ends = _about(*key)
+        room = (getattr(config, "max_position_embeddings", None) or 2**31) - decoding.max_response_tokens
+        if room < 1:
+            raise DataError(
+                f"decoding.max_response_tokens = {decoding.max_response_tokens}: the model's context is "
+                f"{config.max_position_embeddings} tokens; lower it so that a prompt fits before the response"
+            )
+        rows = [row for prompt in prompts for row in [encode_prompt(tokenizer, prompt, room)] * n]
+        self._runner.serve(key[0], config, key, max(map(len, rows)) + decoding.max_response_tokens)
+        seeds = request_seeds(seed, 0, len(prompts), n)
+        drawn = self._runner.draw(rows, decoding, seeds, ends)
+        plain = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]
+        texts = tokenizer.batch_decode(plain, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        samples = [
+            Sample(text, len(tokens), one.finished)
+            for text, tokens, one in zip(texts, plain, drawn, strict=True)
+        ]
+        return [samples[start : start + n] for start in range(0, len(samples), n)]
+
+    def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """The reward model's score of each (rendered prompt, response)."""
+        scores: list[float] = self._scorer.score(reward, prompts, responses)
+        return scores
+
+    def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
+        """Sum of the policy's log-probabilities (nats) of each response, by the model that trains."""
+        logprobs: list[float] = self._scorer.logprobs(policy, prompts, responses)
+        return logprobs
+
+    def options(
+        self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability (nats) of each option as continuation of its stem."""
+        logprobs: list[list[float]] = self._scorer.options(policy, stems, options)
+        return logprobs
+
+    def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
+        """Tokens and BOS tokens of each rendered prompt."""
+        sizes: list[PromptSize] = self._scorer.sizes(policy, prompts)
+        return sizes
+
+    def context_tokens(self, policy: Path) -> int:
+        """The most tokens the policy was made for."""
+        tokens: int = self._scorer.context_tokens(policy)
+        return tokens
+
+    def choices(
+        self, policy: Path, prompts: Sequence[str], choices: Sequence[Sequence[str]]
+    ) -> list[Choices]:
+        """Log-probabilities of the choices after each prompt."""
+        found: list[Choices] = self._scorer.choices(policy, prompts, choices)
+        return found
+
+    def close(self) -> None:
+        """Gives vLLM's memory back."""
+        self._runner.close()
+
+
+def request_seeds(seed: int, first_prompt: int, prompts: int, n: int) -> list[int]:
+    """The seed of each response, prompt-major: a function of (seed, prompt's index, sample's index)."""
+    return [
+        derived_seed(seed, "vllm", first_prompt + prompt, sample)
+        for prompt in range(prompts)
+        for sample in range(n)
+    ]
+
+
+def policy_key(path: str | Path) -> tuple[str, int]:
+    """A checkpoint's place and the time of its last change, nanoseconds."""
+    folder = Path(path)
+    stamps = [file.stat().st_mtime_ns for file in folder.glob("*")] if folder.is_dir() else []
+    return str(path), max(stamps, default=0)
+
+
+@lru_cache(maxsize=4)
+def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
+    """Configuration, tokenizer and the tokens that end a response; no weights are read."""
+    from transformers import AutoConfig, GenerationConfig
+
+    from ..models import load_tokenizer
+    from .rollout import eos_ids
+
+    tokenizer = load_tokenizer(Path(path) if Path(path).exists() else path)
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f'checkpoint "{path}": config.json cannot be read: {" ".join(str(error).split())}'
+        ) from error
+    try:
+        generation = GenerationConfig.from_pretrained(path)
+    except OSError:  # there is none: what transformers does then
+        generation = GenerationConfig.from_model_config(config)
+    ends = eos_ids(SimpleNamespace(generation_config=generation), tokenizer)
+    return config, tokenizer, ends.tolist()
