@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rlp_bench.cli_bench import bench
+from rlp_bench.cli_export import export
 from rlp_bench.cli_gate import baseline, regress
 from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites, Track
 from rlp_bench.cli_report import report
@@ -28,6 +29,7 @@ micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
 app.add_typer(report, name="report")
 app.command()(bench)
+app.command()(export)
 app.add_typer(baseline, name="baseline")
 app.command()(regress)
 
