@@ -88,9 +88,11 @@ def observe(
             here = mask[rows]
             asked = (ids, real, response, temperature)
             scored = scored_mask(rollouts, rows, real, models.info)
+            with models.of_start():
+                start = spread.run(models.ref, response_logprobs, *asked)
             found = (
                 ("logprobs", spread.run(models.policy, response_logprobs, *asked)),
-                ("ref_logprobs", spread.run(models.ref, response_logprobs, *asked)),
+                ("ref_logprobs", start),
                 ("values", spread.run(models.value, values_before, ids, real)),
             )
             scores = spread.run(models.reward, scalar_scores, ids, scored)

@@ -1,6 +1,7 @@
 """The four models of PPO."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from torch.nn import Module
 
 from rlp_bench.errors import DataError
 
+from .adapters import adapters_off
+from .chance import derived_seed
 from .models import RewardInfo, load_policy, load_reward
 from .spread import ALONE, Spread
 
@@ -20,6 +23,7 @@ class Models:
 
     policy: Any
     ref: Any
+    """The policy itself where it has adapters: with those off it is what it started from."""
     value: Any
     reward: Any
     info: RewardInfo
@@ -29,13 +33,17 @@ class Models:
     sampler: Any = None
     """A whole copy of a policy in shards, to sample from."""
 
+    def of_start(self) -> AbstractContextManager[None]:
+        """Within it `ref` is the policy that PPO started from."""
+        return adapters_off(self.policy) if self.ref is self.policy else nullcontext()
+
     @property
     def trained(self) -> Mapping[str, Module]:
         """What a checkpoint has to keep."""
         return {"policy": self.policy, "value": self.value}
 
 
-def load_models(init: Path, reward: Path, device: str, spread: Spread = ALONE) -> Models:
+def load_models(init: Path, reward: Path, device: str, spread: Spread = ALONE, seed: int = 0) -> Models:
     """Policy and reference from `init`; reward model, and a value net on its backbone with a head of zeros.
 
     One after the other, each cut into shards before the next is read.
@@ -46,8 +54,9 @@ def load_models(init: Path, reward: Path, device: str, spread: Spread = ALONE) -
         DataError: policy and reward model do not read the same tokens.
     """
     policy, tokenizer = load_policy(init, device)
-    policy = spread.prepare(policy)
-    ref = spread.prepare(load_policy(init, device)[0], learns=False)
+    policy = spread.prepare(policy, seed=seed)
+    same = bool(spread.training.lora_rank)
+    ref = policy if same else spread.prepare(load_policy(init, device)[0], learns=False)
     reward_model, reward_tokenizer, info = load_reward(reward, device)
     reward_model = spread.prepare(reward_model, learns=False)
     value, _, _ = load_reward(reward, device)
@@ -59,4 +68,5 @@ def load_models(init: Path, reward: Path, device: str, spread: Spread = ALONE) -
     with torch.no_grad():
         for parameter in value.get_submodule("score").parameters():
             parameter.zero_()
-    return Models(policy, ref, spread.prepare(value), reward_model, info, tokenizer, spread)
+    value = spread.prepare(value, seed=derived_seed(seed, "value"))
+    return Models(policy, ref, value, reward_model, info, tokenizer, spread)

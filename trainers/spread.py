@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Training, World
 
+from .adapters import adapted, merged_state, with_adapters
 from .batches import length_sorted_batches
+from .chance import derived_seed
 
 T = TypeVar("T")
 
@@ -51,9 +54,26 @@ class Spread:
 
     # --- Models ---------------------------------------------------------------------------------------
 
-    def prepare(self, model: Any, learns: bool = True) -> Any:
-        """The model as it takes part: on its device, frozen in the training precision, checkpointed, in shards."""
+    def prepare(self, model: Any, learns: bool = True, seed: int = 0) -> Any:
+        """The model as it takes part: with adapters, frozen in the training precision, checkpointed, in shards.
+
+        Args:
+            learns: whether its parameters do; one that does not is only asked.
+            seed: of the adapters' first values.
+        """
+        if self.size > 1:
+            self.wait()  # the process group is accelerate's, made before anything else would make one
         low = self.training.precision == "bf16"
+        if learns and self.training.lora_rank:
+            if self.sharded:
+                raise BenchError(
+                    "training.lora_rank with compute.strategy fsdp: adapters and frozen matrices do not share shards; "
+                    "choose strategy ddp or one, for which adapters leave room"
+                )
+            model = with_adapters(model, self.training, derived_seed(seed, "lora"))
+            frozen = [p for p in model.parameters() if not p.requires_grad]
+            for parameter in frozen:
+                parameter.data = parameter.data.to(torch.bfloat16) if low else parameter.data
         if not learns:
             model.requires_grad_(False)
             model = model.to(torch.bfloat16) if low else model
@@ -78,11 +98,21 @@ class Spread:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def whole(self, model: Any) -> dict[str, Tensor] | None:
-        """The full state of a model in shards, on the CPU of the main process, {} elsewhere; None where it is whole."""
+        """What to write of a model in shards or with adapters, on the main process's CPU; None: its own tensors."""
+        state = self._gathered(model)
+        if not adapted(model):
+            return state
+        return merged_state(model, state) if self.main else {}
+
+    def _gathered(self, model: Any) -> dict[str, Tensor] | None:
+        """The full state of a model in shards, {} on other processes; None where it is whole."""
         if not getattr(model, "in_shards", False):
             return None
+        once = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
         state = {}
         for name, tensor in model.state_dict().items():
+            if name not in once:  # tied to one that has been written
+                continue
             full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
             if self.main:
                 state[name] = full.detach().cpu()

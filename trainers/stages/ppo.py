@@ -15,6 +15,9 @@ from ..ppo_flags import Calibrate, Flags, KlEstimator, MissingEos, Slots, Whiten
 if TYPE_CHECKING:
     from ..ppo_models import Models
 
+SLOTS = 128
+"""Rows that `rollout` decodes side by side."""
+
 
 @dataclass(frozen=True)
 class PPO:
@@ -123,7 +126,7 @@ class PPO:
         from ..spread import Spread
 
         spread = Spread(context.world, context.training, context.device)
-        models = load_models(inputs["init"].path, inputs["reward"].path, context.device, spread)
+        models = load_models(inputs["init"].path, inputs["reward"].path, context.device, spread, context.seed)
         prompts, ledger = _prompts(inputs["prompts"], models, context)
         optimiser = self._optimiser(models)
         done, state = load_checkpoint(context.scratch, models.trained, optimiser, spread)
@@ -160,6 +163,30 @@ class PPO:
                 shutil.copytree(context.scratch / name, out / name)
             write_jsonl(out / "log.jsonl", log)
         return {**ledger.close(len(prompts)), **_summary(log)}
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        rows = self.rollouts * self.rollout_batch
+        row = {
+            "batch": self.rollout_batch,
+            "prompt": given["prompt"],
+            "response": given["response"],
+            "logits": True,
+        }
+        write = {"does": "write", "models": ("policy",), "rows": rows, "microbatch": SLOTS, **row}
+        row["microbatch"] = self.microbatch
+        read = {"does": "read", "models": ("policy", "ref", "value", "reward"), "rows": rows, **row}
+        train = {"does": "train", "models": ("policy", "value"), "rows": rows * self.epochs, **row}
+        return {
+            "models": {
+                "policy": {"trained": True},
+                "ref": {"shares": "policy"},
+                "reward": {"head": "scalar"},
+                "value": {"head": "scalar", "trained": True},
+            },
+            "passes": (write, read, {**train, "batch": min(self.minibatch, self.rollout_batch)}),
+            "updates": self.rollouts * self.epochs * -(-self.rollout_batch // self.minibatch),
+        }
 
     def _optimiser(self, models: "Models") -> Any:
         """One Adam over policy and value net; its schedule counts rollouts, as AlpacaFarm's does."""

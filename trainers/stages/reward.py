@@ -94,7 +94,7 @@ class RewardModel:
         train, held, ledger = split_pairs(
             _artifacts(inputs["preferences"]), tokenizer, context.prompting, self.heldout, self.eos
         )
-        model = spread.prepare(model)
+        model = spread.prepare(model, seed=seed)
         batches = self._batches(len(train), int(ledger.notes["pairs_of_first"]), seed)
         beside = self._beside(model, tokenizer, inputs, len(batches), seed, context, spread)
         optimiser = Optimiser(
@@ -141,6 +141,26 @@ class RewardModel:
             "pairs_trained": float(len(train)),
             "train_loss": sum(row["loss"] for row in tail) / len(tail),
             "train_accuracy": sum(row["accuracy"] for row in tail) / len(tail),
+        }
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        pairs = given["rows"]["preferences"]
+        held = self.heldout * pairs[0]
+        rows = self.epochs * ((pairs[0] if self.match_steps else sum(pairs)) - held)
+        # A pair is one row, prompt and both responses; all pairs of a batch are one graph.
+        pair = {
+            "models": ("reward",),
+            "microbatch": max(1, self.microbatch // 2),
+            "prompt": given["prompt"],
+            "response": 2 * given["response"],
+            "masked": True,
+        }
+        train = {"does": "train", "rows": rows, "batch": self.batch, "held": self.batch, **pair}
+        return {
+            "models": {"reward": {"head": "scalar", "trained": True}},
+            "passes": (train, {"does": "read", "rows": held, **pair}),
+            "updates": -(-int(rows) // self.batch),
         }
 
     def _beside(

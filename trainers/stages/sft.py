@@ -61,7 +61,7 @@ class SupervisedFineTuning:
 
         spread = Spread(context.world, context.training, context.device)
         model, tokenizer = load_policy(inputs["init"].path, context.device)
-        model = spread.prepare(model)
+        model = spread.prepare(model, seed=context.seed)
         rows, ledger = self._rows(inputs["demonstrations"], tokenizer, context.prompting)
         batches = epoch_batches(len(rows), self.batch, self.epochs, context.seed)
         optimiser = Optimiser(
@@ -98,6 +98,22 @@ class SupervisedFineTuning:
             write_jsonl(out / "log.jsonl", log)
         last = [row["loss"] for row in log[-max(1, len(log) // 10) :]]
         return {**ledger.close(len(rows)), "updates": float(len(log)), "train_loss": sum(last) / len(last)}
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        [rows] = given["rows"]["demonstrations"]
+        train = {
+            "does": "train",
+            "models": ("policy",),
+            "rows": rows * self.epochs,
+            "batch": self.batch,
+            "microbatch": self.microbatch,
+            "prompt": given["prompt"],
+            "response": given["response"],
+            "logits": True,
+        }
+        updates = self.epochs * -(-int(rows) // self.batch)
+        return {"models": {"policy": {"trained": True}}, "passes": (train,), "updates": updates}
 
     def _rows(
         self, demonstrations: Artifact, tokenizer: Any, prompting: Prompting
