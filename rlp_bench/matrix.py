@@ -1,21 +1,20 @@
 """Many methods, many seeds, one recipe: every stage once, in the order that keeps all processes busy.
 
 The jobs of a matrix are the stages of all plans (a stage that several methods share is one job), the
-measurements that [tuning] asks for, and the evaluation of every run. `schedule` works them off in processes;
+measurements that [tuning] asks for, and the evaluation of every run. `schedule` works them off by an executor;
 whatever is in the store already is done. What comes out is `matrix.json`.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 from rlp_bench.errors import BenchError
-from rlp_bench.matrix_work import Work, end_with_parent, work
+from rlp_bench.executors import Executor, Order, outcome
+from rlp_bench.executors.needs import Needs, evaluation_needs, stage_needs
+from rlp_bench.matrix_work import Work
 from rlp_bench.nouns import write_json
 from rlp_bench.plan import Node, Plan, build_plan
 from rlp_bench.recipe import Recipe
@@ -24,6 +23,8 @@ from rlp_bench.store import Store
 from rlp_bench.tuning import candidates, choose
 
 MATRIX = "matrix.json"
+TICK_SECONDS = 2.0
+"""How often `schedule` comes back while nothing ends."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,27 @@ class Job:
     """One thing to do, and what must be done before."""
 
     key: str
-    what: Literal["stage", "tune", "evaluate"]
+    what: Literal["stage", "tune", "evaluate", "report"]
     method: str
     """For a shared stage, the first method that needs it."""
     seed: int
     label: str
     work: Work
     needs: frozenset[str] = frozenset()
+    asks: Needs = field(default_factory=Needs)
+    """Of the machine that does it."""
+    trainer: str = ""
+    """Of a stage."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.method} seed {self.seed} {self.label}"
+
+    @property
+    def order(self) -> Order:
+        """As an executor is given it."""
+        return Order(self.key, self.name, self.trainer or self.what, self.work, self.asks)
 
 
 @dataclass
@@ -110,9 +125,11 @@ def begin(matrix: Matrix) -> None:
         for value, plan in options:
             _add_stages(matrix, plan, plan.nodes)
             key = f"tune/{method}/{value!r}"
-            made = Work("tune", method, plan.seed, dict(plan.tuned or {}), value=value)
+            final = plan.final.fingerprint
+            made = Work("tune", method, plan.seed, dict(plan.tuned or {}), final, value)
             label = f"{matrix.recipe.tuning.setting} {value:g}"
-            matrix.add(Job(key, "tune", method, plan.seed, label, made, frozenset({plan.final.fingerprint})))
+            asks = evaluation_needs(matrix.recipe)
+            matrix.add(Job(key, "tune", method, plan.seed, label, made, frozenset({final}), asks))
     for seed in matrix.seeds:
         for method in matrix.methods:
             plan = build_plan(matrix.recipe, method, seed)
@@ -140,49 +157,65 @@ def _add_run(matrix: Matrix, method: str, seed: int) -> None:
     tuned = matrix.choice(method) if matrix.tuned else None
     plan = build_plan(matrix.recipe, method, seed, tuned)
     _add_stages(matrix, plan, plan.nodes)
-    made = Work("evaluate", method, seed, tuned)
+    made = Work("evaluate", method, seed, tuned, plan.final.fingerprint)
+    _add_evaluation(matrix, plan, f"evaluate/{method}/{seed}", "evaluate", made)
+
+
+def add_one(matrix: Matrix, plan: Plan, evaluate: bool, suites: Sequence[str] | None) -> None:
+    """The jobs of one run by itself: its stages, and its report."""
+    _add_stages(matrix, plan, plan.nodes)
+    if evaluate:
+        made = Work("report", plan.method, plan.seed, plan.tuned, plan.final.fingerprint, suites=suites)
+        _add_evaluation(matrix, plan, f"report/{plan.method}/{plan.seed}", "report", made)
+
+
+def _add_evaluation(
+    matrix: Matrix, plan: Plan, key: str, what: Literal["evaluate", "report"], made: Work
+) -> None:
     needs = frozenset(node.fingerprint for node in plan.nodes)
-    matrix.add(Job(f"evaluate/{method}/{seed}", "evaluate", method, seed, "evaluate", made, needs))
+    asks = evaluation_needs(matrix.recipe)
+    matrix.add(Job(key, what, plan.method, plan.seed, "evaluate", made, needs, asks))
 
 
 def _add_stages(matrix: Matrix, plan: Plan, nodes: Sequence[Node]) -> None:
     for node in nodes:
         needs = frozenset(handle.fingerprint for handle in node.sources())
         made = Work("stage", plan.method, plan.seed, plan.tuned, fingerprint=node.fingerprint)
-        matrix.add(Job(node.fingerprint, "stage", plan.method, plan.seed, node.label, made, needs))
+        asks = stage_needs(node, matrix.recipe)
+        matrix.add(
+            Job(
+                node.fingerprint, "stage", plan.method, plan.seed, node.label, made, needs, asks, node.trainer
+            )
+        )
         if there(node, matrix.store):
             matrix.done.add(node.fingerprint)
 
 
-def schedule(matrix: Matrix, recipe_name: str, overrides: Sequence[str], jobs: int) -> Iterator[Job]:
-    """Works off all jobs in `jobs` processes of one thread each; yields each as it ends, done or failed.
+def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
+    """Works off all jobs; yields each as it ends, done or failed, and None while none does. Closes the executor.
 
-    A failed job stops what needs it and nothing else. An interrupt lets the running jobs be: the same command resumes.
+    A failed job stops what needs it and nothing else.
     """
-    spawn = get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, spawn, initializer=end_with_parent, initargs=(os.getpid(),))
-    futures: dict[Future[Any], Job] = {}
-    call: Callable[[Work], Future[Any]] = lambda made: pool.submit(  # noqa: E731
-        work, made, recipe_name, list(overrides), str(matrix.store.root)
-    )
     try:
         while True:
-            for job in matrix.waiting()[: jobs - len(futures)]:
+            for job in matrix.waiting()[: executor.slots - len(matrix.running)]:
                 matrix.running.add(job.key)
-                futures[call(job.work)] = job
-            if not futures:
+                executor.submit(job.order)
+            if not matrix.running:
                 return
-            ended, _ = wait(futures, return_when=FIRST_COMPLETED)
-            for future in ended:
-                job = futures.pop(future)
-                matrix.running.discard(job.key)
+            answers = executor.ended(TICK_SECONDS)
+            for key, answer in answers:
+                job = matrix.jobs[key]
+                matrix.running.discard(key)
                 try:
-                    finish(matrix, job, future.result())
+                    finish(matrix, job, outcome(answer))
                 except BenchError as error:
-                    matrix.failed[job.key] = str(error)
+                    matrix.failed[key] = str(error)
                 yield job
+            if not answers:
+                yield None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        executor.close()
 
 
 def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:

@@ -1,18 +1,18 @@
-"""What a process of a matrix does: one stage, one measurement, or the evaluation of one run."""
+"""What one job of a graph does: one stage, one measurement, or the evaluation of one run."""
 
 import os
+import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
+from rlp_bench.errors import BenchError
 from rlp_bench.nouns import write_json
-from rlp_bench.plan import build_plan
+from rlp_bench.plan import Plan, build_plan
 from rlp_bench.progress import Display
-from rlp_bench.recipe import Recipe, load_recipe
+from rlp_bench.recipe import Recipe
 from rlp_bench.records import RunRecord, read_record, run_folder
 from rlp_bench.run import Workshop, evaluate_record, run_plan
 from rlp_bench.store import Store
@@ -28,21 +28,34 @@ PARENT_SECONDS = 1.0
 class Work:
     """A job as it is sent to a process."""
 
-    what: Literal["stage", "tune", "evaluate"]
+    what: Literal["stage", "tune", "evaluate", "report"]
+    """"evaluate" is a matrix's evaluation, "report" that of one run by itself."""
     method: str
     seed: int
     tuned: Mapping[str, Any] | None = None
     fingerprint: str = ""
-    """Of the stage that is to be made."""
+    """Of the stage that is to be made, or of the policy that is measured or evaluated."""
     value: float = 0.0
     """The value that is measured."""
+    suites: Sequence[str] | None = None
+    """Aliases of a report; None: those that the recipe evaluates."""
 
 
-def work(job: Work, recipe_name: str, overrides: list[str], root: str) -> dict[str, Any]:
-    """Does it; returns its seconds and what `matrix.finish` notes. Errors rise in the parent."""
+def do(job: Work, recipe: Recipe, store: Store) -> dict[str, Any]:
+    """Does it; returns its seconds and what `matrix.finish` notes, as JSON values.
+
+    Raises:
+        BenchError: a person's mistake, or what is installed here makes another plan than the driver has.
+    """
     began = time.monotonic()
-    recipe, store, display = _recipe(recipe_name, tuple(overrides)), Store(Path(root)), Display(quiet=True)
-    found = {"stage": _stage, "tune": _tune, "evaluate": _evaluate}[job.what](job, recipe, store, display)
+    plan = build_plan(recipe, job.method, job.seed, job.tuned)
+    if job.fingerprint not in {node.fingerprint for node in plan.nodes}:
+        raise BenchError(
+            f"{job.method} seed {job.seed}: the plan made on {socket.gethostname()} is another than the driver's: "
+            "install the same versions of rlp-bench and its plugins there"
+        )
+    call = {"stage": _stage, "tune": _tune, "evaluate": _evaluate, "report": _report}[job.what]
+    found = call(job, plan, store, Display(quiet=True))
     return {"seconds": time.monotonic() - began, **found}
 
 
@@ -57,17 +70,10 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@cache
-def _recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
-    """One process a job: stages must not start more of them."""
-    return load_recipe(name, [*overrides, "compute.processes=1"])
-
-
-def _stage(job: Work, recipe: Recipe, store: Store, display: Display) -> dict[str, Any]:
-    plan = build_plan(recipe, job.method, job.seed, job.tuned)
+def _stage(job: Work, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
     nodes = {node.fingerprint: node for node in plan.nodes}
     node = nodes[job.fingerprint]
-    with Workshop(recipe, store, display) as workshop:
+    with Workshop(plan.recipe, store, display) as workshop:
         inputs = {
             handle.fingerprint: workshop.bring_about(nodes[handle.fingerprint], {}, job.seed)
             for handle in node.sources()
@@ -76,22 +82,26 @@ def _stage(job: Work, recipe: Recipe, store: Store, display: Display) -> dict[st
     return {}
 
 
-def _tune(job: Work, recipe: Recipe, store: Store, display: Display) -> dict[str, Any]:
-    record = run_plan(build_plan(recipe, job.method, job.seed, job.tuned), store, display)
-    with Workshop(recipe, store, display) as workshop:
+def _tune(job: Work, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    record = run_plan(plan, store, display)
+    with Workshop(plan.recipe, store, display) as workshop:
         measured = measure(record, job.value, store, workshop, display.task("tune"))
     return {"measured": measured}
 
 
-def _evaluate(job: Work, recipe: Recipe, store: Store, display: Display) -> dict[str, Any]:
-    plan = build_plan(recipe, job.method, job.seed, job.tuned)
+def _evaluate(job: Work, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
     record = run_plan(plan, store, display)
     report = evaluate_record(record, store, None, display)
-    _write_points(record, store, recipe, display)
+    _write_points(record, store, plan.recipe, display)
     rated = [one for one in report["suites"] if one.get("win_rate") is not None]
     first: dict[str, Any] = rated[0] if rated else {}
     folder = run_folder(store, plan).relative_to(store.root).as_posix()
     return {"run": {"folder": folder, "suite": first.get("alias"), "win_rate": first.get("win_rate")}}
+
+
+def _report(job: Work, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    evaluate_record(run_plan(plan, store, display), store, job.suites, display)
+    return {}
 
 
 def _write_points(record: RunRecord, store: Store, recipe: Recipe, display: Display) -> None:

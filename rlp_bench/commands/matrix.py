@@ -9,7 +9,10 @@ from typing import Any
 
 from rlp_bench import registry
 from rlp_bench.commands.printing import duration, print_json, show, table
+from rlp_bench.commands.spread import print_dry
+from rlp_bench.commands.states import kind, states
 from rlp_bench.errors import BenchError
+from rlp_bench.executors import Executor, open_executor
 from rlp_bench.matrix import Job, Matrix, begin, schedule, write_matrix
 from rlp_bench.plan import build_plan
 from rlp_bench.recipe import load_recipe
@@ -19,6 +22,8 @@ from rlp_bench.store import Store
 from rlp_bench.trackers import Tracking, chosen_trackers
 
 STAND_IN = " (stand-in)"
+LINE_SECONDS = 10.0
+"""Least time between two lines while no job ends."""
 MATCHED = ("stages.reward.match_steps=true", "stages.reward_uml.match_steps=true")
 
 
@@ -33,6 +38,7 @@ def matrix_command(
     root: Path,
     as_json: bool,
     track: Sequence[str] | None = None,
+    by: tuple[str, bool] = ("local", False),
 ) -> None:
     """Plans everything, works it off, writes matrix.json, prints the tables; exit status 1 if a job failed."""
     overrides = [*overrides, *(MATCHED if match_steps else ())]
@@ -44,9 +50,14 @@ def matrix_command(
     )
     set_threads(1)
     begin(matrix)
+    spec, dry = by
+    if dry:
+        print_dry(matrix, spec, as_json)
+        return
     began = time.monotonic()
-    ended = _tracked(matrix, schedule(matrix, recipe_name, overrides, jobs), trackers)
-    for line in _watch(matrix, ended, jobs, as_json):
+    executor = open_executor(spec, recipe, matrix.store.root, jobs)
+    ended = _tracked(matrix, schedule(matrix, executor), trackers)
+    for line in _watch(matrix, ended, executor, as_json):
         print(line, file=sys.stderr, flush=True)
     written = write_matrix(matrix, time.monotonic() - began)
     if as_json:
@@ -56,18 +67,18 @@ def matrix_command(
         print(f"matrix: {written} ({duration(time.monotonic() - began)})")
     if matrix.failed:
         for key, error in matrix.failed.items():
-            print(f"failed: {_named(matrix.jobs[key])}: {error}", file=sys.stderr)
+            print(f"failed: {matrix.jobs[key].name}: {error}", file=sys.stderr)
         raise BenchError(
             f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not begin; "
             "the others are kept: mend the cause, run the same command"
         )
 
 
-def _tracked(matrix: Matrix, ended: Iterator[Job], trackers: Sequence[str]) -> Iterator[Job]:
+def _tracked(matrix: Matrix, ended: Iterator[Job | None], trackers: Sequence[str]) -> Iterator[Job | None]:
     """Jobs as they end; a run's curves are written here, when it is done, so that no two processes write one."""
     tracking = Tracking(matrix.store, trackers)
     for job in ended:
-        if trackers and job.what in ("tune", "evaluate") and job.key in matrix.done:
+        if trackers and job is not None and job.what in ("tune", "evaluate") and job.key in matrix.done:
             plan = build_plan(matrix.recipe, job.method, job.seed, job.work.tuned)
             record = open_run(run_folder(matrix.store, plan), matrix.store)
             tracking.stages(record.path, record.lineage)
@@ -102,32 +113,37 @@ def chosen_seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def _watch(matrix: Matrix, ended: Iterator[Job], jobs: int, quiet: bool) -> Iterator[str]:
+def _watch(matrix: Matrix, ended: Iterator[Job | None], executor: Executor, quiet: bool) -> Iterator[str]:
     """Lines to print; on a terminal a live table instead."""
     if quiet:
         for _ in ended:
             pass
         return
-    began = time.monotonic()
+    began = said = time.monotonic()
     if not sys.stderr.isatty():
         for job in ended:
-            state = "FAILED" if job.key in matrix.failed else f"{matrix.seconds[job.key]:.0f} s"
-            yield f"{_counts(matrix, jobs)} · {_named(job)}: {state}"
+            if job is not None:
+                state = "FAILED" if job.key in matrix.failed else f"{matrix.seconds[job.key]:.0f} s"
+                yield f"{_counts(matrix, executor)} · {job.name}: {state}"
+            elif executor.name != "local" and time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                yield states(matrix, executor)
         return
     from rich.console import Console, Group
     from rich.live import Live
 
+    latest: dict[tuple[str, int], str] = {}
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
         for job in ended:
-            latest = {(job.method, job.seed): job.label}
-            note = (
-                f"{_counts(matrix, jobs)}, {duration(time.monotonic() - began)} so far; last: {_named(job)}"
-            )
-            live.update(Group(_grid(matrix, latest), note), refresh=True)
+            if job is not None:
+                latest = {(job.method, job.seed): job.label}
+            note = f"{_counts(matrix, executor)}, {duration(time.monotonic() - began)} so far"
+            live.update(Group(_grid(matrix, latest), states(matrix, executor), note), refresh=True)
 
 
-def _counts(matrix: Matrix, jobs: int) -> str:
-    left = _left(matrix) / max(1, jobs)
+def _counts(matrix: Matrix, executor: Executor) -> str:
+    at_once = max(1, min(executor.slots, len(executor.running())))
+    left = _left(matrix) / at_once
     return f"{len(matrix.done)}/{len(matrix.jobs)} jobs, about {duration(left)} left"
 
 
@@ -135,22 +151,14 @@ def _left(matrix: Matrix) -> float:
     """Seconds of work of all known jobs that are not done, by what like jobs took; unlike any: their mean."""
     by_label: dict[str, list[float]] = {}
     for key, seconds in matrix.seconds.items():
-        by_label.setdefault(_kind(matrix.jobs[key]), []).append(seconds)
+        by_label.setdefault(kind(matrix.jobs[key]), []).append(seconds)
     every = [seconds for found in by_label.values() for seconds in found] or [0.0]
     overall = sum(every) / len(every)
     waiting = [job for key, job in matrix.jobs.items() if key not in matrix.done]
     means = {label: sum(found) / len(found) for label, found in by_label.items()}
     unknown = sum(1 for m in matrix.measured if not any(k.startswith(f"evaluate/{m}/") for k in matrix.jobs))
     later = unknown * len(matrix.seeds) * (means.get("ppo", overall) + means.get("evaluate", overall))
-    return sum(means.get(_kind(job), overall) for job in waiting) + later
-
-
-def _kind(job: Job) -> str:
-    return job.label.partition("-")[0] if job.what == "stage" else job.what
-
-
-def _named(job: Job) -> str:
-    return f"{job.method} seed {job.seed} {job.label}"
+    return sum(means.get(kind(job), overall) for job in waiting) + later
 
 
 def _grid(matrix: Matrix, latest: dict[tuple[str, int], str]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlp_bench import registry
 from rlp_bench.commands.printing import duration, pairs, print_json, print_text, show, table
+from rlp_bench.commands.spread import one_run, print_dry, run_spread
 from rlp_bench.errors import BenchError, DataError, UnknownName, nearest
 from rlp_bench.plan import build_plan
 from rlp_bench.progress import Display
@@ -29,21 +30,30 @@ def run_command(
     track: Sequence[str] | None,
     root: Path,
     as_json: bool,
+    by: tuple[str, bool] = ("local", False),
 ) -> None:
-    """Trains, evaluates, prints the summary."""
+    """Trains, evaluates, prints the summary. `by`: which executor, and whether only to say what it would do."""
     registry.origin("method", method)  # a wrong name is said before anything is read
     recipe = load_recipe(recipe_name, overrides)
     check_suites(recipe, suites)
     trackers = chosen_trackers(track)
     store = Store(root)
     plan = build_plan(recipe, method, seed)
+    spec, dry = by
+    if dry:
+        print_dry(one_run(plan, store, evaluate, suites), spec, as_json)
+        return
     began = time.monotonic()
     with Display(quiet=as_json) as display:
         display.say(f"{method} on {recipe.id}, seed {seed}: {len(plan.nodes)} stages")
         tracking = Tracking(store, trackers)
         made = lambda folder, *stage: tracking.stages(folder, [stage])  # noqa: E731
-        record = run_plan(plan, store, display, made if trackers else None)
-        report = evaluate_record(record, store, suites, display) if evaluate else None
+        told = made if trackers else None
+        if spec == "local":
+            record = run_plan(plan, store, display, told)
+            report = evaluate_record(record, store, suites, display) if evaluate else None
+        else:
+            record, report = run_spread(one_run(plan, store, evaluate, suites), plan, spec, display, told)
     if as_json:
         stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}
         print_json(

@@ -1,0 +1,154 @@
+"""Slurm jobs, through submitit: one job a stage, submitted as soon as what it needs is sealed.
+
+The driver stays and submits; ended or killed, the same command goes on, and what is sealed is not submitted again.
+`executor = "local"` in the options does the same without Slurm, in processes of this machine.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.errors import BenchError
+from rlp_bench.executors import Order, failure, message, package
+from rlp_bench.executors.exchange import Exchange
+from rlp_bench.executors.options import Place, SlurmOptions, load_options
+from rlp_bench.executors.worker import Requeued
+from rlp_bench.recipe import Recipe
+
+QUEUE = 100
+"""Most jobs at once where the options name no number."""
+MINUTES = 24 * 60
+"""Time of a job where the options name none."""
+SRUN_CPUS = "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
+"""A step has the job's CPUs: since Slurm 22.05 it takes one unless it is told."""
+LOCAL_SECONDS = 0.1
+"""How often a job in a process of this machine is looked at."""
+
+
+class SlurmExecutor:
+    """Jobs of submitit."""
+
+    name = "slurm"
+
+    def __init__(self, argument: str, recipe: Recipe, root: Path, jobs: int) -> None:
+        if not argument:
+            raise BenchError("--executor slurm: has no options; give slurm:FILE.toml (docs/scale.md has one)")
+        self.options = load_options(argument, SlurmOptions)
+        self.recipe, self.root = recipe, root
+        self._here = self.options.executor == "local"
+        self.slots = self.options.jobs or (jobs if self._here else QUEUE)
+        submitit = package("slurm")
+        if not self._here and shutil.which("srun") is None:
+            raise BenchError(
+                "--executor slurm: srun is not on this machine; start it where Slurm's commands are, or set "
+                'executor = "local" in the options'
+            )
+        self.exchange = Exchange(root)
+        self.folder = self.exchange.folder / "jobs"
+        self._submitit, self._kept = submitit, False
+        self._jobs: dict[str, tuple[Order, Any, int]] = {}
+        """Key -> what was ordered, submitit's job, how often it was submitted again."""
+
+    def submit(self, order: Order) -> None:
+        """See `Executor`."""
+        self._jobs[order.key] = (order, self._send(order), 0)
+
+    def ended(self, seconds: float) -> Sequence[tuple[str, str]]:
+        """See `Executor`."""
+        until = time.monotonic() + seconds
+        pause = LOCAL_SECONDS if self._here else self.options.poll_seconds
+        while not (found := [key for key, (_, job, _) in self._jobs.items() if job.done()]):
+            if time.monotonic() >= until:
+                break
+            time.sleep(min(pause, max(0.0, until - time.monotonic())))
+        answers = [(key, self._answer(key)) for key in found]
+        return [(key, answer) for key, answer in answers if answer is not None]
+
+    def running(self) -> set[str]:
+        """See `Executor`."""
+        return {key for key in self._jobs if self.exchange.began(key)}
+
+    def close(self) -> None:
+        """Cancels what is left; logs stay only where a job was lost."""
+        for _, job, _ in self._jobs.values():
+            with suppress(OSError):
+                job.cancel(check=False)
+        for _, job, _ in self._jobs.values() if self._here else ():
+            with suppress(OSError):
+                job._process.wait()
+        self._jobs.clear()
+        if not self._kept:
+            self.exchange.close()
+
+    def parameters(self, order: Order) -> dict[str, Any]:
+        """What submitit is told of an order."""
+        place, needs = self.options.place(order.stage), order.needs
+        memory = place.memory_gb or needs.memory_bytes / 2**30
+        found: dict[str, Any] = {
+            "name": "rlp-bench " + order.name,
+            "timeout_min": place.time or MINUTES,
+            "cpus_per_task": place.cpus or needs.cpus,
+            "gpus_per_node": needs.gpus if place.gpus is None else place.gpus,
+            "nodes": 1,
+            "tasks_per_node": 1,
+            "mem_gb": max(1, round(memory)),
+            "slurm_setup": [SRUN_CPUS, *self.options.setup],
+            # on several nodes the job itself starts a step on each of them (`rlp_bench.launch`)
+            "slurm_use_srun": needs.nodes == 1,
+            **_slurm_only(place, needs.nodes),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _send(self, order: Order) -> Any:
+        executor = self._submitit.AutoExecutor(
+            folder=self.folder, cluster=self.options.executor, slurm_max_num_timeout=self.options.timeouts
+        )
+        executor.update_parameters(**self.parameters(order))
+        sent = message(order, self.recipe, self.root, self.exchange.folder)
+        try:
+            return executor.submit(Requeued(), sent)
+        except (
+            self._submitit.core.utils.FailedJobError,
+            self._submitit.core.utils.FailedSubmissionError,
+        ) as error:
+            said = str(error).strip().splitlines()[-1]
+            raise BenchError(
+                f"--executor slurm: sbatch refused {order.name} ({said}); see the options"
+            ) from None
+
+    def _answer(self, key: str) -> str | None:
+        """What a job that ended answered; None where it was lost and is submitted again."""
+        order, job, again = self._jobs[key]
+        lost = self._here and not job.paths.result_pickle.exists()
+        if not lost:
+            try:
+                answer = str(job.result())
+                del self._jobs[key]
+                return answer
+            except self._submitit.core.utils.FailedJobError:
+                self._kept = True
+                raise  # a bug in a stage, with its traceback
+            except self._submitit.core.utils.UncompletedJobError:
+                pass
+        if again < self.options.retries:
+            self._jobs[key] = (order, self._send(order), again + 1)
+            return None
+        del self._jobs[key]
+        self._kept = True
+        return failure(
+            f"submitted {again + 1} times, ended without an answer each time; its output: {job.paths.stderr}"
+        )
+
+
+def _slurm_only(place: Place, nodes: int) -> dict[str, Any]:
+    """Options that processes of this machine have none of. Several nodes are one task to submitit: it waits for one."""
+    return {
+        "slurm_partition": place.partition,
+        "slurm_account": place.account,
+        "slurm_qos": place.qos,
+        "slurm_constraint": place.constraint,
+        "slurm_additional_parameters": {**({"nodes": nodes} if nodes > 1 else {}), **place.sbatch},
+    }
