@@ -189,6 +189,7 @@ class Training:
     lora_rank: int = 0
     lora_alpha: float = 16.0
     lora_targets: tuple[str, ...] = ()
+    sampler: Literal["transformers", "vllm"] = "transformers"
 
 
 @dataclass(frozen=True)

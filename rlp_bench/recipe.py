@@ -117,7 +117,9 @@ class TrainingSection(Section):
     """Low-rank adapters of this rank on the attention and MLP matrices (Hu et al. 2021, arXiv:2106.09685); 0: none."""
     lora_alpha: Annotated[float, Field(gt=0)] = 16.0
     lora_targets: tuple[str, ...] = ()
-    """Names of the adapted modules; () is peft's choice for the architecture."""
+    """Names of the adapted modules; (): every matrix of the decoder layers."""
+    sampler: Literal["transformers", "vllm"] = "transformers"
+    """Who draws PPO's rollouts; log-probabilities are those of the model that learns in any case."""
 
 
 class Compute(Section):

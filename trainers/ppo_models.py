@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import Module
@@ -15,6 +15,9 @@ from .adapters import adapters_off
 from .chance import derived_seed
 from .models import RewardInfo, load_policy, load_reward
 from .spread import ALONE, Spread
+
+if TYPE_CHECKING:
+    from .generation.samplers import Sampler
 
 
 @dataclass
@@ -30,7 +33,9 @@ class Models:
     tokenizer: Any
     spread: Spread
     """The processes that train together."""
-    sampler: Any = None
+    sampler: "Sampler | None" = None
+    """Who draws rollouts."""
+    copy: Any = None
     """A whole copy of a policy in shards, to sample from."""
 
     def of_start(self) -> AbstractContextManager[None]:

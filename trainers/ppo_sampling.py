@@ -1,49 +1,77 @@
 """Rollouts of one policy by several processes: each samples its share of the prompts, and all get all of it."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rlp_bench.nouns import Decoding
 
-from .generation.rollout import Rollouts, rollout
+from .generation.rollout import Rollouts
+from .generation.samplers import bounded_mismatch, make_sampler, mismatch_limit
 from .ppo_models import Models
 
 
 def sampled_together(models: Models, prompts: list[list[int]], decoding: Decoding, seed: int) -> Rollouts:
     """One response to each prompt. A draw belongs to the prompt's place in the list, whoever makes it."""
-    spread = models.spread
-    policy = whole_policy(models)
+    spread, sampler = models.spread, models.sampler
+    assert sampler is not None
+    sampler.sync(whole_policy(models))
     if spread.size == 1:
-        return rollout(policy, models.tokenizer, prompts, decoding, seed)
+        return sampler.rollout(prompts, decoding, seed)
     mine = spread.slice(len(prompts))
     asked = prompts[mine.start : mine.stop]
-    drawn = (
-        [rollout(policy, models.tokenizer, asked, decoding, seed, first_prompt=mine.start)] if asked else []
-    )
+    drawn = [sampler.rollout(asked, decoding, seed, first_prompt=mine.start)] if asked else []
     parts = [part for of_one in spread.gather([_on_cpu(part) for part in drawn]) for part in of_one]
     return joined(parts, models.tokenizer.pad_token_id)
 
 
+def open_sampler(models: Models, scratch: Path) -> None:
+    """Makes the sampler that the recipe names."""
+    spread = models.spread
+    models.sampler = make_sampler(
+        spread.training.sampler, whole_policy(models), models.tokenizer, scratch, device=spread.device
+    )
+
+
 def whole_policy(models: Models) -> Any:
-    """The policy to sample from: itself, or a whole copy of one that is in shards, kept for the next rollout."""
+    """The policy to sample from: itself, or a whole copy of one that is in shards, brought up to date."""
     policy = models.policy
     if not getattr(policy, "in_shards", False):
         return policy
-    if models.sampler is None:
+    if models.copy is None:
         from transformers import AutoModelForCausalLM
 
         low = models.spread.training.precision == "bf16"
         kind = torch.bfloat16 if low else torch.float32
         copy = AutoModelForCausalLM.from_config(policy.config, dtype=kind).to(models.spread.device).eval()
         copy.generation_config = policy.generation_config
-        models.sampler = copy.requires_grad_(False)
+        models.copy = copy.requires_grad_(False)
     with torch.no_grad():
-        own = dict(models.sampler.named_parameters())
+        own = dict(models.copy.named_parameters())
         for name, parameter in policy.named_parameters():
             own[name].copy_(parameter.full_tensor())
-    return models.sampler
+    return models.copy
+
+
+def sampler_mismatch(models: Models, rollouts: Rollouts, seen: Tensor, mask: Tensor) -> dict[str, float]:
+    """How far the sampler's log-probabilities are from the learner's; {} where the learner itself samples.
+
+    Args:
+        seen, mask: (B, T) of the learner, and where there is a token.
+
+    Raises:
+        BenchError: further than rounding explains.
+    """
+    training, sampler = models.spread.training, models.sampler
+    if training.sampler == "transformers" or sampler is None:
+        return {}
+    drawn = torch.zeros_like(seen)
+    drawn[mask] = rollouts.logprobs[rollouts.response_mask].to(seen.dtype)
+    limit = mismatch_limit(sampler.dtype, "bfloat16" if training.precision == "bf16" else "float32")
+    return bounded_mismatch(drawn, seen, mask, limit, "ppo")
 
 
 def joined(parts: list[Rollouts], pad_id: int) -> Rollouts:
@@ -51,8 +79,8 @@ def joined(parts: list[Rollouts], pad_id: int) -> Rollouts:
     longest = max(part.ids.shape[1] for part in parts)
     fill = {"ids": pad_id}
 
-    def wide(part: Rollouts, name: str) -> torch.Tensor:
-        tensor: torch.Tensor = getattr(part, name)
+    def wide(part: Rollouts, name: str) -> Tensor:
+        tensor: Tensor = getattr(part, name)
         if tensor.ndim == 1 or tensor.shape[1] == longest:
             return tensor
         return torch.nn.functional.pad(tensor, (0, longest - tensor.shape[1]), value=fill.get(name, 0))

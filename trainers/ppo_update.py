@@ -26,6 +26,7 @@ from .generation.rollout import Rollouts
 from .models import response_logprobs
 from .optimiser import Optimiser
 from .ppo_models import Models
+from .ppo_sampling import sampler_mismatch
 
 if TYPE_CHECKING:
     from .stages.ppo import PPO
@@ -51,6 +52,8 @@ class Batch:
     targets: Experience
     mismatch: float
     """Share of responses whose text is read as other tokens."""
+    sampler: dict[str, float]
+    """How far the sampler's log-probabilities are from the learner's; empty where they are one."""
 
     def statistics(self) -> dict[str, float]:
         """The rollout before it is learnt from. Score in the reward model's own unit, KL in nats a response."""
@@ -72,6 +75,7 @@ class Batch:
             "length": float(mask.sum(1).double().mean()),
             "finish_rate": float(finished.double().mean()),
             "roundtrip_mismatch": self.mismatch,
+            **self.sampler,
         }
 
     def spent(self, models: Models, epochs: int) -> dict[str, float]:
@@ -98,7 +102,8 @@ def observe_rollout(
     seen = observe(sampled, models, settings.temperature, slots, settings.microbatch)
     scores = calibrated_scores(seen.scores, sampled.finished, models.info, flags, settings.missing_eos_value)
     targets = experience(seen, scores, flags, beta, settings.gamma)
-    return Batch(sampled, seen, scores, targets, roundtrip_mismatch(sampled, models.tokenizer))
+    apart = sampler_mismatch(models, sampled, seen.logprobs, seen.mask)
+    return Batch(sampled, seen, scores, targets, roundtrip_mismatch(sampled, models.tokenizer), apart)
 
 
 def learn(

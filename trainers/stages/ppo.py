@@ -121,13 +121,14 @@ class PPO:
         from ..equations.adaptive_kl import adapted_beta
         from ..models import save_model
         from ..ppo_models import load_models
-        from ..ppo_sampling import sampled_together
+        from ..ppo_sampling import open_sampler, sampled_together
         from ..ppo_update import learn, observe_rollout
         from ..spread import Spread
 
         spread = Spread(context.world, context.training, context.device)
         models = load_models(inputs["init"].path, inputs["reward"].path, context.device, spread, context.seed)
         prompts, ledger = _prompts(inputs["prompts"], models, context)
+        open_sampler(models, context.scratch)
         optimiser = self._optimiser(models)
         done, state = load_checkpoint(context.scratch, models.trained, optimiser, spread)
         beta, log = state.get("beta", self.beta), state.get("log", [])
@@ -155,6 +156,8 @@ class PPO:
                 save_checkpoint(
                     context.scratch, step + 1, models.trained, optimiser, {"beta": beta, "log": log}, spread
                 )
+        assert models.sampler is not None
+        models.sampler.close()
         weights = spread.whole(models.policy)
         if spread.main:
             save_model(models.policy, models.tokenizer, out, weights)
