@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -371,3 +374,43 @@ def test_a_recipe_that_names_no_data_is_one_line(sets, said):
         build_plan(load_recipe("nano", sets), "ppo", 0)
     assert said in str(caught.value)
     assert isinstance(caught.value, BenchError | DataError)
+
+
+def test_hub_files_are_read_when_the_rows_are_asked_for(tmp_path):
+    """From huggingface_hub's own cache, offline: a folder of splits and a file of preferences at a commit."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "datasets--tatsu-lab--alpaca_farm" / "snapshots" / commit
+    farm(snapshot, sft=[ROW])
+    written(snapshot / "p.json", [{"instruction": "I", "output_1": "a", "output_2": "b", "preference": 2}])
+    hub = f"hf://datasets/tatsu-lab/alpaca_farm@{commit}"
+    code = f"""
+from rlp_bench.data_sources import open_source, read_split
+for reference, split in ("alpacafarm_data:{hub}", "sft"), ("alpacafarm_preferences:{hub}/p.json", "pairs"):
+    print(read_split(reference, open_source(reference), split, 1)[0])"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert "'response': '3'" in first
+    assert "'preference': 2.0" in second
+
+
+class Leaky:
+    """A stranger's source that loses a row without a word."""
+
+    version = "1"
+
+    def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
+        return [{"instruction": "Do.", "input": ""}] * 2
+
+
+def test_a_source_whose_rows_do_not_add_up_is_refused():
+    assert read_split("leaky", Leaky(), "dev", 2)[2] is None
+    assert 'data.dev: 3 rows asked for, "leaky" has 2' in fault(read_split, "leaky", Leaky(), "dev", 3)
