@@ -324,18 +324,25 @@ def load_judge(reference: str) -> Judge:
     return judge
 
 
-def build_plan(recipe: Recipe, method_name: str, seed: int, tuned: Mapping[str, Any] | None = None) -> Plan:
+def build_plan(
+    recipe: Recipe,
+    method_name: str,
+    seed: int,
+    tuned: Mapping[str, Any] | None = None,
+    kind: type[Bench] = Bench,
+) -> Plan:
     """The checked plan of a method under a recipe.
 
     Args:
         tuned: settings for the last stage over all others; stages before it stay those that methods share.
+        kind: what the method wires its stages on.
 
     Raises:
         UnknownName: no such method.
         RecipeError: everything that is wrong with the plan, one fault a line.
     """
     function = registry.load("method", method_name)
-    bench = Bench(recipe, method_name, seed)
+    bench = kind(recipe, method_name, seed)
     final = function(bench)
     if not isinstance(final, Handle):
         bench.problems.append(

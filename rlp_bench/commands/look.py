@@ -8,34 +8,51 @@ from rlp_bench import registry
 from rlp_bench.commands.printing import duration, print_json, show, size, table
 from rlp_bench.errors import BenchError, RecipeError, UnknownName, nearest
 
+MICRO = "package://rlp_bench.micro/base"
+"""The base on which the shipped costs were measured."""
 LISTS = ("recipes", "artifacts", "runs")
 
 
 def plan_command(
-    method: str, recipe_name: str, seed: int, overrides: Sequence[str], root: Path, as_json: bool
+    method: str,
+    recipe_name: str,
+    seed: int,
+    overrides: Sequence[str],
+    root: Path,
+    as_json: bool,
+    lengths: str = "",
 ) -> None:
-    """Prints the stages of a method with what is there and what the rest will cost."""
+    """Prints the stages of a method with what is there, what the rest will cost, and what each needs of a device."""
     registry.origin("method", method)
-    from rlp_bench.costs import estimate, measurements
-    from rlp_bench.plan import build_plan
+    from rlp_bench.costs import Estimate, estimate, measurements
+    from rlp_bench.plan import Bench, build_plan
+    from rlp_bench.predict.absent import bench_kind
+    from rlp_bench.predict.needs import predict
+    from rlp_bench.predict.text import as_json as prediction_json
+    from rlp_bench.predict.text import show_prediction
+    from rlp_bench.predict.work import read_lengths
     from rlp_bench.recipe import load_recipe
     from rlp_bench.run import there
     from rlp_bench.store import Store
 
     recipe = load_recipe(recipe_name, overrides)
     store = Store(root)
-    plan = build_plan(recipe, method, seed)
+    plan = build_plan(recipe, method, seed, kind=bench_kind(recipe))
+    absent = bench_kind(recipe) is not Bench
+    prediction = predict(plan, read_lengths(lengths))
     known = measurements(store)
     stages = []
     for node in plan.nodes:
         cost = estimate(node, plan, known)
-        done = there(node, store)
+        if cost.source == "shipped" and recipe.base.checkpoint != MICRO:
+            cost = Estimate(None, "unknown")  # measured on micro, of another size
+        done = there(node, store) and not absent
         stages.append(
             {
                 "stage": node.label,
                 "trainer": node.trainer,
                 "kind": node.kind,
-                "fingerprint": node.fingerprint,
+                "fingerprint": "" if absent else node.fingerprint,
                 "there": done,
                 "inputs": [handle.label for handle in node.sources()],
                 "cpu_seconds": 0.0 if done else cost.seconds,
@@ -43,11 +60,18 @@ def plan_command(
             }
         )
     if as_json:
-        print_json({"recipe": recipe.id, "method": method, "seed": seed, "stages": stages})
+        said = {"recipe": recipe.id, "method": method, "seed": seed, "stages": stages}
+        print_json({**said, "checkpoint_here": not absent, "prediction": prediction_json(plan, prediction)})
         return
     rows = [_plan_row(stage) for stage in stages]
     columns = ["stage", "from", "trainer", "makes", "fingerprint", "state", ">CPU"]
     show(table(f"{method} on {recipe.id}, seed {seed}", columns, rows), _total(stages))
+    if absent:
+        show(
+            f'The checkpoint "{recipe.base.checkpoint}" is not here: fingerprints are unknown, sizes are those of '
+            f"{recipe.base.shape}."
+        )
+    show_prediction(plan, prediction)
 
 
 def _plan_row(stage: dict[str, Any]) -> list[str]:
@@ -65,6 +89,8 @@ def _total(stages: Sequence[dict[str, Any]]) -> str:
         return "Everything is there already."
     known = sum(stage["cpu_seconds"] or 0 for stage in missing)
     unknown = sum(stage["cpu_seconds"] is None for stage in missing)
+    if unknown and not known:
+        return f"{len(missing)} stages to do; none like them was measured here."
     rest = f", and {unknown} whose cost is unknown" if unknown else ""
     return f"{len(missing)} stages to do: about {duration(known)} of CPU{rest}."
 

@@ -68,20 +68,32 @@ def parameters_of(folder: Path) -> int | None:
     Raises:
         DataError: a header cannot be read.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    return sum(map(_parameters_of_file, files)) if files else None
+    tensors = tensors_of(folder)
+    return sum(map(math.prod, tensors.values())) if tensors else None
+
+
+def tensors_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name and size of every tensor in the safetensors files of a checkpoint folder; empty where it has none.
+
+    Raises:
+        DataError: a header cannot be read.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        found |= _tensors_of_file(path)
+    return found
 
 
 @cache
-def _parameters_of_file(path: Path) -> int:
-    """Sizes of all tensors: 8 bytes give the length of a JSON header {name: {dtype, shape, data_offsets}}."""
+def _tensors_of_file(path: Path) -> dict[str, tuple[int, ...]]:
+    """8 bytes give the length of a JSON header {name: {dtype, shape, data_offsets}}."""
     try:
         with path.open("rb") as file:
             [length] = struct.unpack("<Q", file.read(HEADER_BYTES))
             if length > path.stat().st_size:
                 raise ValueError("header is longer than the file")
             header: dict[str, Any] = json.loads(file.read(length))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise DataError(
             f'"{path}": not a safetensors file ({error}); its stage has to be made again'

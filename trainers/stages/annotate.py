@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Artifact, Context, Pair, write_jsonl
@@ -51,3 +51,8 @@ class Annotate:
                 rows.append(preference_row(row, chosen, rejected, self.name, context.annotator.name))
         write_jsonl(out / "rows.jsonl", rows)
         return {**ledger.close(len(rows)), "short_by": float(wanted - len(rows))}
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        like = given["rows"].get("like") or given["rows"]["samples"]
+        return {"models": {}, "passes": (), "makes": {"rows": like[0]}}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Artifact, Context, write_json
@@ -56,3 +56,7 @@ class BestOfN:
             },
         )
         return {"n": float(self.n), "kl_bound": kl_bound(self.n)}
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`: nothing is computed before the policy is asked."""
+        return {"models": {}, "passes": ()}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Artifact, Context, Decoding, write_json
@@ -48,3 +48,10 @@ class ConstantAnswer:
         policy = os.path.relpath(inputs["policy"].path.resolve(), here)
         write_json(out / "constant.json", {"policy": policy, "text": text})
         return {"share": share}
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        asked = 0 if self.text else min(self.prompts, given["rows"]["prompts"][0])
+        lengths = {"prompt": given["prompt"], "response": given["response"]}
+        write = {"does": "write", "models": ("policy",), "rows": asked, **lengths}
+        return {"models": {"policy": {}}, "passes": (write,)}

@@ -65,6 +65,10 @@ class ImportPreferences:
         _measure(rows, ledger)
         return ledger.close(len(rows))
 
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`: no model is asked."""
+        return {"models": {}, "passes": (), "makes": {"rows": given["rows"]["pairs"][0]}}
+
 
 def _decided(number: int, row: Row) -> tuple[str, str] | str:
     """(chosen, rejected) of a row, or why it has none."""

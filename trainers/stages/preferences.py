@@ -63,6 +63,13 @@ class Preferences:
             "finish_rate": sum(r.finished for r in drawn) / max(1, len(drawn)),
         }
 
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        [prompts] = given["rows"]["prompts"]
+        lengths = {"prompt": given["prompt"], "response": given["response"]}
+        write = {"does": "write", "models": ("policy",), "rows": 2 * prompts, **lengths}
+        return {"models": {"policy": {}}, "passes": (write,), "makes": {"rows": prompts}}
+
 
 def _preferred(
     shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]], context: Context, seed: int

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rlp_bench.nouns import Artifact, Context, write_jsonl
 
@@ -45,3 +45,10 @@ class RewardPairs:
             rows.append(preference_row(row, chosen, rejected, self.name, inputs["reward"].fingerprint[:16]))
         write_jsonl(out / "rows.jsonl", rows)
         return ledger.close(len(rows))
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        [prompts] = given["rows"]["samples"]
+        lengths = {"prompt": given["prompt"], "response": given["response"]}
+        read = {"does": "read", "models": ("reward",), "rows": 2 * prompts, **lengths}
+        return {"models": {"reward": {"head": "scalar"}}, "passes": (read,), "makes": {"rows": prompts}}

@@ -71,6 +71,24 @@ class PolicyRewardModel(RewardModel):
                 "batch (gradient accumulation does not help); raise batch"
             )
 
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        told = super().work(given)
+        train, read = told["passes"]
+        views = {**train, "rows": told["updates"] * self.batch, "copies": 3}
+        [prompts] = given["rows"]["samples"]
+        held = max(CONTRAST, self.heldout_prompts * prompts) * given["responses"]["samples"]
+        row = {"microbatch": self.microbatch, "response": given["response"], "masked": False}
+        passes = (train, views, read, {**read, "rows": held, **row})
+        return {**told, "passes": passes, "extra": self._heads(int(given["hidden"]))}
+
+    def _heads(self, hidden_size: int) -> int:
+        """Parameters of everything that is thrown away, counted where no memory is taken."""
+        import torch
+
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in self._objective(hidden_size, 1, 0).parameters())
+
     def _beside(
         self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context,
         spread: "Spread",

@@ -63,6 +63,17 @@ class PolicyAsJudge:
         write_jsonl(out / "rows.jsonl", rows)
         return {**ledger.close(len(rows)), **metrics}
 
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        [prompts] = given["rows"]["samples"]
+        prompted = self.how == "prompted"  # both responses are in the question, and one token is the answer
+        lengths = {
+            "prompt": given["prompt"] + 2 * given["response"] * prompted,
+            "response": 1 if prompted else given["response"],
+        }
+        read = {"does": "read", "models": ("policy",), "rows": 2 * prompts, "logits": True, **lengths}
+        return {"models": {"policy": {}}, "passes": (read,), "makes": {"rows": prompts}}
+
     def _prompted(
         self, shown: Sequence[Compared], policy: Path, context: Context
     ) -> tuple[list[float], dict[str, float]]:

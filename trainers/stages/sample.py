@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rlp_bench.nouns import Artifact, Context, Decoding, write_jsonl
 
@@ -60,3 +60,11 @@ class Sample:
             "mean_tokens": sum(r.tokens for r in drawn) / max(1, len(drawn)),
             "finish_rate": sum(r.finished for r in drawn) / max(1, len(drawn)),
         }
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        prompts = min(given["rows"]["prompts"][0], self.limit or float("inf"))
+        lengths = {"prompt": given["prompt"], "response": given["response"]}
+        write = {"does": "write", "models": ("policy",), "rows": self.n * prompts, **lengths}
+        makes = {"rows": prompts, "responses": self.n}
+        return {"models": {"policy": {}}, "passes": (write,), "makes": makes}

@@ -91,6 +91,14 @@ class SyntheticPreferences:
             **{f"confidence_up_to_{(bar + 1) / 10:.1f}": float(histogram[bar]) for bar in range(10)},
         }
 
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
+        [prompts] = given["rows"]["samples"]
+        lengths = {"prompt": given["prompt"], "response": given["response"]}
+        rows = prompts * given["responses"]["samples"]
+        read = {"does": "read", "models": ("reward",), "rows": rows, **lengths}
+        return {"models": {"reward": {"head": "scalar"}}, "passes": (read,), "makes": {"rows": prompts}}
+
     def _candidate(
         self, row: Mapping[str, Any], rewards: Sequence[float], entailment: "CachedEntailment", seed: int
     ) -> tuple[dict[str, Any], str]:
