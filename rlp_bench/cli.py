@@ -109,13 +109,16 @@ def plan(
     recipe: RecipeName = "micro",
     seed: Seed = 0,
     overrides: Sets = None,
+    lengths: Annotated[
+        str, typer.Option("--lengths", help="Tokens expected of a prompt and of a response, e.g. 120,200.")
+    ] = "",
     store: Store = STORE,
     as_json: Json = False,
 ) -> None:
-    """Print a method's stages: what is there already, and what the others will cost. Runs nothing."""
+    """Print a method's stages: what is there, what the others cost, memory, time and money. Runs nothing."""
     from rlp_bench.commands.look import plan_command
 
-    plan_command(method, recipe, seed, overrides or [], store, as_json)
+    plan_command(method, recipe, seed, overrides or [], store, as_json, lengths)
 
 
 @app.command()
