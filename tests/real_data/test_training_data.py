@@ -12,15 +12,11 @@ import pytest
 
 from rlp_bench.data_sources import open_source, read_split
 from rlp_bench.errors import BenchError, DataError
-from rlp_bench.meter import StageMeter
-from rlp_bench.nouns import Artifact, Context, Prompting, read_jsonl, write_jsonl
 from rlp_bench.plan import build_plan
 from rlp_bench.recipe import load_recipe
 from rlp_bench.suites.hh_dialogue import human_turns, read_dialogue
-from rlp_bench.trainers.stages.import_preferences import ImportPreferences
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-BASE = Path(__file__).resolve().parents[2] / "rlp_bench" / "micro" / "base"
 ALPACA = f"{DATA}/alpaca/alpaca_data.json.gz,splits={DATA}/alpaca/alpacafarm_like_splits.json.gz"
 HH = DATA / "preference" / "hh_rlhf" / "harmless-base_test.jsonl.gz"
 CROSS = DATA / "alpaca_farm" / "alpacafarm_crossannotation_pairs_gpt4x8.json.gz"
@@ -257,71 +253,6 @@ def test_a_preference_of_another_shape_is_one_line(tmp_path, source, row, said):
     path = written(tmp_path / "p.json", [row])
     assert f'"{path}": {said}' in fault(read, f"{source}:{path}", "pairs", 1)
     assert "there is no such file" in fault(open_source, f"{source}:nowhere.json")
-
-
-# --- The stage ----------------------------------------------------------------------------------------
-
-
-def imported(tmp_path: Path, rows, **prompting):
-    """(rows, dropped rows, metrics) of the stage on the embedded world's tokenizer."""
-    folder, out = tmp_path / "pairs", tmp_path / "out"
-    folder.mkdir()
-    out.mkdir()
-    write_jsonl(folder / "rows.jsonl", rows)
-    context = Context(
-        0, "cpu", Prompting(**prompting), tmp_path, lambda *_: None, StageMeter(), engine=None
-    )  # fmt: skip
-    inputs = {"init": Artifact("policy", "", BASE), "pairs": Artifact("pairs", "", folder)}
-    metrics = ImportPreferences().train(inputs, out, context)
-    return list(read_jsonl(out / "rows.jsonl")), list(read_jsonl(out / "dropped.jsonl")), metrics
-
-
-def pair(instruction="name a fruit", chosen="the red apple", rejected="a blue boat", **more):
-    return {"instruction": instruction, "input": "", "chosen": chosen, "rejected": rejected, **more}
-
-
-def test_every_row_becomes_a_preference_or_a_listed_drop(tmp_path):
-    by_number = {"instruction": "name a fruit", "output_1": "the apple", "output_2": "the boat"}
-    rows = [
-        pair(annotator="hh_rlhf"),
-        pair(),  # again
-        pair(chosen="a blue boat", rejected="the red apple"),  # the other way round
-        pair(chosen="same", rejected="same"),
-        {**by_number, "preference": 2.0},
-        {**by_number, "preference": 1.5},
-        {**by_number, "preference": None},
-        pair(instruction="word " * 30),
-        pair(chosen="word " * 9),
-    ]
-    found, dropped, metrics = imported(tmp_path, rows, max_prompt_tokens=20, max_response_tokens=8)
-    assert [(row["chosen"], row["annotator"]) for row in found] == [
-        ("the red apple", "hh_rlhf"),
-        ("a blue boat", "file"),
-        ("the boat", "file"),
-    ]
-    assert {row["row"]: row["reason"] for row in dropped} == {
-        2: "duplicate",
-        4: "identical",
-        6: "tie",
-        7: "no_verdict",
-        8: "prompt_too_long",
-        9: "response_too_long",
-    }
-    assert metrics["rows_in"] == 9 == metrics["rows_used"] + len(dropped)
-    assert metrics["contradicted"] == 2
-    assert metrics["prompts"] == 1
-    assert all(row["source"] == "annotator" and row["chosen_finished"] for row in found)
-    assert all(row["chosen_tokens"] > 0 for row in found)
-
-
-def test_nothing_usable_and_a_strange_preference_are_one_line(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert "none of 1 pairs is usable {'identical': 1}" in fault(
-        imported, tmp_path / "a", [pair(chosen="x", rejected="x")]
-    )
-    strange = {"instruction": "I", "output_1": "a", "output_2": "b", "preference": 4}
-    assert "row 1: preference is 4" in fault(imported, tmp_path / "b", [strange])
 
 
 # --- The recipe ---------------------------------------------------------------------------------------
