@@ -70,4 +70,5 @@ def test_nothing_usable_and_a_strange_preference_are_one_line(tmp_path):
     with pytest.raises(BenchError, match=r"none of 1 pairs is usable \{'identical': 1\}"):
         imported(tmp_path / "a", [pair(chosen="x", rejected="x")])
     strange = {"instruction": "I", "output_1": "a", "output_2": "b", "preference": 4}
-    assert "row 1: preference is 4" in fault(imported, tmp_path / "b", [strange])
+    with pytest.raises(BenchError, match="row 1: preference is 4"):
+        imported(tmp_path / "b", [strange])
