@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from vllm_worlds import make_llama
 
 torch = pytest.importorskip("torch")
 
@@ -106,6 +107,22 @@ def test_weights_are_handed_over_after_a_step_and_not_before(learner, sampler, r
     gap = (fresh.logprobs - rescored(model, fresh))[fresh.response_mask].abs()
     assert gap.max() < SAME
     assert not torch.equal(fresh.ids, stale.ids)
+
+
+@pytest.mark.parametrize(
+    "more", [{"tie_word_embeddings": True}, {"head_dim": 16}, {"tie_word_embeddings": True, "head_dim": 16}]
+)
+def test_tied_embeddings_and_narrow_heads_are_handed_over_too(prompts, tmp_path, more):
+    """vLLM keeps a packed copy of a tied output matrix over a reload, if it is not told otherwise."""
+    model, tokenizer = load_policy(make_llama(tmp_path / "policy", seed=2, **more))
+    rows = [tokenizer.encode(prompt) for prompt in prompts]
+    sampler = make_sampler("vllm", model, tokenizer, tmp_path / "scratch")
+    for step in range(3):
+        sampler.sync(model)
+        drawn = sampler.rollout(rows, DECODING, step)
+        assert (drawn.logprobs - rescored(model, drawn))[drawn.response_mask].abs().max() < SAME
+        train_a_step(model, rows)
+    sampler.close()
 
 
 def test_all_weights_by_name_are_taken_too(learner, sampler, rows):

@@ -150,19 +150,24 @@ def test_a_constant_policy_is_asked_nothing(engine, policy, tmp_path):
     assert engine.sample(tmp_path, ["w5"], DECODING, n=2) == [[Sample("w1 w2", 2, True)] * 2]
 
 
-def test_policies_take_turns_without_mixing(engine, policy, prompts, tmp_path):
+@pytest.mark.parametrize(
+    "more", [{}, {"tie_word_embeddings": True}, {"tie_word_embeddings": True, "head_dim": 16}]
+)
+def test_policies_take_turns_without_mixing(engine, ours, prompts, tmp_path, more):
     """Checkpoints of one shape share the engine: their weights are exchanged in it."""
-    other = make_llama(tmp_path / "other", seed=9, ends=(1, 2))
-    first = engine.sample(policy, prompts, GREEDY)
+    one, other = (make_llama(tmp_path / f"policy{seed}", seed=seed, ends=(1, 2), **more) for seed in (4, 9))
+    expected = [ours.sample(folder, prompts, GREEDY) for folder in (one, other)]
+    assert expected[0] != expected[1]
+    assert engine.sample(one, prompts, GREEDY) == expected[0]
     held = engine._runner._llm
-    second = engine.sample(other, prompts, GREEDY)
-    assert engine._runner._llm is held
-    assert second != first
-    assert engine.sample(policy, prompts, GREEDY) == first
-    make_llama(other, seed=10, ends=(1, 2))
-    assert engine.sample(other, prompts, GREEDY) != second, (
-        "a checkpoint that changes in its place is read again"
+    assert engine.sample(other, prompts, GREEDY) == expected[1]
+    assert engine.sample(one, prompts, GREEDY) == expected[0]
+    make_llama(other, seed=10, ends=(1, 2), **more)
+    changed = engine.sample(other, prompts, GREEDY)
+    assert changed == ours.sample(other, prompts, GREEDY) != expected[1], (
+        "a checkpoint that changes in its place"
     )
+    assert engine._runner._llm is held
 
 
 def test_threads_stay_settable(engine, policy):

@@ -12,6 +12,7 @@ from torch import Tensor
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Decoding
 
+from ..adapters import adapted, merged_state
 from .rollout import Rollouts, eos_ids, pack
 from .sampling_limits import refuse_uncorrectable
 from .vllm_engine import request_seeds
@@ -21,7 +22,7 @@ from .vllm_runner import VllmRunner, VllmSettings
 class PolicySampler:
     """Draws with the weights of the last `sync`, however far the learner has gone on since.
 
-    Several processes that train together each have one, with a folder of its own, and call `sync` together.
+    Processes that train together each have one on the same folder, and call `sync` together.
     """
 
     def __init__(
@@ -53,17 +54,24 @@ class PolicySampler:
         """Hands the learner's weights over, through a file in the precision of the sampler.
 
         Args:
-            model: a transformers model, or all its weights by name (of a LoRA model: merged). Sharded weights (DTensor)
-                are gathered one by one, by all processes together.
+            model: a transformers model, or all its weights by name (asked of the first process only). Adapters are
+                merged; sharded weights (DTensor) are gathered one by one.
         """
-        named = model if isinstance(model, Mapping) else model.state_dict()
-        kind = getattr(torch, self._runner.dtype)
-        weights = {name: _whole(tensor, kind) for name, tensor in named.items()}
-        partial = self._folder.with_name("vllm-partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        self._model.save_pretrained(str(partial), state_dict=weights)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        partial.rename(self._folder)
+        named = model if isinstance(model, Mapping) else _plain_state(model)
+        kind, first = getattr(torch, self._runner.dtype), _rank() == 0
+        weights = {}
+        for name, tensor in named.items():
+            whole = _whole(tensor)
+            if first:
+                weights[name] = whole.to("cpu", kind if whole.is_floating_point() else whole.dtype)
+        _wait()  # nobody reads the folder any more
+        if first:
+            partial = self._folder.with_name("vllm-partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            self._model.save_pretrained(str(partial), state_dict=weights)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            partial.rename(self._folder)
+        _wait()
         self._syncs += 1
 
     def rollout(
@@ -103,11 +111,29 @@ class PolicySampler:
     def close(self) -> None:
         """Gives memory and scratch space back."""
         self._runner.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _wait()
+        if _rank() == 0:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _whole(tensor: Tensor, kind: torch.dtype) -> Tensor:
-    """The tensor on the CPU, all of it; not copied where it is so already."""
+def _plain_state(model: Any) -> Mapping[str, Tensor]:
+    state: Mapping[str, Tensor] = merged_state(model) if adapted(model) else model.state_dict()
+    return state
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """All of the tensor; not copied where it is not in shards."""
     gather = getattr(tensor, "full_tensor", None)
-    plain = (gather() if gather else tensor).detach()
-    return plain.to("cpu", kind if plain.is_floating_point() else plain.dtype)
+    whole: Tensor = (gather() if gather else tensor).detach()
+    return whole
+
+
+def _rank() -> int:
+    """This process's place among those that train together. transformers writes checkpoints in the first one only."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def _wait() -> None:
+    """Until every process that trains is here."""
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.barrier()

@@ -111,9 +111,10 @@ class VllmRunner:
             self.close()
             self._start(folder, config, tokens)
         elif weights != self._weights:
-            self._llm.collective_rpc(
-                "reload_weights", kwargs={"weights_path": self._readable(folder, config)}
-            )
+            readable = self._readable(folder, config)
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": readable})
+            if self.cpu and getattr(config, "tie_word_embeddings", False):
+                self._llm.collective_rpc(_repack_head)
         self._shape, self._weights = shape, weights
 
     def draw(
@@ -149,7 +150,7 @@ class VllmRunner:
     def close(self) -> None:
         """Gives memory back."""
         if self._llm is not None:
-            self._llm.llm_engine.engine_core.shutdown()
+            _shut_down(self._llm)
             self._llm = None
             gc.collect()
             VllmRunner._open.discard(id(self))
@@ -251,6 +252,34 @@ def check_decoding(decoding: Decoding) -> None:
         )
     if not 0 < decoding.top_p <= 1:
         raise BenchError(f'engine "vllm": top_p {decoding.top_p:g}; expected more than 0 and at most 1')
+
+
+def _repack_head(worker: Any) -> None:
+    """Output matrices that are the embedding's are packed again from its new values.
+
+    vLLM 0.30 packs every matrix for the CPU when it is loaded; on a reload, a tied one gets none of its own and would
+    go on with the packed values of before. Not needed any more once `finalize_layerwise_reload` packs tied heads.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for layer in worker.get_model().modules():
+        if isinstance(layer, ParallelLMHead):
+            layer.quant_method.process_weights_after_loading(layer)
+
+
+def _shut_down(llm: Any) -> None:
+    """Ends vLLM's engine, but not the process group, which may be the trainer's or another engine's.
+
+    vLLM 0.30 destroys the default group whoever made it; until it no longer does, it is kept from that here.
+    """
+    from vllm.v1.engine import core
+
+    kept = core.cleanup_dist_env_and_memory
+    core.cleanup_dist_env_and_memory = lambda: None
+    try:
+        llm.llm_engine.engine_core.shutdown()
+    finally:
+        core.cleanup_dist_env_and_memory = kept
 
 
 def _drawn(output: Any, ends: set[int], logprobs: bool) -> Drawn:
