@@ -187,7 +187,7 @@ class Training:
 
     precision: Literal["fp32", "bf16"] = "fp32"
     lora_rank: int = 0
-    lora_alpha: float = 16.0
+    lora_alpha: int = 16
     lora_targets: tuple[str, ...] = ()
     sampler: Literal["transformers", "vllm"] = "transformers"
 

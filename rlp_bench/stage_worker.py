@@ -23,7 +23,7 @@ class Counts(Counter[str]):
 
     def count(self, **amounts: float) -> None:
         """Adds."""
-        self.update(amounts)  # type: ignore[arg-type]
+        self.update(amounts)
 
 
 def say(**what: Any) -> None:

@@ -73,6 +73,16 @@ class AlpacaFarm:
         return found
 
 
+class Vicuna(AlpacaFarm):
+    """The 80 of the 805 that are Vicuna's; asked beside `alpacafarm` they are computed from its verdicts."""
+
+    name = "vicuna"
+
+    def items(self) -> list[Item]:
+        """The items of that subset, in the file's order."""
+        return [item for item in super().items() if item.subset == self.name]
+
+
 def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[Item]:
     """The judged instructions, each with the reference answer: the side that is not the policy's.
 

@@ -72,7 +72,7 @@ def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:
 def _check_name(where: str, name: str, known: Mapping[str, type]) -> None:
     if name.startswith(FREE) and "logit_bias" in name.split("."):
         raise DataError(
-            f'{where}: "{name}": token ids belong to one tokenizer, and which one a server has is not known; leave it out'
+            f'{where}: "{name}": token ids belong to one tokenizer, and a server\'s is not known; leave it out'
         )
     if name not in known and not (name.startswith(FREE) and len(name) > len(FREE)):
         raise UnknownName(f'{where}: no option "{name}"; {nearest(name, [*known, FREE + "..."])}')
