@@ -107,7 +107,9 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
         )
     foreign = [r["method"] for r in reports if r.get("provenance", {}).get("kind", "rerun") != "rerun"]
     if foreign:
-        raise DataError(f"leaderboard: {foreign[0]} was copied from elsewhere; only reruns stand in one table")
+        raise DataError(
+            f"leaderboard: {foreign[0]} was copied from elsewhere; only reruns stand in one table"
+        )
     by_method: dict[str, dict[int, Report]] = {}
     for report in reports:
         by_method.setdefault(report["method"], {})[report["seed"]] = report  # the newest of a seed comes last
