@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("trainers", "judges", "suites", "leaderboard")
-CARRIED = {".py", ".toml", ".json", ".txt", ".typed", ".safetensors"}
+CARRIED = {".py", ".toml", ".json", ".txt", ".typed", ".safetensors", ".css", ".js", ".j2"}
 NOT_CARRIED = shutil.ignore_patterns(
     ".git",
     ".venv",
