@@ -15,8 +15,9 @@ import typer
 from rlp_bench.cli_bench import bench
 from rlp_bench.cli_export import export
 from rlp_bench.cli_gate import baseline, regress
-from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites, Track
+from rlp_bench.cli_options import STORE, Json, MatrixName, RecipeName, Seed, Sets, Store, Suites
 from rlp_bench.cli_report import report
+from rlp_bench.cli_run import matrix, run
 from rlp_bench.errors import BenchError
 
 app = typer.Typer(
@@ -28,28 +29,12 @@ app = typer.Typer(
 micro = typer.Typer(no_args_is_help=True, help="The embedded world.")
 app.add_typer(micro, name="micro")
 app.add_typer(report, name="report")
+app.command()(run)
+app.command()(matrix)
 app.command()(bench)
 app.command()(export)
 app.add_typer(baseline, name="baseline")
 app.command()(regress)
-
-
-@app.command()
-def run(
-    method: Annotated[str, typer.Option("--method", help="What to run; `rlp-bench ls methods` lists them.")],
-    recipe: RecipeName = "micro",
-    seed: Seed = 0,
-    overrides: Sets = None,
-    suites: Suites = None,
-    no_eval: Annotated[bool, typer.Option("--no-eval", help="Train only.")] = False,
-    track: Track = None,
-    store: Store = STORE,
-    as_json: Json = False,
-) -> None:
-    """Train a method's stages (what is there already is reused), evaluate its policy, print a summary."""
-    from rlp_bench.commands.run import run_command
-
-    run_command(method, recipe, seed, overrides or [], suites, not no_eval, track, store, as_json)
 
 
 @app.command("eval")
@@ -119,29 +104,6 @@ def plan(
     from rlp_bench.commands.look import plan_command
 
     plan_command(method, recipe, seed, overrides or [], store, as_json, lengths)
-
-
-@app.command()
-def matrix(
-    methods: Annotated[str, typer.Option("--methods", help='"all", or names with commas between.')] = "all",
-    seeds: Annotated[str, typer.Option("--seeds", help='"0..4", or numbers with commas between.')] = "0..4",
-    recipe: RecipeName = "micro",
-    overrides: Sets = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="Processes, one thread each.", min=1)] = 2,
-    match_steps: Annotated[
-        bool, typer.Option("--match-steps", help="Every reward model takes as many updates as the first.")
-    ] = False,
-    tuned: Annotated[
-        bool, typer.Option("--tuned/--untuned", help="Choose each method's setting by the recipe's [tuning].")
-    ] = True,
-    track: Track = None,
-    store: Store = STORE,
-    as_json: Json = False,
-) -> None:
-    """Run many methods and seeds with shared stages, in parallel; a killed matrix resumes."""
-    from rlp_bench.commands.matrix import matrix_command
-
-    matrix_command(methods, seeds, recipe, overrides or [], jobs, match_steps, tuned, store, as_json, track)
 
 
 @app.command()

@@ -195,8 +195,14 @@ def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
     """Works off all jobs; yields each as it ends, done or failed, and None while none does. Closes the executor.
 
     A failed job stops what needs it and nothing else.
+
+    Raises:
+        BenchError: a job asks for what the executor can never give; no job has been begun.
     """
     try:
+        for job in matrix.jobs.values():
+            if job.key not in matrix.done:
+                executor.check(job.order)
         while True:
             for job in matrix.waiting()[: executor.slots - len(matrix.running)]:
                 matrix.running.add(job.key)

@@ -46,6 +46,9 @@ class Executor(Protocol):
     slots: int
     """Most orders that may be in its hands at once."""
 
+    def check(self, order: Order) -> None:
+        """Raises BenchError where nobody there could ever do it; asked of all orders before the first begins."""
+
     def submit(self, order: Order) -> None:
         """Takes an order whose inputs are all sealed."""
 

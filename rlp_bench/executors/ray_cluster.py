@@ -55,10 +55,13 @@ class RayExecutor:
             raise
         self._make = self._ray.remote(make)
 
+    def check(self, order: Order) -> None:
+        """See `Executor`."""
+        self._check_fits(order, self._asked(order))
+
     def submit(self, order: Order) -> None:
         """See `Executor`."""
         needs = self._asked(order)
-        self._check_fits(order, needs)
         group = _group(self._ray, needs) if needs.workers > 1 else None
         task = self._make.options(
             name=order.name, max_retries=self.options.retries, **_resources(needs), **_in_group(group)

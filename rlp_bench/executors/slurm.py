@@ -52,6 +52,9 @@ class SlurmExecutor:
         self._jobs: dict[str, tuple[Order, Any, int]] = {}
         """Key -> what was ordered, submitit's job, how often it was submitted again."""
 
+    def check(self, order: Order) -> None:
+        """Slurm itself refuses what no partition has."""
+
     def submit(self, order: Order) -> None:
         """See `Executor`."""
         self._jobs[order.key] = (order, self._send(order), 0)

@@ -1,23 +1,82 @@
 """A small matrix, and what two stores have in common."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
+
+import psutil
+
+from rlp_bench.plan import Node, build_plan
+from rlp_bench.recipe import load_recipe
 
 SETS = [
     "evaluation.suites=['vicuna']",
     "evaluation.dev_pairs=8",
-    "evaluation.trajectory=[1]",
-    "data.sft=64",
+    "data.sft=256",
     "data.preferences=64",
-    "stages.ppo.rollouts=2",
-    "stages.ppo.snapshots=[1,2]",
+    "stages.sft.checkpoint_every=1",
+    "stages.ppo.checkpoint_every=1",
 ]
 
 
 def matrix(*more: str, methods: str) -> list[str]:
     """The command of a small matrix."""
-    sets = [part for override in SETS for part in ("--set", override)]
-    return ["matrix", "--recipe", "nano", "--methods", methods, "--seeds", "0,1", "--untuned", *sets, *more]
+    return [
+        "matrix",
+        "--recipe",
+        "nano",
+        "--methods",
+        methods,
+        "--seeds",
+        "0,1",
+        "--untuned",
+        *_sets(),
+        *more,
+    ]
+
+
+def one(*more: str, method: str = "ppo") -> list[str]:
+    """The command of one of its runs."""
+    return ["run", "--recipe", "nano", "--method", method, *_sets(), *more]
+
+
+def _sets() -> list[str]:
+    return [part for override in SETS for part in ("--set", override)]
+
+
+def stage(method: str, seed: int, label: str, *more: str) -> Node:
+    """A stage of its plans."""
+    plan = build_plan(load_recipe("nano", [*SETS, *more]), method, seed)
+    return next(node for node in plan.nodes if node.label == label)
+
+
+def killed_in(
+    store: Path, fingerprint: str, driver: subprocess.Popen[str], how: int = signal.SIGKILL, whom: int = 0
+) -> int:
+    """Waits until a stage has left a checkpoint; kills the process that makes it (or another) and says which."""
+    scratch = store / "scratch" / fingerprint[:16]
+    deadline = time.monotonic() + 90
+    while not list(scratch.glob("checkpoint-*")):
+        assert driver.poll() is None, driver.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    (mark,) = store.glob(f"cluster/*/{fingerprint[:16]}.began")
+    pid = whom or int(mark.read_text().split()[1])
+    os.kill(pid, how)
+    return pid
+
+
+def ray_processes() -> set[psutil.Process]:
+    """Of any cluster on this machine."""
+    names = ("raylet", "gcs_server", "ray::")
+    return {
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if any(n in " ".join(p.info["cmdline"] or []) for n in names)
+    }
 
 
 def contents(folder: Path) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:

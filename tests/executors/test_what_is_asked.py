@@ -161,5 +161,5 @@ def test_driver_and_workers_meet_in_the_store_and_leave_nothing(tmp_path):
 
 
 def test_failures_keep_their_line():
-    with pytest.raises(BenchError, match="^its line$"):
+    with pytest.raises(BenchError, match=r"^its line$"):
         outcome(failure("its line"))
