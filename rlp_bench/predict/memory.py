@@ -132,31 +132,40 @@ def _train(one: Pass, work: Work, standing: Memory, shape: Shape, setup: Setup) 
     rows = min(one.microbatch or share, share)
     held = _a_device(one.held, setup) if one.held else rows
     graphs = math.ceil(held / max(1, rows))
-    kept = sum(
-        held * one.tokens * kept_of_token(shape, setup)
-        + held * _mask(one)
-        + graphs * kept_of_graph(shape, setup)
-        for _ in one.models
+    each = held * (one.tokens * kept_of_token(shape, setup) + _mask(one)) + graphs * kept_of_graph(
+        shape, setup
     )
     table = _logits(one, shape, held, any_lm(one, work))
     way_back = rows * one.tokens * layer_backward(shape, setup)
-    if setup.checkpointing:
-        way_back += rows * one.tokens * kept_of_layer(shape, setup)  # of one layer, computed again
     gradients = FP32 * (_trained(work, shape, setup) + work.extra)
-    accumulates = one.copies > 0 or share > held
-    weights = standing.weights + _together(one, work, shape, setup)
-    forward = replace(
-        standing,
-        weights=weights,
-        activations=kept + max(table, way_back),
-        gradients=gradients * (1 + min(one.copies, 1)) if accumulates else 0.0,
-        moment="train",
-    )
-    # Copies of a gradient are compared after the way back.
-    still = 0.0 if one.copies else way_back
-    gradients *= 1 + one.copies
-    end = replace(standing, weights=weights, activations=still, gradients=gradients, moment="update")
-    return max(forward, end, key=lambda found: found.total)
+    there = gradients * (1 + min(one.copies, 1)) if one.copies or share > held else 0.0
+    together = _together(one, work, shape, setup)
+    weights = standing.weights + together
+    kept = len(one.models) * each
+    if len(one.models) > 1:  # the way back begins at the last one, and the first one's log-softmax waits
+        kept += table / LOGITS_ALIVE
+    left = together
+    if setup.checkpointing:  # one layer is computed again; bf16 copies made within a layer are gone by then
+        way_back += rows * one.tokens * kept_of_layer(shape, setup)
+        left = together if setup.sharded else together / shape.layers
+    moments = [
+        _at("train", standing, weights, each + table, there),
+        _at("train", standing, weights, kept, there),
+        _at("train", standing, standing.weights + left, kept + way_back, there),
+        # Copies of a gradient are compared when the way back is done.
+        _at(
+            "update",
+            standing,
+            standing.weights,
+            0.0 if one.copies else way_back,
+            gradients * (1 + one.copies),
+        ),
+    ]
+    return max(moments, key=lambda found: found.total)
+
+
+def _at(moment: str, standing: Memory, weights: float, activations: float, gradients: float) -> Memory:
+    return replace(standing, weights=weights, activations=activations, gradients=gradients, moment=moment)
 
 
 # --- Weights ------------------------------------------------------------------------------------------
