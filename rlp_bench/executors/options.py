@@ -63,6 +63,7 @@ class SlurmOptions(Place):
     timeouts: Annotated[int, Field(ge=0)] = 10
     """How often a job that ran out of time goes back into the queue, to go on from its checkpoints."""
     poll_seconds: Amount = 10.0
+    """How often the queue is asked for jobs that are gone; answers are seen within a second."""
     setup: list[str] = []
     """Lines of shell before each job, e.g. "module load cuda"."""
     stages: dict[str, Place] = {}

@@ -4,7 +4,9 @@ The driver stays and submits; ended or killed, the same command goes on, and wha
 `executor = "local"` in the options does the same without Slurm, in processes of this machine.
 """
 
+import os
 import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -51,6 +53,7 @@ class SlurmExecutor:
         self._submitit, self._kept = submitit, False
         self._jobs: dict[str, tuple[Order, Any, int]] = {}
         """Key -> what was ordered, submitit's job, how often it was submitted again."""
+        self._looked, self._missed = 0.0, set[str]()
 
     def check(self, order: Order) -> None:
         """Slurm itself refuses what no partition has."""
@@ -62,11 +65,8 @@ class SlurmExecutor:
     def ended(self, seconds: float) -> Sequence[tuple[str, str]]:
         """See `Executor`."""
         until = time.monotonic() + seconds
-        pause = LOCAL_SECONDS if self._here else self.options.poll_seconds
-        while not (found := [key for key, (_, job, _) in self._jobs.items() if job.done()]):
-            if time.monotonic() >= until:
-                break
-            time.sleep(min(pause, max(0.0, until - time.monotonic())))
+        while not (found := self._over()) and time.monotonic() < until:
+            time.sleep(LOCAL_SECONDS if self._here else min(1.0, seconds))
         answers = [(key, self._answer(key)) for key in found]
         return [(key, answer) for key, answer in answers if answer is not None]
 
@@ -122,20 +122,44 @@ class SlurmExecutor:
                 f"--executor slurm: sbatch refused {order.name} ({said}); see the options"
             ) from None
 
+    def _over(self) -> list[str]:
+        """Keys of jobs that have answered, or that are gone and never will."""
+        gone = self._gone()
+        return [key for key, (_, job, _) in self._jobs.items() if _answered(job) or job.job_id in gone]
+
+    def _gone(self) -> set[str]:
+        """Numbers of jobs without an answer that were not in the queue at two looks: a shared disk may lag behind.
+
+        squeue is asked and not sacct, which needs accounting that not every cluster has.
+        """
+        left = {job.job_id: job for _, job, _ in self._jobs.values() if not _answered(job)}
+        if self._here:
+            return {number for number, job in left.items() if job.state != "RUNNING" and not _answered(job)}
+        if not left or time.monotonic() - self._looked < self.options.poll_seconds:
+            return set()
+        self._looked = time.monotonic()
+        asked = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(sorted(left))}"]
+        found = subprocess.run(asked, capture_output=True, text=True)
+        if found.returncode != 0 and "Invalid job id" not in found.stderr:
+            return set()  # the controller does not answer: nothing is known
+        missing = set(left) - set(found.stdout.split())
+        gone, self._missed = missing & self._missed, missing
+        return gone
+
     def _answer(self, key: str) -> str | None:
         """What a job that ended answered; None where it was lost and is submitted again."""
         order, job, again = self._jobs[key]
-        lost = self._here and not job.paths.result_pickle.exists()
-        if not lost:
+        if _answered(job):
+            del self._jobs[key]
             try:
-                answer = str(job.result())
-                del self._jobs[key]
-                return answer
-            except self._submitit.core.utils.FailedJobError:
+                return str(job.result())
+            except self._submitit.core.utils.FailedJobError as error:
                 self._kept = True
-                raise  # a bug in a stage, with its traceback
-            except self._submitit.core.utils.UncompletedJobError:
-                pass
+                if "timed-out too many times" not in str(error):
+                    raise  # a bug in a stage, with its traceback
+                return failure(
+                    f"ran out of time {self.options.timeouts + 1} times; raise `time` in the options"
+                )
         if again < self.options.retries:
             self._jobs[key] = (order, self._send(order), again + 1)
             return None
@@ -144,6 +168,13 @@ class SlurmExecutor:
         return failure(
             f"submitted {again + 1} times, ended without an answer each time; its output: {job.paths.stderr}"
         )
+
+
+def _answered(job: Any) -> bool:
+    """Whether a job's answer is there; its folder is touched first, as shared disks remember what was not there."""
+    with suppress(OSError):
+        os.utime(job.paths.folder)
+    return bool(job.paths.result_pickle.exists())
 
 
 def _slurm_only(place: Place, nodes: int) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Jobs of submitit. Slurm is not needed: `executor = "local"` does the very same in processes of this machine."""
 
 import json
+import signal
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 from small_matrix import attempts, contents, killed_in, matrix, one, stage
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.skipif(
     find_spec("submitit") is None, reason="submitit is not installed (extra slurm)"
 )
 
+REAL = pytest.mark.skipif(which("srun") is None, reason="Slurm is not on this machine")
 HERE = 'executor = "local"\ntime = 30\njobs = 2\n'
 ORDER = Order("k" * 64, "ppo seed 0 ppo", "ppo", Work("stage", "ppo", 0), Needs(32, 8, 64 << 30, 8, 1))
 
@@ -28,6 +31,15 @@ def here(tmp_path: Path) -> str:
     return "slurm:here.toml"
 
 
+@pytest.fixture(params=["local", pytest.param("slurm", marks=[pytest.mark.slow, REAL])])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Options for this machine, and for Slurm where it is there."""
+    (tmp_path / "queue.toml").write_text(
+        f'executor = "{request.param}"\ntime = 30\njobs = 2\npoll_seconds = 0.5\n'
+    )
+    return "slurm:queue.toml"
+
+
 def parameters(tmp_path: Path, more: str, order: Order = ORDER) -> dict:
     (tmp_path / "s.toml").write_text('executor = "local"\n' + more)
     executor = SlurmExecutor(str(tmp_path / "s.toml"), load_recipe("nano"), tmp_path / "store", 1)
@@ -37,9 +49,9 @@ def parameters(tmp_path: Path, more: str, order: Order = ORDER) -> dict:
         executor.close()
 
 
-def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(start, cli, tmp_path, here):
+def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(start, cli, tmp_path, queue):
     victim = stage("sft", 0, "sft")
-    process = start(*one("--store", "jobs", "--executor", here, method="sft"))
+    process = start(*one("--store", "jobs", "--executor", queue, method="sft"))
     try:
         killed_in(tmp_path / "jobs", victim.fingerprint, process)
         said = process.communicate(timeout=120)[1]
@@ -50,10 +62,22 @@ def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(sta
     assert contents(tmp_path / "jobs") == contents(tmp_path / "calm")
     assert attempts(tmp_path / "jobs") == {f"policy-{victim.fingerprint[:16]}": 2}
     assert not (tmp_path / "jobs" / "cluster").exists()
-    sealed = cli(*one("--store", "jobs", "--executor", here, "--dry-run", "--json", method="sft"))
+    sealed = cli(*one("--store", "jobs", "--executor", queue, "--dry-run", "--json", method="sft"))
     assert json.loads(sealed.stdout)["jobs"] == [
         {"job": "sft seed 0 evaluate", "after": [], "nodes": 1, "cpus": 1, "gpus": 0, "memory_gb": 1.1}
     ]
+
+
+@pytest.mark.slow
+@REAL
+def test_a_job_that_is_preempted_goes_back_into_the_queue_and_on_from_its_checkpoints(start, tmp_path):
+    (tmp_path / "queue.toml").write_text("time = 30\npoll_seconds = 0.5\n")
+    victim = stage("sft", 0, "sft")
+    process = start(*one("--store", "jobs", "--executor", "slurm:queue.toml", "--no-eval", method="sft"))
+    killed_in(tmp_path / "jobs", victim.fingerprint, process, signal.SIGUSR2)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    assert attempts(tmp_path / "jobs") == {f"policy-{victim.fingerprint[:16]}": 2}
 
 
 @pytest.mark.slow
