@@ -1,7 +1,7 @@
 """The reward model: learns from preferences which of two responses is better."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -116,14 +116,7 @@ class RewardModel:
             row |= beside.backward(step) if beside else {}
             spread.sum_gradients(optimiser.parameters)
             update = optimiser.update(step, "reward")
-            log.append(
-                {
-                    "step": step,
-                    **row,
-                    "learning_rate": update.learning_rate,
-                    "grad_norm": update.grad_norm,
-                }
-            )
+            log.append({"step": step, **row, **asdict(update)})
             context.meter.count(tokens_trained=sum(len(p.chosen) + len(p.rejected) for p in batch))
             context.progress(step + 1, len(batches), f"loss {row['loss']:.3f}")
             if (step + 1) % self.checkpoint_every == 0:

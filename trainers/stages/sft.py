@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the policy learns to write the demonstrated responses, and to stop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -80,14 +80,7 @@ class SupervisedFineTuning:
             loss = self._backward(spread, model, batch, tokenizer.pad_token_id)
             spread.sum_gradients(optimiser.parameters)
             update = optimiser.update(step, "sft")
-            log.append(
-                {
-                    "step": step,
-                    "loss": loss,
-                    "learning_rate": update.learning_rate,
-                    "grad_norm": update.grad_norm,
-                }
-            )
+            log.append({"step": step, "loss": loss, **asdict(update)})
             context.meter.count(tokens_trained=sum(len(p) + len(r) for p, r in batch))
             context.progress(step + 1, len(batches), f"loss {loss:.3f}")
             if (step + 1) % self.checkpoint_every == 0:
