@@ -125,6 +125,25 @@ def test_tied_embeddings_and_narrow_heads_are_handed_over_too(prompts, tmp_path,
     sampler.close()
 
 
+def test_adapters_are_handed_over_merged(learner, rows, tmp_path):
+    pytest.importorskip("peft", reason="needs the extra lora")
+    from rlp_bench.nouns import Training
+    from rlp_bench.trainers.adapters import with_adapters
+
+    model = with_adapters(learner[0], Training(lora_rank=4), 0)
+    sampler = make_sampler("vllm", model, learner[1], tmp_path)
+    for step in range(2):
+        sampler.sync(model)
+        drawn = sampler.rollout(rows, DECODING, step)
+        assert (drawn.logprobs - rescored(model, drawn))[drawn.response_mask].abs().max() < SAME
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter += 0.1
+    assert (drawn.logprobs - rescored(model, drawn))[drawn.response_mask].abs().mean() > 100 * SAME
+    sampler.close()
+
+
 def test_all_weights_by_name_are_taken_too(learner, sampler, rows):
     model, _ = learner
     moved = copy.deepcopy(model)

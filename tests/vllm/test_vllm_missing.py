@@ -64,3 +64,14 @@ def test_a_device_that_vllm_would_not_take_is_refused(device, monkeypatch):
     monkeypatch.setattr(vllm_runner, "require_vllm", lambda: None)
     with pytest.raises(BenchError, match=f'device "{device}"; expected "cpu" or "cuda"'):
         vllm_runner.VllmRunner(device)
+
+
+def test_among_processes_of_torchrun_each_has_its_own_gpu(monkeypatch):
+    from rlp_bench.errors import BenchError
+    from rlp_bench.trainers.generation import vllm_runner
+
+    monkeypatch.setattr(vllm_runner, "require_vllm", lambda: None)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert vllm_runner.VllmRunner("cuda:1").dtype == "bfloat16"
+    with pytest.raises(BenchError, match='device "cuda:0"'):
+        vllm_runner.VllmRunner("cuda:0")

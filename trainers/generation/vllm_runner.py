@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 from rlp_bench.errors import BenchError, DataError
 from rlp_bench.nouns import Decoding
@@ -78,7 +79,7 @@ def require_vllm() -> None:
 class VllmRunner:
     """Holds at most one vLLM model."""
 
-    _open: ClassVar[set[int]] = set()
+    _open: ClassVar["WeakSet[VllmRunner]"] = WeakSet()
     """The runners that hold one; the last to close takes vLLM's process group down, if vLLM made it."""
     _made_group: ClassVar[bool] = False
 
@@ -86,7 +87,10 @@ class VllmRunner:
         require_vllm()
         self.settings = settings or VllmSettings()
         self.cpu = device == "cpu"
-        if device not in ("cpu", "cuda", "cuda:0"):
+        own = (
+            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # the one that vLLM takes among processes of torchrun
+        )
+        if device not in ("cpu", "cuda", own):
             raise BenchError(
                 f'engine "vllm": device "{device}"; expected "cpu" or "cuda": it takes the first GPU it sees, so '
                 "choose one by CUDA_VISIBLE_DEVICES"
@@ -153,7 +157,7 @@ class VllmRunner:
             _shut_down(self._llm)
             self._llm = None
             gc.collect()
-            VllmRunner._open.discard(id(self))
+            VllmRunner._open.discard(self)
             if not VllmRunner._open and VllmRunner._made_group:
                 from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
@@ -197,7 +201,7 @@ class VllmRunner:
             ) from error
         finally:
             torch.set_num_threads = set_threads  # on a CPU vLLM makes it do nothing, for the whole process
-        VllmRunner._open.add(id(self))
+        VllmRunner._open.add(self)
         VllmRunner._made_group |= alone
 
     def _context(self, config: Any, tokens: int) -> int:
