@@ -11,7 +11,7 @@ TABLE = Path(__file__).parent / "accelerators.toml"
 RESERVED = 0.05
 """Share of a device's memory that no tensor gets: the driver's context and what fragments. Assumed."""
 BETWEEN_NODES = 25e9
-"""Bytes a second of one device to those of another node: a 200 Gb/s adapter each (Azure ND A100 v4). Assumed."""
+"""Bytes a second that each device adds to what leaves its node: a 200 Gb/s adapter (Azure ND A100 v4). Assumed."""
 
 
 @dataclass(frozen=True)

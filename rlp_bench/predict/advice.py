@@ -41,7 +41,8 @@ def advise(plan: Plan, prediction: Prediction, label: str) -> list[Change]:
     single = [change for change in trial.single() if change.total < 0.995 * needs.memory.total]
     if any(change.fits for change in single):
         return sorted(single, key=lambda change: not change.fits)
-    return [*single, *trial.together()]
+    together = [change for change in trial.together() if change.total < 0.995 * needs.memory.total]
+    return [*single, *together]
 
 
 class _Trial:
@@ -76,6 +77,9 @@ class _Trial:
                     f"LoRA of rank {RANK}{' on each device' if self.needs.setup.sharded else ''}", {}, alone
                 )
             )
+        for who in ("sampler", "engine"):
+            if self.needs.memory.moment == "write" and getattr(self.needs.setup, who) != "vllm":
+                found.append(self.change(f"{who} vllm", {}, {who: "vllm"}))
         if self.learns and self.needs.setup.precision == "fp32":
             found.append(self.change("bf16", {}, {"precision": "bf16"}))
         return found

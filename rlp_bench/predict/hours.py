@@ -64,7 +64,7 @@ def _write(
     one: Pass, longest: Pass, work: Work, shape: Shape, setup: Setup, device: Accelerator, nodes: int
 ) -> float:
     """Seconds of sampling all rows, so many side by side, each batch as long as its longest row."""
-    slots = max(1.0, slots_of(longest, setup))
+    slots = max(1.0, slots_of(longest, shape, setup))
     batches = math.ceil(one.rows / (slots * setup.devices))
     width = sampling_bytes(one, setup)
     launches = 0.0 if by_vllm(one, setup) else device.launch_seconds  # CUDA graphs
@@ -82,5 +82,5 @@ def _write(
 
 def _link(setup: Setup, device: Accelerator, nodes: int) -> float:
     """Bytes a second at which whole models go round all devices."""
-    rate = min(device.link, BETWEEN_NODES) if nodes > 1 else device.link
+    rate = min(device.link, BETWEEN_NODES * setup.devices / nodes) if nodes > 1 else device.link
     return rate * setup.devices / max(1, setup.devices - 1)

@@ -29,6 +29,8 @@ SCORING_ROWS = 64
 """Rows that it scores at a time."""
 VLLM_SLOTS = 256
 """Rows decoded side by side by the engine "vllm"."""
+VLLM_SHARE, VLLM_SAMPLER_SHARE = 0.6, 0.3
+"""Of a device's memory that vLLM takes, as the engine and beside a model that is being trained."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Setup:
     """Who samples in stages that do not train."""
     sampler: str = "transformers"
     """Who samples from a model that is being trained."""
+    memory: float = math.inf
+    """Bytes of the device, of which vLLM takes a share."""
 
     @property
     def sharded(self) -> bool:
@@ -86,15 +90,21 @@ class Memory:
 
 def stage_memory(work: Work, shape: Shape, setup: Setup) -> Memory:
     """The worst moment of a stage."""
+    return max(stage_moments(work, shape, setup), key=lambda one: one.total)
+
+
+def stage_moments(work: Work, shape: Shape, setup: Setup) -> list[Memory]:
+    """The worst moment of loading and of each pass of a stage."""
     standing = Memory(
         weights=sum(_resident(work, name, shape, setup) for name in work.models)
         + _sampler(work, shape, setup)
         + FP32 * work.extra,
         moments=2 * FP32 * (_trained(work, shape, setup) + work.extra),
     )
-    moments = [_loading(work, shape, setup)]
-    moments += [_pass_memory(one, work, standing, shape, setup) for one in work.passes]
-    return max(moments, key=lambda one: one.total)
+    if not work.models:
+        return [standing]
+    passes = [_pass_memory(one, work, standing, shape, setup) for one in work.passes]
+    return [_loading(work, shape, setup), *passes]
 
 
 def _loading(work: Work, shape: Shape, setup: Setup) -> Memory:
@@ -114,7 +124,7 @@ def _pass_memory(one: Pass, work: Work, standing: Memory, shape: Shape, setup: S
         return _train(one, work, standing, shape, setup)
     weights = standing.weights + _together(one, work, shape, setup)
     if one.does == "write":
-        slots = slots_of(one, setup)
+        slots = slots_of(one, shape, setup)
         cache, copy = slots * one.tokens * cache_bytes(one, shape, setup), decoding_copy(one, shape, setup)
         table = CHOICE_ALIVE * FP32 * slots * shape.vocabulary
         return replace(standing, weights=weights + copy, cache=cache, activations=table, moment="write")
@@ -331,10 +341,13 @@ def any_lm(one: Pass, work: Work) -> bool:
 # --- Sampling -----------------------------------------------------------------------------------------
 
 
-def slots_of(one: Pass, setup: Setup) -> float:
-    """Rows decoded side by side on one device."""
-    if not one.microbatch and by_vllm(one, setup):
-        return min(VLLM_SLOTS, one.rows)
+def slots_of(one: Pass, shape: Shape, setup: Setup) -> float:
+    """Rows decoded side by side on one device; vLLM takes no more than its share of the memory has room for."""
+    if by_vllm(one, setup):
+        share = VLLM_SAMPLER_SHARE if one.microbatch else VLLM_SHARE
+        room = share * setup.memory - decoding_copy(one, shape, setup)
+        wanted = min(one.microbatch, _a_device(one.batch, setup)) if one.microbatch else VLLM_SLOTS
+        return max(1.0, min(wanted, one.rows, room // (one.tokens * cache_bytes(one, shape, setup))))
     if not one.microbatch:
         return min(ENGINE_SLOTS, max(1, ENGINE_CACHE_TOKENS // max(1, int(one.tokens))), one.rows)
     return min(one.microbatch, _a_device(one.batch, setup) or math.inf)

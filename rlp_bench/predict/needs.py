@@ -1,7 +1,8 @@
 """What each stage of a plan needs: the numbers of the other modules put together for one recipe."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rlp_bench.errors import BenchError, DataError
@@ -9,7 +10,7 @@ from rlp_bench.plan import Node, Plan
 from rlp_bench.predict.accelerators import Accelerator, accelerator
 from rlp_bench.predict.flops import Amount, stage_amount
 from rlp_bench.predict.hours import Seconds, stage_seconds
-from rlp_bench.predict.memory import Memory, Setup, stage_memory, trained_parameters
+from rlp_bench.predict.memory import Memory, Setup, stage_moments, trained_parameters
 from rlp_bench.predict.shapes import Shape, shape_of
 from rlp_bench.predict.work import Lengths, Work, parameters_of_models, spreads, stage_works
 from rlp_bench.recipe import Recipe
@@ -27,6 +28,9 @@ class Needs:
     """By model."""
     trained: int
     memory: Memory
+    """At the worst moment."""
+    moments: list[Memory]
+    """Loading and each pass."""
     amount: Amount
     seconds: Seconds | None
     cost: float | None
@@ -41,6 +45,7 @@ class Needs:
             **said,
             "devices": self.setup.devices,
             "memory_bytes": memory,
+            "moments": [{**asdict(one), "total": one.total} for one in self.moments],
             "tokens": {name: value for name, value in asdict(self.amount).items() if name != "flops"},
             "flops": self.amount.flops,
             "seconds": seconds,
@@ -147,8 +152,9 @@ def _device(recipe: Recipe) -> Accelerator | None:
 def _needs(
     node: Node, limits: Work, usual: Work, shape: Shape, recipe: Recipe, device: Accelerator | None
 ) -> Needs:
-    setup = setup_of(node, recipe)
-    memory = stage_memory(limits, shape, setup)
+    setup = replace(setup_of(node, recipe), memory=device.memory if device else math.inf)
+    moments = stage_moments(limits, shape, setup)
+    memory = max(moments, key=lambda one: one.total)
     counts = {head: shape.count(head) for head in ("lm", "scalar")}
     seconds = cost = fits = None
     if device is not None:
@@ -160,7 +166,18 @@ def _needs(
     parameters = parameters_of_models(limits, counts)
     amount = stage_amount(usual, shape, setup)
     return Needs(
-        node.label, node.trainer, limits, setup, parameters, trained, memory, amount, seconds, cost, fits
+        node.label,
+        node.trainer,
+        limits,
+        setup,
+        parameters,
+        trained,
+        memory,
+        moments,
+        amount,
+        seconds,
+        cost,
+        fits,
     )
 
 

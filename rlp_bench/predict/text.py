@@ -66,13 +66,16 @@ def _row(label: str, needs: Needs | None) -> list[str]:
         return [label, *[""] * 8, "its trainer does not say what it does", *[""] * 4]
     memory, amount = needs.memory, needs.amount
     tokens = amount.trained + amount.read + amount.written
+    parts = [
+        max(getattr(moment, part) for moment in needs.moments)
+        for part in ("weights", "optimiser", "activations", "cache")
+    ]
     return [
         label,
         str(needs.setup.devices),
         short(needs.trained) if needs.trained else "",
-        *[gigabytes(part) if part else "" for part in (memory.weights, memory.optimiser)],
-        *[gigabytes(part) if part else "" for part in (memory.activations, memory.cache)],
-        gigabytes(memory.total),
+        *[gigabytes(part) if part else "" for part in parts],
+        gigabytes(memory.total) if memory.total else "",
         memory.moment,
         {True: "yes", False: "no", None: "unknown"}[needs.fits],
         short(tokens) if tokens else "",
@@ -100,6 +103,7 @@ def _notes(prediction: Prediction) -> list[str]:
     lengths, limits = prediction.lengths, prediction.limits
     assumed = "as long as allowed" if lengths == limits else "of --lengths"
     notes = [
+        "Memory of a device: the most of each kind, and of all at the worst moment (load, write, read, train, update).",
         f"Time for prompts of {lengths.prompt:g} and responses of {lengths.response:g} tokens ({assumed}), memory for "
         f"{limits.prompt:g} and {limits.response:g}. Rows that a stage makes are taken to be all it could.",
     ]

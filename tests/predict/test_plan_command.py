@@ -73,6 +73,7 @@ def test_advice_is_what_the_changed_recipe_is_predicted_to_need(stage: str) -> N
         overrides = [f"stages.{stage}.{name}={value}" for name, value in change.settings.items()]
         keys = {"checkpointing": "compute.activation_checkpointing", "devices": "compute.workers"}
         keys |= {"strategy": "compute.strategy", "lora_rank": "training.lora_rank"}
+        keys |= {"sampler": "training.sampler", "engine": "engine.name"}
         for name, value in change.setup.items():
             overrides.append(f"{keys[name]}={json.dumps(value)}")
         again = predicted(*{**{key.partition("=")[0]: key for key in (*ONE, *overrides)}}.values())[1].stages[
@@ -141,6 +142,7 @@ def test_the_engine_is_described_as_it_is() -> None:
     assert transformers_engine.CACHE_TOKENS == memory.ENGINE_CACHE_TOKENS
     assert scoring.SCORING_BATCH == memory.SCORING_ROWS
     assert VllmSettings().max_num_seqs == memory.VLLM_SLOTS
+    assert VllmSettings().gpu_memory_utilization == memory.VLLM_SHARE
     assert inspect.signature(rollout).parameters["slots"].default == ppo.SLOTS
 
 
@@ -224,3 +226,35 @@ def test_a_base_that_cannot_be_counted_leaves_the_rest_of_the_plan(recipe_file: 
     flat = " ".join(CliRunner().invoke(app, arguments).stdout.split())
     assert "stages to do" in flat
     assert "Memory, time and cost are not predicted:" in flat
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method"),
+    [
+        ("alpacafarm_llama7b_8xa100", "rlp_spg"),
+        ("alpacafarm_llama7b_2x8xa100", "rlp_uml"),
+        ("smol_1gpu", "rlp_spg"),
+    ],
+)
+def test_the_recipes_for_gpus_fit_what_they_name(recipe: str, method: str, tmp_path: Path) -> None:
+    arguments = ["plan", "--recipe", recipe, "--method", method, "--store", str(tmp_path), "--json"]
+    stages = json.loads(CliRunner().invoke(app, arguments).stdout)["prediction"]["stages"]
+    assert len(stages) > 6
+    assert {label for label, stage in stages.items() if not stage["fits"]} == set()
+
+
+def test_vllm_keeps_to_its_share_of_the_memory() -> None:
+    _, prediction = predicted("engine.name=vllm")
+    needs = prediction.stages["sample"]
+    assert needs is not None
+    assert needs.memory.cache + needs.memory.weights <= 0.6 * 80e9
+    assert needs.fits
+
+
+def test_two_nodes_are_faster_than_one() -> None:
+    one, two = (predicted(f"compute.nodes={nodes}")[1].stages["ppo"] for nodes in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert one.seconds is not None
+    assert two.seconds is not None
+    assert two.seconds.train < one.seconds.train

@@ -1,0 +1,69 @@
+"""One of two processes that train a stage in shards; says the most bytes that its tensors held, from the start or, with
+"later", after the models were read."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from live_bytes import LiveBytes
+
+from rlp_bench.nouns import Context, Prompting, Training, World
+from rlp_bench.trainers.spread import Spread
+
+torch.set_num_threads(1)
+
+
+def main() -> None:
+    from runs import Meter
+    from test_against_runs import STAGES
+
+    job = json.loads(sys.argv[1])
+    rank = int(os.environ["RANK"])
+    root = Path(job["root"]) / str(rank)
+    root.mkdir()
+    training = Training(job["precision"])
+    run = STAGES[job["stage"]](
+        root, Path(job["base"]), job["d"], job["prompt"], job["response"], training=training
+    )
+    out = Path(job["root"]) / f"out-{rank}"
+    out.mkdir()
+    live = LiveBytes(resizes=True)
+    prepared = Spread.prepare
+
+    def prepare(self: Spread, *given, **named):
+        """Reading is over when the last model is prepared: what was seen before does not count."""
+        model = prepared(self, *given, **named)
+        live.peak = live.now
+        return model
+
+    Spread.prepare = prepare  # type: ignore[method-assign]
+    context = Context(
+        seed=0, device="cpu", prompting=Prompting("{instruction}", "", job["prompt"], job["response"]),
+        scratch=Path(job["root"]) / "scratch", progress=lambda *_: None, meter=Meter(), engine=None, training=training,
+        world=World(rank, int(os.environ["WORLD_SIZE"]), "fsdp", job["checkpointing"]),
+    )  # fmt: skip
+    whole = Spread.whole
+
+    class Enough(Exception):
+        pass
+
+    def stop(self: Spread, model):
+        """Gathering the result is not part of what is measured."""
+        raise Enough
+
+    Spread.whole = stop  # type: ignore[method-assign]
+    try:
+        with live:
+            run.stage.train(run.inputs, out, context)
+    except Enough:
+        pass
+    Spread.whole = whole  # type: ignore[method-assign]
+    print(json.dumps({"rank": rank, "peak": live.peak}), flush=True)
+    import torch.distributed
+
+    torch.distributed.destroy_process_group()
+
+
+main()

@@ -1,0 +1,47 @@
+"""Memory of a rank under FSDP is within 15 % of what each of two processes holds, from the first batch on."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_against_runs import SIZES, TOLERANCE, run_of
+
+from rlp_bench.nouns import Training
+from rlp_bench.predict.memory import stage_moments
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("stage", "size", "precision", "checkpointing"),
+    [("sft", "narrow", "fp32", False), ("reward", "narrow", "bf16", False), ("ppo", "grouped", "bf16", True)],
+)
+def test_of_each_of_two_processes(
+    tmp_path: Path, stage: str, size: str, precision: str, checkpointing: bool
+) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    run, shape = run_of(alone, stage, size, training=Training(precision), checkpointing=checkpointing)  # type: ignore[arg-type]
+    setup = replace(run.setup, strategy="fsdp", devices=2)
+    # Reading is left out of both: one whole model in fp32 outweighs all else at this size.
+    moments = [one for one in stage_moments(run.work, shape, setup) if one.moment != "load"]
+    predicted = max(one.total for one in moments)
+    d, _, _, prompt, response = SIZES[size]
+    job = {
+        "root": str(tmp_path), "base": str(alone / "base"), "stage": stage, "d": d, "prompt": prompt,
+        "response": response, "precision": precision, "checkpointing": checkpointing,
+    }  # fmt: skip
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*start, str(HERE / "shard_worker.py"), json.dumps(job)],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rank"')]
+    assert {one["rank"] for one in told} == {0, 1}, done.stderr[-2000:]
+    for one in told:
+        assert predicted == pytest.approx(one["peak"], rel=TOLERANCE)
