@@ -10,7 +10,7 @@ from torch import Tensor
 from rlp_bench.nouns import Decoding
 
 from .generation.rollout import Rollouts
-from .generation.samplers import bounded_mismatch, make_sampler, mismatch_limit
+from .generation.samplers import Sampler, bounded_mismatch, make_sampler, mismatch_limit
 from .ppo_models import Models
 
 
@@ -28,12 +28,13 @@ def sampled_together(models: Models, prompts: list[list[int]], decoding: Decodin
     return joined(parts, models.tokenizer.pad_token_id)
 
 
-def open_sampler(models: Models, scratch: Path) -> None:
-    """Makes the sampler that the recipe names."""
+def open_sampler(models: Models, scratch: Path) -> Sampler:
+    """Makes the sampler that the recipe names; whoever asked for it closes it."""
     spread = models.spread
     models.sampler = make_sampler(
         spread.training.sampler, whole_policy(models), models.tokenizer, scratch, device=spread.device
     )
+    return models.sampler
 
 
 def whole_policy(models: Models) -> Any:

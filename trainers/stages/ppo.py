@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -116,22 +117,42 @@ class PPO:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes the policy, log.jsonl (a row per rollout) and the snapshots."""
-        from ..chance import derived_seed, endless_batches
-        from ..checkpointing import load_checkpoint, save_checkpoint
-        from ..equations.adaptive_kl import adapted_beta
         from ..models import save_model
         from ..ppo_models import load_models
-        from ..ppo_sampling import open_sampler, sampled_together
-        from ..ppo_update import learn, observe_rollout
+        from ..ppo_sampling import open_sampler
         from ..spread import Spread
 
         spread = Spread(context.world, context.training, context.device)
+        if self.minibatch < spread.size or self.rollout_batch < spread.size:
+            raise BenchError(
+                f"ppo: rollout_batch {self.rollout_batch}, minibatch {self.minibatch} and {spread.size} processes that "
+                "train together; expected at least one row each; raise them or lower compute.workers"
+            )
         models = load_models(inputs["init"].path, inputs["reward"].path, context.device, spread, context.seed)
         prompts, ledger = _prompts(inputs["prompts"], models, context)
-        open_sampler(models, context.scratch)
+        with closing(open_sampler(models, context.scratch)):
+            log = self._learn(models, prompts, context)
+        weights = spread.whole(models.policy)
+        if spread.main:
+            save_model(models.policy, models.tokenizer, out, weights)
+            for count in self.snapshots:
+                name = f"snapshots/{count:04d}"
+                shutil.copytree(context.scratch / name, out / name)
+            write_jsonl(out / "log.jsonl", log)
+        return {**ledger.close(len(prompts)), **_summary(log)}
+
+    def _learn(self, models: "Models", prompts: list[list[int]], context: Context) -> list[dict[str, float]]:
+        """Every rollout and what is learnt from it; returns the log."""
+        from ..chance import derived_seed, endless_batches
+        from ..checkpointing import load_checkpoint, save_checkpoint
+        from ..equations.adaptive_kl import adapted_beta
+        from ..ppo_sampling import sampled_together
+        from ..ppo_update import learn, observe_rollout
+
         optimiser = self._optimiser(models)
-        done, state = load_checkpoint(context.scratch, models.trained, optimiser, spread)
-        beta, log = state.get("beta", self.beta), state.get("log", [])
+        done, state = load_checkpoint(context.scratch, models.trained, optimiser, models.spread)
+        beta: float = state.get("beta", self.beta)
+        log: list[dict[str, float]] = state.get("log", [])
         limit = context.prompting.max_response_tokens
         batches = endless_batches(len(prompts), self.rollout_batch, self.rollouts, context.seed)
         decoding = Decoding(self.temperature, 1.0, limit)
@@ -153,19 +174,9 @@ class PPO:
             if step + 1 in self.snapshots:
                 _snapshot(models, context.scratch, step + 1)
             if (step + 1) % self.checkpoint_every == 0:
-                save_checkpoint(
-                    context.scratch, step + 1, models.trained, optimiser, {"beta": beta, "log": log}, spread
-                )
-        assert models.sampler is not None
-        models.sampler.close()
-        weights = spread.whole(models.policy)
-        if spread.main:
-            save_model(models.policy, models.tokenizer, out, weights)
-            for count in self.snapshots:
-                name = f"snapshots/{count:04d}"
-                shutil.copytree(context.scratch / name, out / name)
-            write_jsonl(out / "log.jsonl", log)
-        return {**ledger.close(len(prompts)), **_summary(log)}
+                kept = {"beta": beta, "log": log}
+                save_checkpoint(context.scratch, step + 1, models.trained, optimiser, kept, models.spread)
+        return log
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """For `rlp-bench plan`; see rlp_bench/predict/work.py."""
