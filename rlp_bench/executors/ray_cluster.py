@@ -7,6 +7,7 @@ Ray begins a task again whose worker was lost; the stage goes on from the checkp
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -47,6 +48,7 @@ class RayExecutor:
         """Ray's reference -> what was ordered, and the placement group made for it, if any."""
         self._ray, self._ours = _connect(address, self.options.cpus or jobs)
         self._grows = bool(address)  # a cluster of others may have an autoscaler
+        self._told: set[Needs] = set()
         self.exchange = Exchange(root)
         try:
             _look_at_all(self._ray, self.exchange, root)
@@ -105,16 +107,23 @@ class RayExecutor:
         return needs if given is None else replace(needs, memory_bytes=int(given * 1e9))
 
     def _check_fits(self, order: Order, needs: Needs) -> None:
-        """No machine that is there could ever take it: an error, unless the cluster may grow."""
+        """What no machine there can take is an error; a line, where the cluster is another's and may grow."""
         asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if self._grows or any(all(m.get(k, 0) >= v for k, v in asked.items()) for m in machines):
+        if any(all(m.get(k, 0) >= v for k, v in asked.items()) for m in machines):
             return
         largest = {k: max(m.get(k, 0) for m in machines) for k in asked}
+        line = (
+            f"{order.name} asks for {_text(asked)} on one machine; the largest there is has {_text(largest)}"
+        )
+        if self._grows:
+            if needs not in self._told:
+                self._told.add(needs)
+                print(f"{line}: it waits until the cluster has a larger one", file=sys.stderr, flush=True)
+            return
         raise BenchError(
-            f"--executor ray: {order.name} asks for {_text(asked)} on one machine; the largest here has "
-            f"{_text(largest)}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started here), give "
-            "memory_gb by ray:FILE.toml, or the address of another cluster"
+            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started here), "
+            "give memory_gb by ray:FILE.toml, or the address of another cluster"
         )
 
     def _answer(self, ref: Any) -> tuple[str, str]:
