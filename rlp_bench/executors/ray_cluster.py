@@ -122,7 +122,7 @@ class RayExecutor:
                 print(f"{line}: it waits until the cluster has a larger one", file=sys.stderr, flush=True)
             return
         raise BenchError(
-            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started here), "
+            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of one started here), "
             "give memory_gb by ray:FILE.toml, or the address of another cluster"
         )
 

@@ -54,7 +54,7 @@ def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(sta
     process = start(*one("--store", "jobs", "--executor", queue, method="sft"))
     try:
         killed_in(tmp_path / "jobs", victim.fingerprint, process)
-        said = process.communicate(timeout=120)[1]
+        said = process.communicate(timeout=300)[1]
     finally:
         process.kill()
     assert process.returncode == 0, said
