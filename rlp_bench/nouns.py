@@ -228,7 +228,8 @@ class Context:
 class Trainer(Protocol):
     """One stage: sealed inputs in, one sealed artifact out.
 
-    A trainer is a frozen dataclass; its fields are its settings.
+    A trainer is a frozen dataclass; its fields are its settings. It may have `work(given)`, by which `rlp-bench plan`
+    predicts memory, FLOPs and time; see the top of rlp_bench/predict/work.py.
     """
 
     name: ClassVar[str]

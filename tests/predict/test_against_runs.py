@@ -113,12 +113,35 @@ def test_activations_of_a_layer_are_exact(tmp_path: Path) -> None:
         for layers in (2, 3):
             folder = checkpoint(tmp_path / f"{kind}-{layers}", 128, layers, kv_heads=2)
             model = load_policy(folder)[0].to(kind)
-            sizes.append(_kept(model, torch.full((4, 100), 3)))
+            ids = torch.full((4, 100), 3)
+            sizes.append(
+                _kept(model, lambda model=model, ids=ids: model.model(input_ids=ids, use_cache=False))
+            )
         assert (sizes[1] - sizes[0]) / 400 == kept_of_layer(read_folder(folder), setup)
 
 
-def _kept(model: Any, ids: Any) -> int:
-    """Bytes of all storages that autograd keeps, parameters left out."""
+def test_activations_of_the_lean_pass_are_exact_but_for_padding(tmp_path: Path) -> None:
+    """The same of this project's own pass: one token in 400 is padding, and the formula takes none for it."""
+    import torch
+
+    from rlp_bench.predict.memory import Setup, kept_of_graph, kept_of_token
+    from rlp_bench.trainers.models import hidden_states, load_policy
+
+    sizes, predicted = [], []
+    for layers in (2, 3):
+        folder = checkpoint(tmp_path / str(layers), 128, layers, kv_heads=2)
+        model, shape = load_policy(folder)[0], read_folder(folder)
+        mask = torch.ones((4, 100), dtype=torch.bool)
+        mask[3, 99] = False
+        sizes.append(
+            _kept(model, lambda model=model, mask=mask: hidden_states(model, torch.full((4, 100), 3), mask))
+        )
+        predicted.append(400 * kept_of_token(shape, Setup()) + kept_of_graph(shape, Setup()))
+    assert predicted[1] - predicted[0] == pytest.approx(sizes[1] - sizes[0], rel=0.005)
+
+
+def _kept(model: Any, forward: Callable[[], Any]) -> int:
+    """Bytes of all storages that autograd keeps of a forward pass, parameters left out."""
     import torch
 
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
@@ -133,6 +156,5 @@ def _kept(model: Any, ids: Any) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    alive.append(kept)
+        alive.append(forward())
     return sum(found.values())
