@@ -1,6 +1,8 @@
 """A recipe's base checkpoint: a folder in Hugging Face format, used where it lies, known by its content."""
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,9 +10,11 @@ from typing import Any
 
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Artifact
-from rlp_bench.store import fingerprint, hash_folder
+from rlp_bench.store import fingerprint, hash_file, hash_folder
 
 PACKAGE = "package://"
+LARGE = 64 * 2**20
+"""Bytes from which a file's hash is remembered."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -22,7 +26,7 @@ def base_artifact(reference: str) -> Artifact:
     """
     folder = locate(reference)
     check_checkpoint(folder)
-    files = hash_folder(folder)
+    files = hash_folder(folder, hash_known)
     identity = {"trainer": "checkpoint", "files": files}
     manifest = {
         "kind": "policy",
@@ -31,6 +35,32 @@ def base_artifact(reference: str) -> Artifact:
         "provenance": {"trainer": "checkpoint", "reference": reference},
     }
     return Artifact("policy", fingerprint(identity), folder, manifest)
+
+
+def hash_known(path: Path) -> str:
+    """sha256 (hex) of a file; of a large one read once as long as its size and time stay what they are.
+
+    Every process that plans hashes the base: 13 GB of it would take each of them half a minute.
+    """
+    stat = path.stat()
+    if stat.st_size < LARGE:
+        return hash_file(path)
+    where = fingerprint([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino])
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    known = home / "rlp-bench" / "checkpoints" / where
+    try:
+        found = known.read_text(encoding="ascii")
+        if len(found) == 64:
+            return found
+    except (OSError, UnicodeDecodeError):
+        pass
+    found = hash_file(path)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is read again next time
+        known.parent.mkdir(parents=True, exist_ok=True)
+        partial = known.with_name(f"{where}.{os.getpid()}")
+        partial.write_text(found, encoding="ascii")
+        partial.replace(known)
+    return found
 
 
 def locate(reference: str) -> Path:

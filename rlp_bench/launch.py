@@ -25,6 +25,8 @@ LOG = "workers.log"
 TAIL = 2000
 """Characters of the log that a failure shows."""
 PORT = 29500
+DRIVER = "RLP_BENCH_DRIVER"
+"""Variable with the number of the process that waits, where workers are on its machine: they end with it."""
 OUT_OF_MEMORY = "CUDA out of memory"
 
 
@@ -66,7 +68,8 @@ def train_together(
             "activation_checkpointing": compute.activation_checkpointing,
         },
     )
-    return _run([*launcher(compute, job), str(job.resolve())], context)
+    driver = {DRIVER: str(os.getpid())} if compute.nodes == 1 else {}
+    return _run([*launcher(compute, job), str(job.resolve())], context, driver)
 
 
 def launcher(compute: Compute, job: Path) -> list[str]:
@@ -106,13 +109,13 @@ def launcher(compute: Compute, job: Path) -> list[str]:
     return [*nodes, *start, *meeting, *module]
 
 
-def _run(command: Sequence[str], context: Context) -> Mapping[str, float]:
+def _run(command: Sequence[str], context: Context, driver: Mapping[str, str]) -> Mapping[str, float]:
     """Starts the workers, passes their progress on, and takes what the first one returns."""
     result: dict[str, Any] = {}
     with (context.scratch / LOG).open("a", encoding="utf-8") as log:
         workers = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8", errors="replace",
-            start_new_session=True,
+            start_new_session=True, env={**os.environ, **driver},
         )  # fmt: skip
         try:
             assert workers.stdout is not None

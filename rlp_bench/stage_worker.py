@@ -6,16 +6,21 @@ The first one tells progress, result and a person's mistake on stdout, a line of
 import json
 import os
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.errors import BenchError
-from rlp_bench.launch import MARK
+from rlp_bench.launch import DRIVER, MARK
 from rlp_bench.nouns import Artifact, Context, Prompting, Training, World
 from rlp_bench.recipe import load_trainer
 from rlp_bench.run import set_threads
 from rlp_bench.settings import build
+
+WATCH_SECONDS = 0.5
+"""Between two looks at whether the process that waits is still there."""
 
 
 class Counts(Counter[str]):
@@ -36,6 +41,7 @@ def main() -> int:
     """Trains; 0, or 3 after a person's mistake, which was told."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     rank = int(os.environ["RANK"])
+    end_with(int(os.environ.get(DRIVER, "0")))
     set_threads(job["threads"])
     meter = Counts()
     context = Context(
@@ -65,6 +71,23 @@ def main() -> int:
     if rank == 0:
         say(metrics=dict(metrics), counters=dict(meter))
     return 0
+
+
+def end_with(driver: int) -> None:
+    """Ends this process when the one that waits for it is gone: nobody trains beside who goes on in its place."""
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(driver, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            except PermissionError:
+                return
+            time.sleep(WATCH_SECONDS)
+
+    if driver:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _device(device: str) -> str:

@@ -42,11 +42,11 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_folder(folder: Path) -> dict[str, str]:
+def hash_folder(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> dict[str, str]:
     """Relative name -> sha256 of every file below a folder that counts as content."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in found}
-    return {name: hash_file(path) for name, path in names.items() if name not in UNHASHED | {MANIFEST}}
+    return {name: hash_one(path) for name, path in names.items() if name not in UNHASHED | {MANIFEST}}
 
 
 class Store:

@@ -199,6 +199,49 @@ def test_killed_workers_go_on_from_their_checkpoint(alone, tmp_path, strategy):
     assert largest_difference(log(alone[1]["sft"].path), log(tmp_path / "sft"), ["loss", "grad_norm"]) < 5e-5
 
 
+def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
+    import os
+    import signal
+    import time
+
+    command = [
+        sys.executable,
+        "-m",
+        "rlp_bench.cli",
+        "run",
+        "--method",
+        "sft",
+        "--recipe",
+        "nano",
+        "--no-eval",
+    ]
+    command += ["--store", str(tmp_path / "s"), "--set", "compute.strategy=ddp", "--set", "compute.workers=2"]
+    run = subprocess.Popen([*command, "--set", "stages.sft.epochs=500"], stderr=subprocess.DEVNULL)
+    job = str((tmp_path / "s" / "scratch").resolve())
+
+    def workers() -> list[int]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes()
+            except OSError:
+                continue
+            if job.encode() in words and b"stage_worker" in words and b"distributed.run" not in words:
+                found.append(int(entry.parent.name))
+        return found
+
+    until = time.monotonic() + 120
+    while len(workers()) < 2 and time.monotonic() < until:
+        time.sleep(0.2)
+    assert len(workers()) == 2
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    until = time.monotonic() + 30
+    while workers() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert workers() == []
+
+
 def test_the_launcher_asks_for_a_slurm_allocation(monkeypatch, tmp_path):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     compute = Compute(strategy="fsdp", workers=8, nodes=2)

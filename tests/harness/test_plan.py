@@ -127,3 +127,23 @@ def test_unusable_base_checkpoint(
         plan(recipe_file)
     (line,) = str(caught.value).splitlines()
     assert said in line
+
+
+def test_a_large_checkpoint_file_is_hashed_again_only_where_it_changed(tmp_path, monkeypatch):
+    from rlp_bench import checkpoint
+    from rlp_bench.store import hash_file
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(checkpoint, "LARGE", 4)
+    read = []
+    monkeypatch.setattr(checkpoint, "hash_file", lambda path: read.append(path) or hash_file(path))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"weights")
+    first = checkpoint.hash_known(path)
+    assert checkpoint.hash_known(path) == first == hash_file(path)
+    assert len(read) == 1
+    path.write_bytes(b"other weights")
+    assert checkpoint.hash_known(path) == hash_file(path) != first
+    assert len(read) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))  # no folder: nothing is remembered, nothing fails
+    assert checkpoint.hash_known(path) == hash_file(path)
