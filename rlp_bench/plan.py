@@ -297,7 +297,12 @@ class Bench:
             judge = load_judge(self.recipe.annotator.judge)
             return {**section, "version": judge.version, "manifest": dict(judge.manifest())}
         if name == "engine":
-            return {**section, "version": getattr(registry.load("engine", section["name"]), "version", "")}
+            low = {"precision": "bf16"} if self.recipe.training.precision == "bf16" else {}
+            return {
+                **section,
+                "version": getattr(registry.load("engine", section["name"]), "version", ""),
+                **low,
+            }
         return section
 
 

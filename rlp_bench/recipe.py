@@ -84,6 +84,17 @@ class Recipe(Section):
         """What stages get as `context.training`."""
         return Training(**self.training.model_dump())
 
+    @property
+    def engine_label(self) -> str:
+        """The engine as it enters fingerprints of answers and scores: its name, and bf16 where it computes in that."""
+        return self.engine.name if self.training.precision == "fp32" else f"{self.engine.name}, bf16"
+
+    @property
+    def engine_options(self) -> dict[str, Any]:
+        """What an engine is made with."""
+        low = {"precision": "bf16"} if self.training.precision == "bf16" else {}
+        return {"device": self.compute.device, "processes": self.compute.processes, **low}
+
     def decoding_noun(self) -> Decoding:
         """How the evaluation draws responses."""
         return Decoding(**self.decoding.model_dump(exclude={"seed"}))

@@ -106,10 +106,7 @@ class Workshop:
     @cached_property
     def engine(self) -> Any:
         """The recipe's engine on the recipe's device."""
-        compute = self.recipe.compute
-        return registry.load("engine", self.recipe.engine.name)(
-            device=compute.device, processes=compute.processes
-        )
+        return registry.load("engine", self.recipe.engine.name)(**self.recipe.engine_options)
 
     @cached_property
     def annotator(self) -> NoisyAnnotator:

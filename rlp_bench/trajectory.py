@@ -124,7 +124,7 @@ def _diagnostics(recipe: Recipe, source: Any, store: Store, workshop: Workshop, 
     return Diagnostics(
         store,
         workshop.engine,
-        recipe.engine.name,
+        recipe.engine_label,
         recipe.prompting_noun(),
         dev_prompts(source, recipe.evaluation.dev_pairs, set()),
         recipe.decoding.max_response_tokens,

@@ -94,7 +94,7 @@ def _measure(
             suite={"name": suite.name, "version": suite.version},
             prompting=evaluation.prompting,
             decoding=evaluation.decoding,
-            engine_name=recipe.engine.name,
+            engine_name=recipe.engine_label,
             seed=recipe.decoding.seed,
             progress=progress,
         )
@@ -112,7 +112,7 @@ def _measure(
     kl = Diagnostics(
         store,
         workshop.engine,
-        recipe.engine.name,
+        recipe.engine_label,
         evaluation.prompting,
         prompts,
         evaluation.decoding.max_response_tokens,

@@ -107,6 +107,11 @@ def read_reward_info(folder: Path) -> RewardInfo:
         ) from None
 
 
+def in_precision(model: Any, precision: str) -> Any:
+    """A model that is only asked, in "fp32" or "bf16"."""
+    return model.to(torch.bfloat16) if precision == "bf16" else model
+
+
 def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a checkpoint; it must have distinct pad and EOS tokens."""
     from transformers import AutoTokenizer
@@ -198,7 +203,11 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
     Returns:
         (B,) scores.
     """
-    return _head(model)(scored_states(model, ids, mask)).squeeze(-1)
+    head, states = _head(model), scored_states(model, ids, mask)
+    if head.weight.dtype == torch.float32:
+        return head(states).squeeze(-1)
+    # A score in bf16 has steps of a hundredth: answers would tie that do not.
+    return functional.linear(states.float(), head.weight.float()).squeeze(-1)
 
 
 def scored_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Evaluation:
     def _suite(
         self, alias: str, suite: Suite, items: list[Any], policy: Artifact, reward: Artifact | None
     ) -> dict[str, Any]:
-        name = self.recipe.engine.name
+        name = self.recipe.engine_label
         if suite.kind == "options":
             path = underlying(policy)
             return options_report(self.store, self.engine, name, policy, path, suite, items)
@@ -90,7 +90,7 @@ class Evaluation:
             suite=suite_identity(suite),
             prompting=self.prompting,
             decoding=self.decoding,
-            engine_name=self.recipe.engine.name,
+            engine_name=self.recipe.engine_label,
             seed=self.recipe.decoding.seed,
             progress=self.progress,
         )
@@ -125,7 +125,7 @@ class Evaluation:
         measure = Diagnostics(
             self.store,
             self.engine,
-            self.recipe.engine.name,
+            self.recipe.engine_label,
             self.prompting,
             prompts,
             self.decoding.max_response_tokens,

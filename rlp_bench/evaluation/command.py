@@ -177,9 +177,7 @@ def evaluate_suites_of_run(
 
 def make_engine(recipe: Recipe) -> Any:
     """The recipe's engine on the recipe's device."""
-    return registry.load("engine", recipe.engine.name)(
-        device=recipe.compute.device, processes=recipe.compute.processes
-    )
+    return registry.load("engine", recipe.engine.name)(**recipe.engine_options)
 
 
 def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:

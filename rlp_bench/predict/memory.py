@@ -237,10 +237,12 @@ def written_bytes(setup: Setup) -> int:
 
 
 def sampling_bytes(one: Pass, setup: Setup) -> int:
-    """Bytes of a number while a pass samples. The engine "transformers" computes in fp32, vLLM in bf16 on a GPU."""
+    """Bytes of a number while a pass samples: of the recipe's precision; vLLM's is bf16 on a GPU."""
     if by_vllm(one, setup):
         return FP32 if setup.cpu else BF16
-    return written_bytes(setup) if one.microbatch else FP32
+    if one.microbatch:
+        return written_bytes(setup)
+    return BF16 if setup.precision == "bf16" else FP32
 
 
 def by_vllm(one: Pass, setup: Setup) -> bool:

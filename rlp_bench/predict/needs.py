@@ -132,7 +132,7 @@ def setup_of(node: Node, recipe: Recipe) -> Setup:
     trains = "training" in node.instance.uses
     several = spreads(node) and compute.strategy != "one"
     return Setup(
-        precision=training.precision if trains else "fp32",
+        precision=training.precision,
         strategy=compute.strategy if several else "one",
         devices=held(recipe) if several else 1,
         checkpointing=compute.activation_checkpointing and trains,

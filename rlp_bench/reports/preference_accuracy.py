@@ -236,7 +236,7 @@ def reward_rows(
     measure = Diagnostics(
         store,
         workshop.engine,
-        recipe.engine.name,
+        recipe.engine_label,
         recipe.prompting_noun(),
         dev_prompts(source, pairs or recipe.evaluation.dev_pairs, set()),
         recipe.decoding.max_response_tokens,

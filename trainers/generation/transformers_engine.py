@@ -23,6 +23,8 @@ PIECE_ROWS = 1024
 CACHE_TOKENS = 32768
 """Most tokens in the cache at a time: 32 GiB in a 7B model of 32 layers, fp32."""
 NO_LIMIT = 2**31
+Key = tuple[str, float, str]
+"""A checkpoint's place, the time of its last change, and the precision it is read in."""
 WORTH_A_PROCESS_TOKENS = 8192
 """Less work than this many tokens a process is done before a worker has started."""
 
@@ -30,9 +32,14 @@ WORTH_A_PROCESS_TOKENS = 8192
 class TransformersEngine:
     """`rlp_bench.nouns.Engine` on one device, or over several single-threaded processes of a CPU."""
 
-    def __init__(self, device: str = "cpu", processes: int = 1) -> None:
-        self.device = device
+    def __init__(self, device: str = "cpu", processes: int = 1, precision: str = "fp32") -> None:
+        """`precision`: of the weights, "fp32" or "bf16"; log-probabilities are taken in fp32 in any case."""
+        self.device, self.precision = device, precision
         self.processes = processes if device == "cpu" else 1
+
+    def _key(self, path: str | Path) -> Key:
+        """What names a checkpoint as it is read here."""
+        return *_stamped(path), self.precision
 
     def sample(
         self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
@@ -45,9 +52,9 @@ class TransformersEngine:
             return [[self._constant(indirect)] * n for _ in prompts]
         if indirect:
             return sample_best(self, indirect, prompts, decoding, n, seed)
-        model, tokenizer = _policy(*_key(policy), self.device)
+        model, tokenizer = _policy(*self._key(policy), self.device)
         rows = [encode_prompt(tokenizer, prompt, _room(model, decoding)) for prompt in prompts]
-        work = partial(_sample_piece, _key(policy), self.device, rows, decoding, n, seed)
+        work = partial(_sample_piece, self._key(policy), self.device, rows, decoding, n, seed)
         pieces = _spans(len(rows), n)
         answers = self._map(work, pieces, len(rows) * n * decoding.max_response_tokens)
         flat = [answer for piece in answers for answer in piece]
@@ -58,20 +65,20 @@ class TransformersEngine:
         return [samples[start : start + n] for start in range(0, len(samples), n)]
 
     def _constant(self, constant: Constant) -> Sample:
-        tokenizer = _policy(*_key(constant.policy), self.device)[1]
+        tokenizer = _policy(*self._key(constant.policy), self.device)[1]
         return Sample(constant.text, len(encode_response(tokenizer, constant.text, False)), True)
 
     def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
         """The reward model's score of each (rendered prompt, response), with EOS as it was trained."""
         if not prompts:
             return []
-        model, tokenizer, info = _reward(*_key(reward), self.device)
+        model, tokenizer, info = _reward(*self._key(reward), self.device)
         encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
         rows = [
             tuple(encode(prompt) + encode_response(tokenizer, response.text, response.finished and info.eos))
             for prompt, response in zip(prompts, responses, strict=True)
         ]
-        return self._batched(partial(_score_piece, _key(reward), self.device), rows, len)
+        return self._batched(partial(_score_piece, self._key(reward), self.device), rows, len)
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
         """Sum of the policy's log-probabilities (nats) of each response, EOS included where it finished."""
@@ -84,7 +91,7 @@ class TransformersEngine:
             raise DataError(
                 f'policy "{policy}": best-of-n has no log-probabilities of its own; ask its inner policy'
             )
-        model, tokenizer = _policy(*_key(policy), self.device)
+        model, tokenizer = _policy(*self._key(policy), self.device)
         encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
         rows = [
             (tuple(encode(prompt)), tuple(encode_response(tokenizer, response.text, response.finished)))
@@ -101,7 +108,7 @@ class TransformersEngine:
             return self.options(indirect.policy, stems, options)
         if not stems:
             return []
-        model, tokenizer = _policy(*_key(policy), self.device)
+        model, tokenizer = _policy(*self._key(policy), self.device)
         rows = []
         for stem, choices in zip(stems, options, strict=True):
             prompt = tuple(encode_prompt(tokenizer, stem, _context(model)))
@@ -111,14 +118,14 @@ class TransformersEngine:
 
     def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
         """Tokens and BOS tokens of each rendered prompt, as `sample` and `choices` encode it."""
-        tokenizer = _policy(*_key(_inner(policy)), self.device)[1]
+        tokenizer = _policy(*self._key(_inner(policy)), self.device)[1]
         bos = tokenizer.bos_token_id if adds_bos(tokenizer) else None
         rows = [encode_prompt(tokenizer, prompt, NO_LIMIT) for prompt in prompts]
         return [PromptSize(len(row), None if bos is None else row.count(bos)) for row in rows]
 
     def context_tokens(self, policy: Path) -> int:
         """The most tokens the policy was made for."""
-        return _context(_policy(*_key(_inner(policy)), self.device)[0])
+        return _context(_policy(*self._key(_inner(policy)), self.device)[0])
 
     def choices(
         self, policy: Path, prompts: Sequence[str], choices: Sequence[Sequence[str]]
@@ -126,7 +133,7 @@ class TransformersEngine:
         """Log-probabilities of the choices after each prompt; too long a prompt is cut at its left."""
         from .choices import choice_batches, choice_rows
 
-        key = _key(_inner(policy))
+        key = self._key(_inner(policy))
         model, tokenizer = _policy(*key, self.device)
         rows = choice_rows(tokenizer, prompts, choices, _context(model))
         batches = choice_batches(rows, SLOTS, CACHE_TOKENS)
@@ -138,7 +145,9 @@ class TransformersEngine:
 
     def _logprobs_of(self, policy: Path, rows: list[Any]) -> list[float]:
         return self._batched(
-            partial(_logprob_piece, _key(policy), self.device), rows, lambda row: len(row[0]) + len(row[1])
+            partial(_logprob_piece, self._key(policy), self.device),
+            rows,
+            lambda row: len(row[0]) + len(row[1]),
         )
 
     def _batched(self, work: Any, rows: list[Any], length: Callable[[Any], int]) -> list[float]:
@@ -166,7 +175,7 @@ class TransformersEngine:
 
 
 def _sample_piece(
-    key: tuple[str, float], device: str, rows: list[list[int]], decoding: Decoding, n: int, seed: int,
+    key: Key, device: str, rows: list[list[int]], decoding: Decoding, n: int, seed: int,
     span: tuple[int, int],
 ) -> list[tuple[list[int], bool]]:  # fmt: skip
     """(response tokens without EOS, finished) of each sample of the prompts in `span`."""
@@ -186,23 +195,21 @@ def _sample_piece(
     return answers
 
 
-def _score_piece(key: tuple[str, float], device: str, rows: list[tuple[int, ...]]) -> list[float]:
+def _score_piece(key: Key, device: str, rows: list[tuple[int, ...]]) -> list[float]:
     from .scoring import score_batch
 
     model, tokenizer, _ = _reward(*key, device)
     return score_batch(model, [list(row) for row in rows], tokenizer.pad_token_id)
 
 
-def _logprob_piece(
-    key: tuple[str, float], device: str, rows: list[tuple[tuple[int, ...], tuple[int, ...]]]
-) -> list[float]:
+def _logprob_piece(key: Key, device: str, rows: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
     from .scoring import logprob_batch
 
     model, tokenizer = _policy(*key, device)
     return logprob_batch(model, [(list(a), list(b)) for a, b in rows], tokenizer.pad_token_id)
 
 
-def _choice_piece(key: tuple[str, float], device: str, rows: list[Any]) -> list[list[float]]:
+def _choice_piece(key: Key, device: str, rows: list[Any]) -> list[list[float]]:
     from .choices import choice_logprobs
 
     model, tokenizer = _policy(*key, device)
@@ -212,7 +219,7 @@ def _choice_piece(key: tuple[str, float], device: str, rows: list[Any]) -> list[
 # --- Small print --------------------------------------------------------------------------------------
 
 
-def _key(path: str | Path) -> tuple[str, float]:
+def _stamped(path: str | Path) -> tuple[str, float]:
     """A checkpoint's place and the time of its last change: a changed checkpoint is read again."""
     folder = Path(path)
     stamps = [file.stat().st_mtime for file in folder.glob("*")] if folder.is_dir() else []
@@ -220,17 +227,19 @@ def _key(path: str | Path) -> tuple[str, float]:
 
 
 @lru_cache(maxsize=3)
-def _policy(path: str, changed: float, device: str) -> Any:
-    from ..models import load_policy
+def _policy(path: str, changed: float, precision: str, device: str) -> Any:
+    from ..models import in_precision, load_policy
 
-    return load_policy(Path(path) if Path(path).exists() else path, device)
+    model, tokenizer = load_policy(Path(path) if Path(path).exists() else path, device)
+    return in_precision(model, precision), tokenizer
 
 
 @lru_cache(maxsize=3)
-def _reward(path: str, changed: float, device: str) -> Any:
-    from ..models import load_reward
+def _reward(path: str, changed: float, precision: str, device: str) -> Any:
+    from ..models import in_precision, load_reward
 
-    return load_reward(Path(path) if Path(path).exists() else path, device)
+    model, tokenizer, info = load_reward(Path(path) if Path(path).exists() else path, device)
+    return in_precision(model, precision), tokenizer, info
 
 
 def _spans(prompts: int, n: int) -> list[tuple[int, int]]:

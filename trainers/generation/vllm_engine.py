@@ -32,14 +32,20 @@ class VllmEngine:
 
     version: ClassVar[str] = "1"
 
-    def __init__(self, device: str = "cpu", processes: int = 1, **settings: Any) -> None:
-        """Settings are those of `VllmSettings`: dtype, max_model_len, gpu_memory_utilization, enforce_eager, ...
+    def __init__(
+        self, device: str = "cpu", processes: int = 1, precision: str = "fp32", **settings: Any
+    ) -> None:
+        """`precision` is that of scores and log-probabilities.
+
+        Settings are those of `VllmSettings`: dtype, max_model_len, gpu_memory_utilization, enforce_eager, ...
 
         Raises:
             BenchError: vLLM is not installed.
         """
         self._runner = VllmRunner(device, VllmSettings(**settings))
-        self._scorer: Any = registry.load("engine", "transformers")(device=device, processes=processes)
+        self._scorer: Any = registry.load("engine", "transformers")(
+            device=device, processes=processes, precision=precision
+        )
 
     def sample(
         self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
