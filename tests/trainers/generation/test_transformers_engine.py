@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from tiny import WORDS, make_tokenizer
@@ -11,6 +12,7 @@ from rlp_bench import registry
 from rlp_bench.errors import DataError
 from rlp_bench.nouns import Decoding, Sample
 from rlp_bench.trainers.generation import parallel, transformers_engine
+from rlp_bench.trainers.generation.transformers_engine import TransformersEngine
 from rlp_bench.trainers.models import RewardInfo, load_policy, load_reward, new_reward, save_model
 
 DECODING = Decoding(max_response_tokens=12)
@@ -203,3 +205,47 @@ def test_the_engine_is_named_without_importing_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bf16_says_nearly_the_same_and_scores_do_not_tie():
+    fp32, bf16 = TransformersEngine(), TransformersEngine(precision="bf16")
+    base = Path(__file__).resolve().parents[3] / "rlp_bench" / "micro" / "base"
+    prompts = [
+        f"<user> {ask} . <assistant>" for ask in ("name a red animal", "is the fox red", "name a bird")
+    ]
+    answers = [Sample(text, 0, True) for text in ("the fox is red .", "yes .", "the owl .")]
+    exact, low = fp32.logprobs(base, prompts, answers), bf16.logprobs(base, prompts, answers)
+    assert low != exact
+    assert low == pytest.approx(exact, rel=0.02, abs=0.1)
+    options = [[" red", " blue"]] * 2
+    asked = ["the fox is", "the owl is"]
+    for one, other in zip(
+        fp32.options(base, asked, options), bf16.options(base, asked, options), strict=True
+    ):
+        assert other == pytest.approx(one, abs=0.1)
+
+
+def test_a_bf16_reward_model_tells_answers_apart_by_less_than_a_step_of_bf16(tmp_path):
+    import torch
+    from transformers import AutoConfig, AutoTokenizer, LlamaForSequenceClassification
+
+    base = Path(__file__).resolve().parents[3] / "rlp_bench" / "micro" / "base"
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    config = AutoConfig.from_pretrained(base, num_labels=1, pad_token_id=tokenizer.pad_token_id)
+    model = LlamaForSequenceClassification(config)
+    with torch.no_grad():
+        model.score.weight.mul_(50)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "reward.json").write_text(json.dumps({"eos": True, "mean": 0.0, "std": 1.0}))
+    answers = [
+        Sample(f"the {animal} is {colour} .", 0, True)
+        for animal in ("fox", "owl", "hen")
+        for colour in ("red", "blue")
+    ]
+    prompts = ["<user> name an animal . <assistant>"] * len(answers)
+    exact, low = (TransformersEngine(precision=p).score(tmp_path, prompts, answers) for p in ("fp32", "bf16"))
+    assert low == pytest.approx(exact, abs=0.05 * max(map(abs, exact)))
+    rounded = torch.tensor(low, dtype=torch.bfloat16).double().tolist()
+    assert low != rounded
