@@ -14,7 +14,7 @@ from rlp_bench.plan import build_plan
 from rlp_bench.progress import Display
 from rlp_bench.recipe import Recipe, load_recipe
 from rlp_bench.records import REPORT, read_record, run_folders
-from rlp_bench.reports.html import about
+from rlp_bench.reports.about_methods import about
 from rlp_bench.run import evaluate_record, run_plan
 from rlp_bench.store import Store
 from rlp_bench.trackers import FOLDER, Tracking, chosen_trackers

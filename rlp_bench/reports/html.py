@@ -5,17 +5,16 @@ synthetic preferences, what stages cost, training curves, and answers side by si
 what a store does not have is a sentence under `missing`.
 """
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench import registry
 from rlp_bench.errors import DataError
 from rlp_bench.evaluation.names import load_suite
 from rlp_bench.nouns import Item
 from rlp_bench.progress import Display
 from rlp_bench.records import RunRecord, open_run
+from rlp_bench.reports.about_methods import about
 from rlp_bench.reports.item_scores import Report, by_method, reports_of, suite_of
 from rlp_bench.reports.results import open_matrix, points_of_matrix, results
 from rlp_bench.reports.samples import outputs_view
@@ -78,16 +77,6 @@ def html_data(
         "samples": samples,
         "missing": missing,
     }
-
-
-def about(method: str) -> dict[str, Any]:
-    """What a method says of itself: {"text", "source", "control"}; all empty where it is not installed any more."""
-    if method not in registry.names("method"):
-        return {"text": "", "source": "not installed here", "control": False}
-    made = registry.load("method", method)
-    source = str(getattr(made, "source", ""))
-    text = (inspect.getdoc(made) or "").partition("\n")[0]
-    return {"text": text, "source": source, "control": source.startswith("control")}
 
 
 def one_setting(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[str, Any]:
