@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from comparison import clocked, compare
 
+from rlp_bench.api.types import Pair
 from rlp_bench.judges.chat import Chat
-from rlp_bench.nouns import Pair
 
 STUB = Path(__file__).parents[1] / "tests" / "judges" / "stub_server.py"
 PAIRS = [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from comparison import clocked, compare
 
-from rlp_bench.leaderboard.table import Table
+from rlp_bench.leaderboard.table.table import Table
 
 ITEMS, SEEDS = 100, 5
 

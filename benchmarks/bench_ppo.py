@@ -16,10 +16,10 @@ from models import wide_checkpoint, wide_text
 from stage_runs import rows_artifact, run_stage
 
 from rlp_bench import micro
-from rlp_bench.nouns import Artifact, Prompting
-from rlp_bench.trainers.batches import encode_prompt
-from rlp_bench.trainers.models import RewardInfo, load_policy, new_reward, save_model
-from rlp_bench.trainers.stages.ppo import PPO
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.trainers.data.tokenize import encode_prompt
+from rlp_bench.trainers.modeling.checkpoints import RewardInfo, load_policy, new_reward, save_model
+from rlp_bench.trainers.ppo.trainer import PPO
 
 PEER = os.environ.get("RLP_BENCH_TRL_PPO", "")
 pytestmark = pytest.mark.skipif(

@@ -13,14 +13,15 @@ import torch
 from models import wide_text
 from stage_runs import SilentMeter, rows_artifact
 
-from rlp_bench.nouns import Artifact, Context, Prompting
-from rlp_bench.predict.flops import stage_amount
-from rlp_bench.predict.memory import Setup
-from rlp_bench.predict.shapes import read_folder
-from rlp_bench.predict.work import read_work
-from rlp_bench.trainers.models import RewardInfo, new_reward, save_model
-from rlp_bench.trainers.stages.ppo import PPO
-from rlp_bench.trainers.stages.sft import SupervisedFineTuning
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.plan.estimate.flops import stage_amount
+from rlp_bench.plan.estimate.memory import Setup
+from rlp_bench.plan.estimate.shapes import read_folder
+from rlp_bench.plan.estimate.workload import read_work
+from rlp_bench.trainers.modeling.checkpoints import RewardInfo, new_reward, save_model
+from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+from rlp_bench.trainers.ppo.trainer import PPO
 
 PROMPT, RESPONSE = 24, 40
 SIZES = ((256, 4), (256, 6), (384, 4))

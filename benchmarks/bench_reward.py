@@ -11,9 +11,9 @@ from models import wide_checkpoint, wide_text
 from stage_runs import clock_of, plain_arguments, rows_artifact, run_stage
 
 from rlp_bench import micro
-from rlp_bench.nouns import Artifact, Prompting
-from rlp_bench.trainers.models import new_reward
-from rlp_bench.trainers.stages.reward import RewardModel
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.trainers.modeling.checkpoints import new_reward
+from rlp_bench.trainers.reward.trainer import RewardModel
 
 pytest.importorskip("trl", reason="TRL is not installed; pip install rlp-bench[trl]")
 

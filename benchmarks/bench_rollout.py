@@ -9,10 +9,10 @@ from comparison import clocked, compare
 from models import random_llama
 
 from rlp_bench import micro
-from rlp_bench.nouns import Decoding, Prompting
-from rlp_bench.trainers.batches import encode_prompt
+from rlp_bench.api.types import Decoding, Prompting
+from rlp_bench.trainers.data.tokenize import encode_prompt
 from rlp_bench.trainers.generation.rollout import Rollouts, rollout
-from rlp_bench.trainers.models import load_policy
+from rlp_bench.trainers.modeling.checkpoints import load_policy
 
 BATCH = 256
 """Prompts of one call of `generate`; its best of 64, 128, 256 on fixed length (docs/performance.md)."""

@@ -2,7 +2,7 @@
 
     python benchmarks/null_simulation.py [--runs 10000] [--json]
 
-Draws pairs of runs on the same items, puts them through the gate's own tests, bounds and rule (`rlp_bench.gate`),
+Draws pairs of runs on the same items, puts them through the gate's own tests, bounds and rule (`rlp_bench.regression`),
 and counts. Candidate and baseline are drawn from one distribution (false alarms) or the candidate is worse by a
 known number of points (power).
 
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from rlp_bench.gate.paired import bounds, p_worse
-from rlp_bench.gate.verdict import ALPHA, DEFAULT_MARGIN, is_regression
+from rlp_bench.regression.paired import bounds, p_worse
+from rlp_bench.regression.rule import ALPHA, DEFAULT_MARGIN, is_regression
 from rlp_bench.statistics import smallest_detectable_difference
 
 SIZES = (80, 100, 805)

@@ -6,7 +6,9 @@ from typing import Any
 
 from comparison import Stamps, Timing
 
-from rlp_bench.nouns import Artifact, Context, Prompting, write_jsonl
+from rlp_bench.api.files import write_jsonl
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, Prompting
 
 
 class SilentMeter:

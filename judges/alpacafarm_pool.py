@@ -13,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, content_id, nearest
 from rlp_bench.endpoint import Endpoint, Request
 from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
 from rlp_bench.endpoint.request import canonical
-from rlp_bench.errors import DataError, UnknownName, nearest
-from rlp_bench.nouns import Pair, Progress, Verdict, content_id
 
 from .api.asking import Asking
 from .api.prompts import load_prompt

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, nearest
 from rlp_bench.endpoint import Connection, Endpoint
 from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
 from rlp_bench.endpoint.request import canonical
-from rlp_bench.errors import DataError, UnknownName, nearest
-from rlp_bench.nouns import Pair, Progress, Verdict
 
 from .api.asking import Asking
 from .api.parsers import PARSERS

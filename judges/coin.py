@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.errors import UnknownName
-from rlp_bench.nouns import Pair, Verdict, content_id
+from rlp_bench.api import Pair, UnknownName, Verdict, content_id
 
 
 class Coin:

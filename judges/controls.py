@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.errors import UnknownName, nearest
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.api import Pair, UnknownName, Verdict, nearest
 
 
 class Longest:

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.api import DataError, Pair, Verdict
 
 EXPECTED = '{"instruction", "output_1", "output_2", "preference": 1, 2, 1.5 or null, "annotator"}'
 FIRST = {1: 1.0, 2: 0.0, 1.5: 0.5, 0: 0.5}

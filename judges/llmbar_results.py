@@ -7,7 +7,7 @@ either order; None is no verdict; anything else ("tie") is a tie.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.nouns import Verdict
+from rlp_bench.api import Verdict
 
 Shown = tuple[str, str, str]
 """(instruction, first answer, second answer) as they were shown."""

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.errors import UnknownName, nearest
-from rlp_bench.nouns import Pair, Verdict, content_id
+from rlp_bench.api import Pair, UnknownName, Verdict, content_id, nearest
 
 MODES = {"one": "one annotator, drawn for every pair", "all": "mean of all verdicts"}
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.api import DataError, Pair, Verdict
 
 from .llmbar_results import Shown, is_llmbar, llmbar_verdicts
 

@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench import registry
+from rlp_bench.api import DataError, Pair, Prompting, Sample, Verdict, registry
 from rlp_bench.endpoint.options import read_options
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Pair, Prompting, Sample, Verdict
 
 OPTIONS: dict[str, type] = {"model": str, "prompt": str, "engine": str, "device": str, "soft": bool}
 

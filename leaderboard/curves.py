@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.errors import BenchError, nearest
+from rlp_bench.api import BenchError, nearest
 
 PANELS = (
     ("proxy", "proxy reward (SFT standard deviations)", "What is optimised"),
@@ -15,7 +15,7 @@ FORMATS = ("svg",)
 
 
 class Curves:
-    """Draws rows of `rlp_bench.trajectory.Point`: one line a coefficient, means over seeds, seeds as dots."""
+    """Draws rows of `rlp_bench.matrix.trajectory.Point`: one line a coefficient, means over seeds, seeds as dots."""
 
     def render(self, reports: Sequence[Mapping[str, Any]], format: str) -> str:
         """The picture as one SVG document.

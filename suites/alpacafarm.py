@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Item, content_id
+from rlp_bench.api import DataError, Item, content_id
 
 from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty

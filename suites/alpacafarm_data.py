@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError, nearest
+from rlp_bench.api import DataError, nearest
 
 from .alpacafarm_ids import known_items, question_id
 from .json_rows import find_file, read_json, read_rows, text_of

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.nouns import content_id
+from rlp_bench.api import content_id
 
 
 def merged(row: Mapping[str, Any]) -> str:

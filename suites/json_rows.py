@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
+from rlp_bench.api import DataError
 
 
 def find_file(path: Path) -> Path | None:

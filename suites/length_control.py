@@ -13,8 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Item
+from rlp_bench.api import DataError, Item
 
 
 def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = None) -> dict[str, Any] | None:

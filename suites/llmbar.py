@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.errors import DataError, nearest
-from rlp_bench.nouns import Item, LabelledPair, content_id
+from rlp_bench.api import DataError, Item, LabelledPair, content_id, nearest
 
 SUBSETS = {
     "Natural": "Natural",

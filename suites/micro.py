@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from rlp_bench.errors import DataError, UnknownName, nearest
-from rlp_bench.nouns import Item, LabelledPair, Question
+from rlp_bench.api import DataError, Item, LabelledPair, Question, UnknownName, nearest
 
 TRAINING = ("sft", "preferences", "unlabeled", "dev")
 

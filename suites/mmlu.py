@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rlp_bench.errors import DataError, nearest
-from rlp_bench.nouns import Question
+from rlp_bench.api import DataError, Question, nearest
 
 from .mmlu_files import Published, published_subjects, read_subject, subjects_in
 

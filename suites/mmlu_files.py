@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.errors import DataError
+from rlp_bench.api import DataError
 
 CELLS = 6
 """Question, four options, the right letter; no header row."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.errors import DataError, nearest
+from rlp_bench.api import DataError, nearest
 
 from .alpacafarm_ids import known_items, question_id
 from .hh_dialogue import human_turns, read_dialogue

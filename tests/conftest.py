@@ -88,7 +88,7 @@ def start(stranger: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]
 @pytest.fixture
 def stranger_plugins(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The stranger's plugins visible in this process."""
-    from rlp_bench import registry
+    from rlp_bench.api import registry
 
     monkeypatch.syspath_prepend(str(stranger))
     registry._entries.cache_clear()

@@ -23,7 +23,7 @@ from scipy.optimize import brentq, linear_sum_assignment, nnls
 from scipy.special import expit
 from scipy.stats import norm, rankdata
 
-from rlp_bench.nouns import content_id
+from rlp_bench.api.types import content_id
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 JUDGED = ("alpaca-7b", "alpaca-farm-ppo-human", "NullModel")

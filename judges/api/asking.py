@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from rlp_bench.api import Pair, Verdict, content_id
 from rlp_bench.endpoint import Answer, Request
-from rlp_bench.nouns import Pair, Verdict, content_id
 
 from .parsers import PARSERS, WEIGHTED_VERSION, weighted
 from .prompts import Prompt

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.errors import DataError, UnknownName, nearest
-from rlp_bench.nouns import Pair, content_id
+from rlp_bench.api import DataError, Pair, UnknownName, content_id, nearest
 
 FOLDER = Path(__file__).parent.parent / "prompts"
 NAMES = ("question", "first", "second", "fence")

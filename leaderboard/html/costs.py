@@ -23,7 +23,7 @@ FIGURES = {
     "device_hours": "device-hours",
     "cost": "cost, dollars",
 }
-"""Figure of `rlp_bench.reports.throughput` -> head of its column; a column that nobody has is not shown."""
+"""Figure of `rlp_bench.analysis.throughput` -> head of its column; a column that nobody has is not shown."""
 
 
 def throughput(r: Results) -> Section:

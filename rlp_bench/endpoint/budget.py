@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rlp_bench.errors import BenchError
+from rlp_bench.api.errors import BenchError
 
 BUDGET = re.compile(r"(?P<dollars>\$?(\d+(\.\d*)?|\.\d+))|(?P<tokens>\d+)\s*tokens", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlp_bench.errors import StoreError
+from rlp_bench.api.errors import StoreError
 
 SCHEMA_VERSION = 1
 FILE = "answers.sqlite"

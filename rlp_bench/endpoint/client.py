@@ -14,13 +14,13 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
+from rlp_bench.api.errors import BenchError
 from rlp_bench.endpoint.budget import Budget, BudgetSpent, Tally, process_budgets
 from rlp_bench.endpoint.cache import Cache, Row
 from rlp_bench.endpoint.connection import NO_KEY, Connection
 from rlp_bench.endpoint.limit import AdaptiveLimit
 from rlp_bench.endpoint.request import Answer, Request, read_body, usage_of
 from rlp_bench.endpoint.retry import Fault, fault_of, pause_seconds
-from rlp_bench.errors import BenchError
 
 LONGEST_WAIT_SECONDS = 600.0
 """A server that asks for a longer pause is asked again by the next run, not by a process that hangs."""

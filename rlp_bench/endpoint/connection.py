@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from rlp_bench.api.errors import BenchError
 from rlp_bench.endpoint.budget import Budget, Price
 from rlp_bench.endpoint.cache import cache_file, default_cache
-from rlp_bench.errors import BenchError
 
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.endpoint.connection import Connection
-from rlp_bench.errors import DataError, UnknownName, nearest
 
 CONNECTION: dict[str, type] = {
     **{field.name: str for field in fields(Connection)},

@@ -11,22 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.evaluation.files import write_lines
+from rlp_bench.api.files import read_jsonl, write_lines
+from rlp_bench.api.protocols import Engine, Judge, Progress
+from rlp_bench.api.types import Artifact, Decoding, Pair, Prompting, Sample, content_id
 from rlp_bench.evaluation.verdicts import ask_judge
-from rlp_bench.nouns import (
-    Artifact,
-    Decoding,
-    Engine,
-    Judge,
-    Pair,
-    Progress,
-    Prompting,
-    Sample,
-    content_id,
-    read_jsonl,
-)
 from rlp_bench.statistics import estimate_mean
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.store.store import Store, fingerprint
 
 Prompt = Mapping[str, str]
 INDIRECT = ("best_of_n.json", "constant.json")

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rlp_bench.errors import BenchError
-from rlp_bench.evaluation import command
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Decoding, Item, Pair
+from rlp_bench.evaluation import targets as command
 from rlp_bench.evaluation.endpoint_policy import (
     endpoint_suites,
     is_endpoint,
@@ -19,12 +20,11 @@ from rlp_bench.evaluation.endpoint_policy import (
     write_endpoint,
 )
 from rlp_bench.evaluation.few_shot import fit_prompts, greedy
-from rlp_bench.evaluation.names import load_judge, load_suite
 from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
+from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of
-from rlp_bench.nouns import Decoding, Item, Pair
-from rlp_bench.recipe import load_recipe
-from rlp_bench.store import Store
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.store.store import Store
 
 BYTES_A_TOKEN = 4
 COSTS = ("to_send", "prompt_tokens_at_most", "completion_tokens_at_most", "dollars_at_most")
@@ -79,7 +79,7 @@ def _of_policy(
     recipe: str | None, overrides: Sequence[str], base_url: str | None, store: Store,
 ) -> list[dict[str, Any]]:  # fmt: skip
     if policy is None:
-        from rlp_bench.records import find_run
+        from rlp_bench.run.records import find_run
 
         found = find_run(store, run).recipe
     else:
@@ -96,13 +96,13 @@ def _of_policy(
             continue
         items = [item for item in suite.items() if isinstance(item, Item)]
         if policy is not None and is_endpoint(policy):
-            prompting = found.prompting_noun()
+            prompting = found.stage_prompting()
             prompts = [prompting.render(item.instruction, item.input) for item in items]
-            decoding, seed = found.decoding_noun(), found.decoding.seed
+            decoding, seed = found.evaluation_decoding(), found.decoding.seed
             rows.append(
                 {"suite": alias, "asked": policy, **_answers(policy, base_url, prompts, decoding, seed)}
             )
-        longest = "x" * (BYTES_A_TOKEN * found.decoding_noun().max_response_tokens)
+        longest = "x" * (BYTES_A_TOKEN * found.evaluation_decoding().max_response_tokens)
         for name in (judge or found.judge.name, *found.evaluation.second_judges):
             known = {item.id: longest for item in items}
             rows.append(_of_judge(alias, name, items, known, order or found.judge.order))

@@ -10,16 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench import registry
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import write_json
+from rlp_bench.api.protocols import Progress, Suite
+from rlp_bench.api.types import Artifact
 from rlp_bench.endpoint import Connection
 from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
 from rlp_bench.endpoint.request import canonical
-from rlp_bench.errors import DataError
-from rlp_bench.evaluation.bench import Evaluation
-from rlp_bench.evaluation.names import load_suite
-from rlp_bench.nouns import Artifact, Progress, Suite, write_json
-from rlp_bench.recipe import Recipe, load_recipe
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.evaluation.evaluator import Evaluation
+from rlp_bench.evaluation.resolve import load_suite
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.store.store import Store, fingerprint
 
 ENGINE = "openai"
 OPTIONS: dict[str, type] = {

@@ -11,20 +11,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.evaluation.files import write_lines
-from rlp_bench.nouns import (
-    Artifact,
-    Decoding,
-    Engine,
-    FewShotEngine,
-    FewShotSuite,
-    Progress,
-    PromptSize,
-    Question,
-    read_jsonl,
-)
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import read_jsonl, write_lines
+from rlp_bench.api.protocols import Engine, FewShotEngine, FewShotSuite, Progress
+from rlp_bench.api.types import Artifact, Decoding, PromptSize, Question
+from rlp_bench.store.store import Store, fingerprint
 
 PART = 256
 """Most questions that are sealed together."""

@@ -7,20 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.protocols import Engine, FewShotEngine, FewShotSuite, Progress
+from rlp_bench.api.types import Artifact, Question
 from rlp_bench.evaluation.few_shot import ESTIMATED, ask
-from rlp_bench.evaluation.questions import accuracy, header
-from rlp_bench.nouns import (
-    Artifact,
-    Engine,
-    FewShotEngine,
-    FewShotSuite,
-    Progress,
-    Question,
-    read_jsonl,
-)
+from rlp_bench.evaluation.options_and_pairs import accuracy, header
 from rlp_bench.statistics import estimate_mean
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.store.store import Store, fingerprint
 
 Rows = Sequence[Mapping[str, Any]]
 INCOMPLETE = 0.01

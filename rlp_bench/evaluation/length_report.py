@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from rlp_bench.api.protocols import Suite
+from rlp_bench.api.types import Item
+from rlp_bench.evaluation.length_control import Anchors, length_controlled_win_rate
 from rlp_bench.evaluation.outputs import Outputs
-from rlp_bench.length_control import Anchors, length_controlled_win_rate
-from rlp_bench.nouns import Item, Suite
 
 FEWEST = 30
 """Items with a score below which three weights are not worth fitting."""

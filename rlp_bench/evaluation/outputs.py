@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.evaluation.files import read_rows, write_document
-from rlp_bench.nouns import Artifact, Decoding, Engine, Item, Progress, Prompting, content_id
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import read_rows, write_document
+from rlp_bench.api.protocols import Engine, Progress
+from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, content_id
+from rlp_bench.store.store import Store, fingerprint
 
 EXPECTED = 'a list of {"instruction": ..., "output": ..., "generator": ...} as AlpacaEval writes it'
 MISSING_LIMIT = 0.01

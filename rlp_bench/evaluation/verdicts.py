@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import BenchError, UnknownName, nearest
-from rlp_bench.evaluation.files import write_lines
+from rlp_bench.api.errors import BenchError, UnknownName, nearest
+from rlp_bench.api.files import read_jsonl, write_lines
+from rlp_bench.api.protocols import Judge, Progress
+from rlp_bench.api.types import Artifact, Item, Pair, Verdict, content_id
 from rlp_bench.evaluation.outputs import Outputs, reference_hash
-from rlp_bench.nouns import Artifact, Item, Judge, Pair, Progress, Verdict, content_id, read_jsonl
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.store.store import Store, fingerprint
 
 POLICY_FIRST, REFERENCE_FIRST = "policy_first", "reference_first"
 ORDERS = ("both", "single", "random", POLICY_FIRST, REFERENCE_FIRST)

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.protocols import Judge, Progress, Suite
+from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.length_report import length_controlled
-from rlp_bench.evaluation.names import load_judge
 from rlp_bench.evaluation.outputs import Outputs, item_hash, reference_hash
-from rlp_bench.evaluation.suite_report import percent, warnings, win_rate_report
+from rlp_bench.evaluation.resolve import load_judge
 from rlp_bench.evaluation.verdicts import read_verdicts, seal_verdicts
-from rlp_bench.nouns import Artifact, Item, Judge, Progress, Suite, read_jsonl
+from rlp_bench.evaluation.win_rate_report import percent, warnings, win_rate_report
 from rlp_bench.statistics import estimate_mean
-from rlp_bench.store import Store, hash_file
+from rlp_bench.store.store import Store, hash_file
 
 CONTROLS = ("longest", "constant")
 """Judges whose results must be known beside any other: the length baseline, and 50 % by construction."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 
-from . import lexicon as lx
-from .chance import stream
+from rlp_bench.micro import lexicon as lx
+from rlp_bench.micro.chance import stream
 
 #: Changes with anything that moves a prompt, a fact, a utility or a verdict.
 WORLD_VERSION = "micro-1"

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import corpus
-from .chance import stream
-from .knowledge import WORLD_VERSION
-from .tokenizer import build_tokenizer
+from rlp_bench.micro import corpus
+from rlp_bench.micro.chance import stream
+from rlp_bench.micro.knowledge import WORLD_VERSION
+from rlp_bench.micro.tokenizer import build_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -138,18 +138,18 @@ def train(
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
     model = LlamaForCausalLM(configuration(recipe, tokenizer)).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.peak_rate, betas=(0.9, 0.98))
     count, losses = recipe.batches if count is None else count, []
     for i, (ids, weights) in enumerate(batches(recipe, tokenizer, count)):
         warm = min(1.0, (i + 1) / recipe.warmup_batches)
         cosine = 0.5 * (1 + math.cos(math.pi * i / recipe.batches))
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = recipe.peak_rate * warm * (recipe.floor + (1 - recipe.floor) * cosine)
         loss = _loss(model, ids, weights)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
         if progress is not None:
             progress(i + 1, count, losses[-1])
@@ -181,7 +181,7 @@ def pretrain(
     Returns:
         what `base.json` says: recipe, SHA-256 of the weights, first losses, measured figures, seconds.
     """
-    from .measure import figures
+    from rlp_bench.micro.measure import figures
 
     recipe, out, began = BaseRecipe(seed=seed), Path(out_dir), (time.time(), time.process_time())
     model, losses = train(recipe, progress=progress)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.plan import build_plan
-from rlp_bench.progress import Display
-from rlp_bench.recipe import load_recipe, recipe_names
-from rlp_bench.run import run_plan
-from rlp_bench.store import Store
+from rlp_bench.display import Display
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe, recipe_names
+from rlp_bench.run.runner import run_plan
+from rlp_bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "alpacafarm_llama7b_8xa100"
@@ -91,7 +91,7 @@ def pretrain(folder: Path, rows: list[dict[str, str]]) -> None:
 
     torch.manual_seed(0)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    prompting = load_recipe(RECIPE).prompting_noun()
+    prompting = load_recipe(RECIPE).stage_prompting()
     texts = [prompting.render(row["instruction"], row["input"]) + row["output"] for row in rows]
     batch = tokenizer([text + tokenizer.eos_token for text in texts], padding=True, return_tensors="pt")
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)

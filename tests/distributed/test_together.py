@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import BenchError
-from rlp_bench.launch import launcher
-from rlp_bench.plan import build_plan
-from rlp_bench.progress import Display
-from rlp_bench.recipe import Compute, load_recipe
-from rlp_bench.run import run_plan
-from rlp_bench.store import Store
+from rlp_bench.api.errors import BenchError
+from rlp_bench.display import Display
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import Compute, load_recipe
+from rlp_bench.run.launcher import launcher
+from rlp_bench.run.runner import run_plan
+from rlp_bench.store.store import Store
 
 SCRIPT = Path(__file__).parent / "train_stages.py"
 STAGES = ("sft", "reward", "reward_uml", "ppo")
@@ -207,7 +207,7 @@ def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "rlp_bench.cli",
+        "rlp_bench.cli.main",
         "run",
         "--method",
         "sft",
@@ -257,7 +257,7 @@ def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "rlp_bench.cli",
+        "rlp_bench.cli.main",
         "run",
         "--method",
         "sft",

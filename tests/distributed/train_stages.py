@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from rlp_bench.nouns import Artifact, Context, Prompting, Training, World
-from rlp_bench.recipe import load_trainer
-from rlp_bench.settings import build
-from rlp_bench.stage_worker import Counts
-from rlp_bench.trainers import spread as module
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, ProcessGroup, Prompting, Training
+from rlp_bench.recipes.load import load_trainer
+from rlp_bench.recipes.trainer_settings import build
+from rlp_bench.run.worker import Counts
+from rlp_bench.trainers.training import distributed as module
 
 torch.set_num_threads(1)
 seen: dict[str, object] = {"shards": {}}
@@ -64,7 +65,7 @@ for job in json.loads(path.read_text()):
     context = Context(
         seed=job["seed"], device="cpu", prompting=Prompting(**job["prompting"]), scratch=scratch,
         progress=killed(job.get("kill_after")), meter=Counts(), engine=None, training=Training(**job["training"]),
-        world=World(rank, int(os.environ["WORLD_SIZE"]), job["strategy"]),
+        process_group=ProcessGroup(rank, int(os.environ["WORLD_SIZE"]), job["strategy"]),
     )  # fmt: skip
     metrics = trainer.train(inputs, out, context)
     if rank == 0:

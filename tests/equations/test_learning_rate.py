@@ -30,12 +30,12 @@ def test_follows_transformers_after_the_warm_up():
     transformers = pytest.importorskip("transformers")
     import torch
 
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = transformers.get_cosine_schedule_with_warmup(optimiser, 3, 20)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = transformers.get_cosine_schedule_with_warmup(optimizer, 3, 20)
     for step in range(20):
         if step >= 3:
             assert learning_rate(step, 20, 1.0, 3, "cosine") == pytest.approx(
                 theirs.get_last_lr()[0], abs=1e-12
             )
-        optimiser.step()
+        optimizer.step()
         theirs.step()

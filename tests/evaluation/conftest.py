@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.nouns import Item
-from rlp_bench.store import Store
+from rlp_bench.api.types import Item
+from rlp_bench.store.store import Store
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.nouns import Artifact, Decoding, Item, Pair, Sample, Verdict
-from rlp_bench.store import fingerprint
+from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Sample, Verdict
+from rlp_bench.store.store import fingerprint
 
 
 def silent(done: int, total: int, note: str = "") -> None:

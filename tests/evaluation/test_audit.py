@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from rlp_bench.audit import audit, human_agreement, statistics
-from rlp_bench.errors import DataError
-from rlp_bench.evaluation.names import load_judge
-from rlp_bench.nouns import LabelledPair, Verdict
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import LabelledPair, Verdict
+from rlp_bench.evaluation.judge_audit import audit, human_agreement, statistics
+from rlp_bench.evaluation.resolve import load_judge
 
 
 def silent(done, total, note=""):

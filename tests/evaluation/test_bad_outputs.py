@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import BenchError, DataError, UnknownName
-from rlp_bench.evaluate import eval_command
+from rlp_bench.api.errors import BenchError, DataError, UnknownName
+from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.outputs import read_artifact
 from rlp_bench.micro import load_world
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from rlp_bench import registry
-from rlp_bench.errors import DataError, UnknownName
-from rlp_bench.evaluation.files import write_lines
-from rlp_bench.leaderboard.rows import bring_together
-from rlp_bench.leaderboard.table import Table
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError, UnknownName
+from rlp_bench.api.files import write_lines
+from rlp_bench.leaderboard.table.collect import bring_together
+from rlp_bench.leaderboard.table.table import Table
 
 JUDGE = {"name": "micro_pool", "version": "1", "mode": "all"}
 

@@ -7,14 +7,15 @@ import pytest
 from evaluation_parts import silent
 from mmlu_parts import make_folder, make_policy, make_tokenizer
 
-from rlp_bench import registry
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.evaluate import eval_command
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.protocols import FewShotEngine
+from rlp_bench.api.types import Artifact, content_id
 from rlp_bench.evaluation import few_shot
+from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.few_shot import fit_prompts
 from rlp_bench.evaluation.few_shot_report import few_shot_report, groups, macro_average, prompts_of
-from rlp_bench.leaderboard.rows import bring_together
-from rlp_bench.nouns import Artifact, FewShotEngine, content_id
+from rlp_bench.leaderboard.table.collect import bring_together
 from rlp_bench.suites.mmlu import MMLU
 from rlp_bench.trainers.generation import transformers_engine
 from rlp_bench.trainers.generation.transformers_engine import TransformersEngine
@@ -257,7 +258,7 @@ class Tired(TransformersEngine):
 def test_a_killed_evaluation_goes_on_at_the_part_and_equals_an_undisturbed_one(
     data, store, policy, tmp_path, monkeypatch
 ):
-    from rlp_bench.store import Store
+    from rlp_bench.store.store import Store
 
     monkeypatch.setattr(few_shot, "PART", 2)  # 1 + 1 + 2 parts: colours 2, old_maths 1, zoo_animals 2 and 1
     suite, tired = MMLU(str(data)), Tired(parts=2)

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from rlp_bench.errors import DataError
-from rlp_bench.hub import localize
+from rlp_bench.api.errors import DataError
+from rlp_bench.recipes.hub import localize
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = "somebody/things"
@@ -24,7 +24,7 @@ FILES = {
     "folder/one.txt": b"one",
     "folder/deep/two.txt": b"two",
 }
-PRELUDE = "import sys; from rlp_bench.hub import localize; "
+PRELUDE = "import sys; from rlp_bench.recipes.hub import localize; "
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -115,7 +115,7 @@ def test_a_file_a_folder_and_a_second_time_from_the_cache(hub, tmp_path):
 
 def test_eval_reads_a_suite_from_the_hub(hub, tmp_path):
     (tmp_path / "o.json").write_text(json.dumps([{"instruction": "Name a fruit.", "output": "A pear tree."}]))
-    command = [sys.executable, "-m", "rlp_bench.cli", "eval", "--outputs", str(tmp_path / "o.json")]
+    command = [sys.executable, "-m", "rlp_bench.cli.main", "eval", "--outputs", str(tmp_path / "o.json")]
     command += ["--data", f"hf://datasets/{REPO}@{COMMIT}/alpaca_eval.json", "--judge", "longest", "--json"]
     command += ["--store", str(tmp_path / "store")]
     done = subprocess.run(
@@ -138,7 +138,7 @@ def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):
         (f"hf://datasets/somebody/else@{COMMIT}/x.json", "no such repository"),
     ):
         code = f"""
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
 try: localize({reference!r})
 except DataError as error: print(error)"""
         done = run(hub, tmp_path, code)

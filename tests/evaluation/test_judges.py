@@ -2,12 +2,13 @@
 
 import pytest
 
-from rlp_bench.errors import DataError, UnknownName
-from rlp_bench.evaluation.names import is_subset, load_judge, load_suite, overlap, refuse_noise
+from rlp_bench.api.errors import DataError, UnknownName
+from rlp_bench.api.protocols import Judge
+from rlp_bench.api.types import Item, Pair
+from rlp_bench.evaluation.resolve import is_subset, load_judge, load_suite, overlap, refuse_noise
 from rlp_bench.judges.controls import Constant, Longest
 from rlp_bench.judges.micro import MicroGold, MicroPool, MicroSecondPopulation
 from rlp_bench.micro import load_world
-from rlp_bench.nouns import Item, Judge, Pair
 from rlp_bench.suites.micro import MicroAlpacaFarm, MicroData, MicroMMLU, MicroVicuna
 
 

@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Item, content_id
+from rlp_bench.evaluation.length_control import (
+    Anchors,
+    fit,
+    length_controlled_win_rate,
+    predicted,
+    scaled_differences,
+)
 from rlp_bench.evaluation.length_report import FEWEST, length_controlled
-from rlp_bench.length_control import Anchors, fit, length_controlled_win_rate, predicted, scaled_differences
-from rlp_bench.nouns import Item, content_id
 from rlp_bench.suites.alpacafarm import AlpacaFarm
 from rlp_bench.suites.length_control import read_difficulty
 

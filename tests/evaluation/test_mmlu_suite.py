@@ -7,8 +7,8 @@ import shutil
 import pytest
 from mmlu_parts import make_folder
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Question, content_id
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Question, content_id
 from rlp_bench.suites.mmlu import MMLU
 from rlp_bench.suites.mmlu_files import published_subjects
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from rlp_bench.errors import DataError
-from rlp_bench.evaluate import eval_command
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Pair
+from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.judges.replay import Replay
-from rlp_bench.nouns import Pair
 from rlp_bench.suites.alpacafarm import AlpacaFarm, known_items
 
 PREFERENCES = [1, 2, 2, 1.5, 0, 1.25, None, float("nan"), -1, 2]
@@ -276,7 +276,7 @@ def test_data_file_gives_the_references(tmp_path, store):
     assert report["win_rate"] == 0.0
     assert report["order"] == "both"
     assert report["position_gap"] == 0.0
-    from rlp_bench.errors import BenchError
+    from rlp_bench.api.errors import BenchError
 
     with pytest.raises(BenchError, match="no judge; give --judge NAME"):
         eval_command(**options)

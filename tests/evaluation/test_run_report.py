@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 from evaluation_parts import TableEngine, artifact, silent
 
-from rlp_bench.evaluate import eval_command, evaluate_run, render, summarize
+from rlp_bench.api.types import LabelledPair, Prompting, Question
 from rlp_bench.evaluation.diagnostics import Diagnostics, agreement, best_of, underlying
-from rlp_bench.evaluation.questions import _hit, options_report, pairs_report
+from rlp_bench.evaluation.evaluate import eval_command, evaluate_run, render, summarize
+from rlp_bench.evaluation.options_and_pairs import _hit, options_report, pairs_report
 from rlp_bench.judges.controls import Longest
-from rlp_bench.nouns import LabelledPair, Prompting, Question
-from rlp_bench.recipe import load_recipe
+from rlp_bench.recipes.load import load_recipe
 
 OVERRIDES = ["evaluation.dev_pairs=4", "data.dev=4"]
 ANSWERS = ["it is red .", "i hope this helps . it is red ."]
@@ -193,7 +193,13 @@ def test_summary_and_tables_show_intervals_and_evidence(report):
     from rich.console import Console
 
     titles = [title for title, _ in summarize(report)]
-    assert titles == ["Suites", "Beside the win rate", "Other judges and controls", "Policy", "Notes"]
+    assert titles == [
+        "Suites",
+        "AuxiliaryObjective the win rate",
+        "Other judges and controls",
+        "Policy",
+        "Notes",
+    ]
     written = io.StringIO()
     Console(width=160, file=written).print(render(report))
     text = written.getvalue()

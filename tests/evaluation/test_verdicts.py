@@ -9,9 +9,9 @@ from evaluation_parts import Likes, answers, silent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlp_bench.errors import BenchError, DataError, UnknownName
+from rlp_bench.api.errors import BenchError, DataError, UnknownName
+from rlp_bench.api.types import Item, Pair, Verdict
 from rlp_bench.evaluation.outputs import import_outputs
-from rlp_bench.evaluation.suite_report import warnings, win_rate_report
 from rlp_bench.evaluation.verdicts import (
     judge_items,
     orders_of,
@@ -20,8 +20,8 @@ from rlp_bench.evaluation.verdicts import (
     score_items,
     seal_verdicts,
 )
+from rlp_bench.evaluation.win_rate_report import warnings, win_rate_report
 from rlp_bench.judges.controls import Constant, Longest
-from rlp_bench.nouns import Item, Pair, Verdict
 
 
 def report_of(items, rows, judge, order="both", allow_missing=True):
@@ -238,7 +238,7 @@ def test_failed_calls_are_made_again_and_only_they(store, items):
 SCRIPT = """
 from rlp_bench.evaluation.verdicts import orders_of
 from rlp_bench.judges.micro import MicroPool
-from rlp_bench.nouns import Item, Pair
+from rlp_bench.api.types import Item, Pair
 names = ("fox", "pie", "willow", "gong")
 items = [Item(f"what is the color of the {x} ?", reference="it is red .") for x in names]
 print([orders_of(i, "blue .", "single") for i in items])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from rlp_bench.plan import Node, build_plan
-from rlp_bench.recipe import load_recipe
+from rlp_bench.plan.graph import Node, build_plan
+from rlp_bench.recipes.load import load_recipe
 
 SETS = [
     "evaluation.suites=['vicuna']",

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from small_matrix import attempts, contents, killed_in, matrix, one, ray_processes, stage
 
-from rlp_bench.errors import BenchError
-from rlp_bench.executors.ray_cluster import check_view
-from rlp_bench.provenance import versions
+from rlp_bench.api.errors import BenchError
+from rlp_bench.matrix.executors.ray_cluster import check_view
+from rlp_bench.run.provenance import versions
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (extra ray)")
 

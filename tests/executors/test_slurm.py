@@ -9,11 +9,11 @@ from shutil import which
 import pytest
 from small_matrix import attempts, contents, killed_in, matrix, one, stage
 
-from rlp_bench.executors import Order
-from rlp_bench.executors.needs import Needs
-from rlp_bench.executors.slurm import SRUN_CPUS, SlurmExecutor
-from rlp_bench.matrix_work import Work
-from rlp_bench.recipe import load_recipe
+from rlp_bench.matrix.executors.executor import Task
+from rlp_bench.matrix.executors.requirements import Requirements
+from rlp_bench.matrix.executors.slurm import SRUN_CPUS, SlurmExecutor
+from rlp_bench.matrix.jobs import JobSpec
+from rlp_bench.recipes.load import load_recipe
 
 pytestmark = pytest.mark.skipif(
     find_spec("submitit") is None, reason="submitit is not installed (extra slurm)"
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(
 
 REAL = pytest.mark.skipif(which("srun") is None, reason="Slurm is not on this machine")
 HERE = 'executor = "local"\ntime = 30\njobs = 2\n'
-ORDER = Order("k" * 64, "ppo seed 0 ppo", "ppo", Work("stage", "ppo", 0), Needs(32, 8, 64 << 30, 8, 1))
+ORDER = Task(
+    "k" * 64, "ppo seed 0 ppo", "ppo", JobSpec("stage", "ppo", 0), Requirements(32, 8, 64 << 30, 8, 1)
+)
 
 
 @pytest.fixture
@@ -40,11 +42,11 @@ def queue(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "slurm:queue.toml"
 
 
-def parameters(tmp_path: Path, more: str, order: Order = ORDER) -> dict:
+def parameters(tmp_path: Path, more: str, task: Task = ORDER) -> dict:
     (tmp_path / "s.toml").write_text('executor = "local"\n' + more)
     executor = SlurmExecutor(str(tmp_path / "s.toml"), load_recipe("nano"), tmp_path / "store", 1)
     try:
-        return executor.parameters(order)
+        return executor.parameters(task)
     finally:
         executor.close()
 
@@ -135,7 +137,9 @@ def test_a_person_has_the_last_word_on_what_a_job_asks_for(tmp_path):
 
 
 def test_a_stage_of_two_machines_is_one_job_that_starts_a_step_on_each(tmp_path):
-    order = Order("k" * 64, "ppo seed 0 ppo", "ppo", Work("stage", "ppo", 0), Needs(32, 8, 64 << 30, 8, 2))
-    found = parameters(tmp_path, "", order)
+    task = Task(
+        "k" * 64, "ppo seed 0 ppo", "ppo", JobSpec("stage", "ppo", 0), Requirements(32, 8, 64 << 30, 8, 2)
+    )
+    found = parameters(tmp_path, "", task)
     assert found["slurm_additional_parameters"] == {"nodes": 2}
     assert found["slurm_use_srun"] is False

@@ -6,41 +6,47 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import BenchError, UnknownName
-from rlp_bench.executors import Order, failure, message, open_executor, outcome
-from rlp_bench.executors.exchange import Exchange, begin, mark
-from rlp_bench.executors.needs import PROCESS_BYTES, Needs, evaluation_needs, stage_needs, weight_bytes
-from rlp_bench.executors.options import Place, RayOptions, SlurmOptions, load_options
-from rlp_bench.executors.worker import look, make
-from rlp_bench.matrix_work import Work
-from rlp_bench.plan import build_plan
-from rlp_bench.provenance import versions
-from rlp_bench.recipe import load_recipe
-from rlp_bench.store import Store
+from rlp_bench.api.errors import BenchError, UnknownName
+from rlp_bench.matrix.executors.executor import Task, encode, failure, open_executor, outcome
+from rlp_bench.matrix.executors.options import Place, RayOptions, SlurmOptions, load_options
+from rlp_bench.matrix.executors.requirements import (
+    PROCESS_BYTES,
+    Requirements,
+    evaluation_requirements,
+    stage_requirements,
+    weight_bytes,
+)
+from rlp_bench.matrix.executors.shared_folder import SharedFolder, begin, mark
+from rlp_bench.matrix.executors.worker import execute, look
+from rlp_bench.matrix.jobs import JobSpec
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.run.provenance import versions
+from rlp_bench.store.store import Store
 
 
 def asked(*sets, method="rlp_spg"):
     """Label -> needs of every stage."""
     recipe = load_recipe("nano", sets)
-    return {n.label: stage_needs(n, recipe) for n in build_plan(recipe, method, 0).nodes}
+    return {n.label: stage_requirements(n, recipe) for n in build_plan(recipe, method, 0).nodes}
 
 
 def test_data_asks_for_one_cpu_and_no_gpu_whatever_the_recipe_trains_on():
     found = asked("compute.device=cuda", "compute.threads=4", "compute.strategy=fsdp", "compute.workers=8")
-    assert found["data-sft"] == Needs(cpus=1, gpus=0, memory_bytes=PROCESS_BYTES, workers=1, nodes=1)
+    assert found["data-sft"] == Requirements(cpus=1, gpus=0, memory_bytes=PROCESS_BYTES, workers=1, nodes=1)
 
 
 def test_a_spread_stage_asks_for_a_gpu_a_worker_and_a_sampling_one_for_one():
     found = asked("compute.device=cuda", "compute.threads=4", "compute.strategy=fsdp", "compute.workers=8")
     assert (found["ppo"].gpus, found["ppo"].workers, found["ppo"].cpus) == (8, 8, 32)
     assert (found["sample"].gpus, found["sample"].workers, found["sample"].cpus) == (1, 1, 4)
-    assert evaluation_needs(load_recipe("nano", ["compute.device=cuda"])).gpus == 1
+    assert evaluation_requirements(load_recipe("nano", ["compute.device=cuda"])).gpus == 1
 
 
 def test_labelling_without_sampling_asks_for_no_gpu():
     recipe = load_recipe("nano", ["compute.device=cuda"])
     plan = build_plan(recipe, "more_human", 0)
-    needs = {n.trainer: stage_needs(n, recipe) for n in plan.nodes}
+    needs = {n.trainer: stage_requirements(n, recipe) for n in plan.nodes}
     judged = [n for n in plan.nodes if n.trainer not in ("checkpoint", "data") and n.instance.uses]
     without = [n.trainer for n in judged if {"annotator"} == {*n.instance.uses} & {"annotator", "engine"}]
     assert all(needs[name].gpus == 0 for name in without)
@@ -119,19 +125,21 @@ def test_a_missing_package_is_one_line_that_names_the_extra(tmp_path, monkeypatc
 
 
 def sent(recipe, root: Path, fingerprint: str, exchange: Path | None = None) -> str:
-    work = Work("stage", "sft", 0, fingerprint=fingerprint)
-    return message(Order(fingerprint, "sft seed 0 data-sft", "data", work, Needs()), recipe, root, exchange)
+    work = JobSpec("stage", "sft", 0, fingerprint=fingerprint)
+    return encode(
+        Task(fingerprint, "sft seed 0 data-sft", "data", work, Requirements()), recipe, root, exchange
+    )
 
 
 def test_an_order_makes_the_stage_that_the_plan_names(tmp_path):
     recipe = load_recipe("nano", ["data.sft=8"])
     node = next(n for n in build_plan(recipe, "sft", 0).nodes if n.label == "data-sft")
-    assert outcome(make(sent(recipe, tmp_path, node.fingerprint)))["seconds"] >= 0
+    assert outcome(execute(sent(recipe, tmp_path, node.fingerprint)))["seconds"] >= 0
     assert Store(tmp_path).get(node.kind, node.fingerprint).fingerprint == node.fingerprint
 
 
 def test_another_plan_on_the_worker_is_an_error_and_nothing_is_made(tmp_path):
-    answer = make(sent(load_recipe("nano"), tmp_path, "0" * 64))
+    answer = execute(sent(load_recipe("nano"), tmp_path, "0" * 64))
     with pytest.raises(BenchError, match="is another than the driver's: install the same versions"):
         outcome(answer)
     assert list(tmp_path.iterdir()) == []
@@ -142,13 +150,13 @@ def test_a_machine_that_does_not_see_the_store_is_an_error_and_nothing_is_made(t
     node = next(n for n in build_plan(recipe, "sft", 0).nodes if n.label == "data-sft")
     elsewhere = tmp_path / "there" / "cluster" / "driver"
     with pytest.raises(BenchError, match=r"does not see the driver's store .*there"):
-        outcome(make(sent(recipe, tmp_path / "here", node.fingerprint, elsewhere)))
+        outcome(execute(sent(recipe, tmp_path / "here", node.fingerprint, elsewhere)))
     assert json.loads(look(str(elsewhere)))["token"] is None
     assert not (tmp_path / "here").exists()
 
 
 def test_driver_and_workers_meet_in_the_store_and_leave_nothing(tmp_path):
-    exchange = Exchange(tmp_path)
+    exchange = SharedFolder(tmp_path)
     seen = json.loads(look(str(exchange.folder)))
     assert (seen["token"], seen["versions"]) == (exchange.token, versions())
     assert exchange.began("ab" * 32) == []

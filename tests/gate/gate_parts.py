@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.cli import main
+from rlp_bench.cli.main import main
 
 JUDGE = {"name": "micro_pool", "version": "1", "noise": 0.0, "scale": "soft"}
 

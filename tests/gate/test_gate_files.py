@@ -8,8 +8,8 @@ import pytest
 from gate_parts import lines, suite
 from test_gate_rule import NOISY, OLD, WORSE
 
-from rlp_bench.gate.junit import clean, junit_xml
-from rlp_bench.gate.render import escape
+from rlp_bench.regression.junit import clean, junit_xml
+from rlp_bench.regression.render import escape
 
 
 def test_equal_runs_and_reasons_are_equal_bytes_packed_or_not(bench):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, ttest_1samp
 
-from rlp_bench.gate.paired import (
+from rlp_bench.regression.paired import (
     bonett_price,
     bootstrap_quantiles,
     bounds,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gate_parts import JUDGE, lines, suite
 
-from rlp_bench.gate.verdict import decide
+from rlp_bench.regression.rule import decide
 
 RNG = np.random.default_rng(0)
 OLD = [float(x) for x in RNG.integers(0, 2, 400)]

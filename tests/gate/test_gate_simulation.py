@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlp_bench.gate.paired import p_worse
+from rlp_bench.regression.paired import p_worse
 from rlp_bench.statistics import holm
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "null_simulation.py"

@@ -55,8 +55,8 @@ def test_every_step_of_a_lane_passes(lane, gated, tmp_path):
 def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench):
     lines = (ROOT / "tests/gate/golden/baseline.jsonl").read_text().splitlines()
     assert len(lines) == 806
-    from rlp_bench.evaluate import eval_command
-    from rlp_bench.store import Store
+    from rlp_bench.evaluation.evaluate import eval_command
+    from rlp_bench.store.store import Store
 
     answers = ROOT / "tests/gate/golden/outputs.json.gz"
     [report] = eval_command(outputs=answers, recipe="nano", suites=["alpacafarm"], store=Store(bench.store))[

@@ -28,12 +28,12 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
 HELP = """
 import sys
 sys.argv = ["rlp-bench", *sys.argv[1:]]
-from rlp_bench.cli import main
+from rlp_bench.cli.main import main
 try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-heavy = {"torch", "transformers", "pandas", "numpy", "scipy", "rlp_bench.recipe"} & set(sys.modules)
+heavy = {"torch", "transformers", "pandas", "numpy", "scipy", "rlp_bench.recipes.load"} & set(sys.modules)
 if sys.argv[1] == "--help":  # for a command's parameters typer itself imports it: 20 ms
     heavy |= {"pydantic"} & set(sys.modules)
 print("HEAVY", *sorted(heavy), file=sys.stderr)
@@ -114,8 +114,8 @@ def test_plan_shows_what_is_there(cli: Cli, recipe_file: Path) -> None:
     after = json.loads(cli(*arguments).stdout)
     assert all(stage["there"] for stage in after["stages"])
     changed = json.loads(cli(*arguments, "--set", "stages.stranger_parrot.steps=9").stdout)
-    there = {stage["stage"]: stage["there"] for stage in changed["stages"]}
-    assert there == {
+    states = {stage["stage"]: stage["there"] for stage in changed["stages"]}
+    assert states == {
         "data-sft": True,
         "base": True,
         "stranger_parrot": False,

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rlp_bench.errors import BenchError
-from rlp_bench.export import export_run
-from rlp_bench.model_card import cell, clean, code, model_card, table
-from rlp_bench.nouns import Decoding
-from rlp_bench.recipe import load_recipe
-from rlp_bench.records import RunRecord, find_run
-from rlp_bench.store import Store
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Decoding
+from rlp_bench.export.checkpoint import export_run
+from rlp_bench.export.model_card import cell, clean, code, model_card, table
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.run.records import RunRecord, find_run
+from rlp_bench.store.store import Store
 
 SETS = ("data.sft=64", "data.preferences=40", "data.unlabeled=32")
 TOKEN = "hf_secretTOKENofNobody"
@@ -81,12 +81,12 @@ def test_transformers_loads_it_and_it_is_the_runs_policy(record: RunRecord, fold
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from rlp_bench import registry
+    from rlp_bench.api import registry
 
     tokenizer, own = (AutoTokenizer.from_pretrained(str(path)) for path in (folder, record.policy.path))
     model, ours = (AutoModelForCausalLM.from_pretrained(str(p)) for p in (folder, record.policy.path))
     rows = record.named("data-unlabeled").rows()[:8]  # type: ignore[union-attr]
-    prompting = record.recipe.prompting_noun()
+    prompting = record.recipe.stage_prompting()
     prompts = [prompting.render(row["instruction"]) for row in rows]
     engine = registry.load("engine", "transformers")()
     drawn = engine.sample(record.policy.path, prompts, Decoding(0.0, 1.0, 24))

@@ -8,13 +8,13 @@ import time
 import psutil
 import pytest
 
-from rlp_bench.commands.matrix import chosen_methods, chosen_seeds
-from rlp_bench.errors import BenchError, RecipeError, UnknownName
-from rlp_bench.matrix import Matrix, begin, finish
-from rlp_bench.plan import build_plan
-from rlp_bench.recipe import load_recipe
-from rlp_bench.store import Store
-from rlp_bench.tuning import candidates, choose
+from rlp_bench.api.errors import BenchError, RecipeError, UnknownName
+from rlp_bench.cli.commands.matrix import chosen_methods, chosen_seeds
+from rlp_bench.matrix.schedule import Matrix, begin, finish
+from rlp_bench.matrix.tuning import candidates, choose
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.store.store import Store
 
 SMALL = ["evaluation.suites=['vicuna']", "evaluation.dev_pairs=8", "tuning.prompts=8", "data.sft=64"]
 SMALL += [
@@ -206,7 +206,7 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(cli, tmp_path):
 
 
 def test_match_steps_gives_every_retrained_reward_model_the_updates_of_the_first():
-    from rlp_bench.commands.matrix import MATCHED
+    from rlp_bench.cli.commands.matrix import MATCHED
 
     plan = build_plan(load_recipe("nano", MATCHED), "rlp", 0)
     matched = {n.label: n.settings["match_steps"] for n in plan.nodes if n.kind == "reward"}

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from rlp_bench.annotator import NoisyAnnotator, draw
-from rlp_bench.meter import StageMeter, describe, short
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.api.types import Pair, Verdict
+from rlp_bench.display import describe, short
+from rlp_bench.run.meter import StageMeter
+from rlp_bench.run.noisy_annotator import NoisyAnnotator, draw
 
 BUSY = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import RecipeError
-from rlp_bench.plan import Plan, build_plan
-from rlp_bench.recipe import load_recipe
+from rlp_bench.api.errors import RecipeError
+from rlp_bench.plan.graph import Plan, build_plan
+from rlp_bench.recipes.load import load_recipe
 
 pytestmark = pytest.mark.usefixtures("stranger_plugins")
 
@@ -130,8 +130,8 @@ def test_unusable_base_checkpoint(
 
 
 def test_a_large_checkpoint_file_is_hashed_again_only_where_it_changed(tmp_path, monkeypatch):
-    from rlp_bench import checkpoint
-    from rlp_bench.store import hash_file
+    from rlp_bench.recipes import base_checkpoint as checkpoint
+    from rlp_bench.store.store import hash_file
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(checkpoint, "LARGE", 4)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import RecipeError, UnknownName
-from rlp_bench.recipe import load_recipe, recipe_names
+from rlp_bench.api.errors import RecipeError, UnknownName
+from rlp_bench.recipes.load import load_recipe, recipe_names
 
 pytestmark = pytest.mark.usefixtures("stranger_plugins")
 

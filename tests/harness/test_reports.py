@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import write_jsonl
-from rlp_bench.reports.claims import Claim, judge_claims, load_claims, over_seeds, verdict
-from rlp_bench.reports.item_scores import scores_of
-from rlp_bench.reports.preference_accuracy import matched_accuracy
-from rlp_bench.store import Store
+from rlp_bench.analysis.claims import Claim, judge_claims, load_claims, over_seeds, verdict
+from rlp_bench.analysis.item_scores import scores_of
+from rlp_bench.analysis.preference_accuracy import matched_accuracy
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import write_jsonl
+from rlp_bench.store.store import Store
 
 ITEMS = [f"item-{n}" for n in range(60)]
 
@@ -71,7 +71,7 @@ def test_label_accuracies_are_paired_by_seed_alone():
 
 
 def test_the_papers_claims_load_and_name_methods_that_exist():
-    from rlp_bench import registry
+    from rlp_bench.api import registry
 
     claims = load_claims()
     assert {c.table for c in claims} == {"2", "4", "5", "8", "Figure 2"}
@@ -122,7 +122,7 @@ def test_a_suite_within_another_has_its_own_items_only(tmp_path):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A store with a small matrix: four methods, two seeds, 80 items."""
-    from rlp_bench.commands.matrix import matrix_command
+    from rlp_bench.cli.commands.matrix import matrix_command
 
     store = tmp_path_factory.mktemp("reports") / "store"
     sets = [

@@ -1,16 +1,18 @@
-"""The four rules that hold the house up (DESIGN.md, section 2), and what importing plugins may cost."""
+"""The five rules of docs/architecture.md, and what importing plug-ins may cost."""
 
 import ast
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from rlp_bench import registry
-from rlp_bench.nouns import Context
+import rlp_bench.api
+from rlp_bench.api import registry
+from rlp_bench.api.protocols import Context
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("trainers", "judges", "suites", "leaderboard")
@@ -19,8 +21,8 @@ HARNESS = [
     for path in (ROOT / "rlp_bench").rglob("*.py")
     if path.relative_to(ROOT / "rlp_bench").parts[0] not in ROOMS and not path.is_symlink()
 ]
-OPEN = {"rlp_bench.nouns", "rlp_bench.errors", "rlp_bench.registry"}
-"""What any plugin may import of the harness."""
+DOOR = "rlp_bench.api"
+"""What plug-ins import of the harness: names of `rlp_bench.api.__all__`, from nowhere deeper."""
 LEAVES = ("rlp_bench.micro", "rlp_bench.endpoint")
 """Parts of the package that know nothing of the rest; plugins may import them."""
 
@@ -83,20 +85,22 @@ def test_rule_1_harness_never_imports_a_plugin() -> None:
 def test_leaves_import_nothing_of_ours_but_errors(leaf: str) -> None:
     found = sorted((ROOT / leaf.replace(".", "/")).rglob("*.py"))
     names = {name for path in found for name in imports(path, package_of(path)) if ours(name)}
-    allowed = {leaf} if leaf == "rlp_bench.micro" else {leaf, "rlp_bench.errors"}
+    allowed = {leaf} if leaf == "rlp_bench.micro" else {leaf, "rlp_bench.api.errors"}
     assert found
     assert {name for name in names if not inside(name, allowed)} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_rule_2_rooms_import_only_nouns_errors_registry_and_themselves(room: str) -> None:
-    allowed = {*OPEN, f"rlp_bench.{room}", *LEAVES}
+def test_rule_2_plugins_import_the_door_the_leaves_and_their_own_room(room: str) -> None:
+    door = {f"{DOOR}.{name}" for name in rlp_bench.api.__all__}
     for path in files(room):
-        extra = {"rlp_bench.plan"} if path.parent.name == "methods" else set()
+        allowed = {f"rlp_bench.{room}", *LEAVES}
+        if path.parent.name == "methods":
+            allowed.add("rlp_bench.plan")
         if room == "leaderboard":
-            extra = {"rlp_bench.statistics"}  # intervals and tests: a second copy would be worse
-        wrong = [n for n in imports(path, package_of(path)) if ours(n) and not inside(n, allowed | extra)]
-        assert wrong == [], path
+            allowed.add("rlp_bench.statistics")  # intervals and tests: a second copy would be worse
+        names = [name for name in imports(path, package_of(path)) if ours(name)]
+        assert [name for name in names if name not in door and not inside(name, allowed)] == [], path
 
 
 def test_rule_3_equations_know_nothing_of_ours_and_do_no_io() -> None:
@@ -119,7 +123,7 @@ def test_rule_4_context_holds_no_suite_judge_or_reference() -> None:
     given = {field.name for field in dataclasses.fields(Context)}
     assert given == {
         "seed", "device", "prompting", "scratch", "progress", "meter", "engine", "annotator", "processes",
-        "training", "world",
+        "training", "process_group",
     }  # fmt: skip
 
 
@@ -155,7 +159,7 @@ def test_rule_4_no_trainer_takes_evaluation_artifacts() -> None:
 
 EVERY_PLUGIN = """
 import sys
-from rlp_bench import registry
+from rlp_bench.api import registry
 for group in registry.GROUPS:
     for name in registry.names(group):
         registry.load(group, name)
@@ -172,3 +176,85 @@ def test_every_built_in_plugin_names_what_its_class_says() -> None:
     for group in ("judge", "suite"):
         for name in registry.names(group):
             assert registry.load(group, name).name == name
+
+
+# --- Rule 5: floors, and no circles -------------------------------------------------------------------
+
+FLOORS = (
+    "api", "statistics", "display", "micro", "endpoint", "store", "recipes", "plan", "run", "evaluation", "regression",
+    "export", "perf", "matrix", "analysis", "cli",
+)  # fmt: skip
+"""Rooms of the harness from the ground up; a room imports only those before it."""
+TRAINER_FLOORS = (
+    "equations", "data", "modeling", "training", "generation", "ppo", "reward", "preferences", "policies", "entailment",
+    "methods",
+)  # fmt: skip
+"""Rooms of trainers/ from the ground up."""
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file's module."""
+    return package_of(path) if path.name == "__init__.py" else f"{package_of(path)}.{path.stem}"
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> modules of ours that it imports, at its top or inside functions."""
+    paths = [*HARNESS, *(path for room in ROOMS for path in files(room))]
+    modules = {module_of(path): path for path in paths}
+    graph = {}
+    for module, path in modules.items():
+        named = {
+            name if name in modules else name.rpartition(".")[0] for name in imports(path, package_of(path))
+        }
+        graph[module] = {name for name in named if name in modules and name != module}
+    return graph
+
+
+def floor_of(module: str) -> tuple[tuple[str, ...], int] | None:
+    """(the list of floors that a module belongs to, its place there); None for the packages above all rooms."""
+    parts = module.split(".")[1:]
+    floors, room = (TRAINER_FLOORS, parts[1:]) if parts[:1] == ["trainers"] else (FLOORS, parts)
+    if not room or parts[0] in ("judges", "suites", "leaderboard"):
+        return None
+    return floors, floors.index(room[0])
+
+
+def upward(graph: Mapping[str, set[str]]) -> list[tuple[str, str]]:
+    """Imports of a room by one that is listed before it."""
+    found = []
+    for module, imported in graph.items():
+        for other in imported:
+            here, there = floor_of(module), floor_of(other)
+            if here and there and here[0] is there[0] and there[1] > here[1]:
+                found.append((module, other))
+    return sorted(found)
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other, directly or by way of others."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_rule_5_every_room_has_a_floor_and_imports_only_lower_ones() -> None:
+    rooms = {path.name for path in (ROOT / "rlp_bench").iterdir() if (path / "__init__.py").exists()}
+    modules = {path.stem for path in (ROOT / "rlp_bench").glob("[!_]*.py")}
+    assert (rooms | modules) - set(ROOMS) == set(FLOORS)
+    folders = {path.name for path in (ROOT / "trainers").iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(TRAINER_FLOORS)
+    assert upward(import_graph()) == []
+
+
+def test_rule_5_no_file_imports_itself_by_way_of_others() -> None:
+    graph = import_graph()
+    assert len(graph) > 200
+    assert circles(graph) == []
+
+
+def test_upward_imports_and_circles_are_seen() -> None:
+    graph = {"rlp_bench.api.types": {"rlp_bench.plan.graph"}, "rlp_bench.plan.graph": {"rlp_bench.api.types"}}
+    assert upward(graph) == [("rlp_bench.api.types", "rlp_bench.plan.graph")]
+    assert set(circles(graph)) == set(graph)

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.annotator import NoisyAnnotator
-from rlp_bench.errors import BenchError
-from rlp_bench.meter import StageMeter
-from rlp_bench.nouns import Context
-from rlp_bench.plan import build_plan
-from rlp_bench.progress import Display
-from rlp_bench.recipe import load_recipe
-from rlp_bench.records import find_run
-from rlp_bench.run import Workshop, run_plan
-from rlp_bench.store import Store
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.protocols import Context
+from rlp_bench.display import Display
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.run.meter import StageMeter
+from rlp_bench.run.noisy_annotator import NoisyAnnotator
+from rlp_bench.run.records import find_run
+from rlp_bench.run.runner import StageRunner, run_plan
+from rlp_bench.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("stranger_plugins")
 
@@ -22,8 +22,8 @@ def context_of(label: str, recipe_file: Path, tmp_path: Path) -> Context:
     recipe = load_recipe(str(recipe_file))
     display = Display(quiet=True)
     (node,) = [node for node in build_plan(recipe, "stranger", 5).nodes if node.label == label]
-    workshop = Workshop(recipe, Store(tmp_path / "store"), display)
-    return workshop._context(node, 5, tmp_path, display.task(label), StageMeter())
+    runner = StageRunner(recipe, Store(tmp_path / "store"), display)
+    return runner._context(node, 5, tmp_path, display.task(label), StageMeter())
 
 
 def test_annotator_with_its_noise_is_given_to_who_says_so(recipe_file: Path, tmp_path: Path) -> None:

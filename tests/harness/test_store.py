@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import StoreError
-from rlp_bench.store import Store, fingerprint
-from rlp_bench.upkeep import collect, verify
+from rlp_bench.api.errors import StoreError
+from rlp_bench.store.garbage_collection import collect
+from rlp_bench.store.store import Store, fingerprint
+from rlp_bench.store.verify import verify
 
 FP = fingerprint("some stage")
 
@@ -145,7 +146,7 @@ def test_verify_finds_a_changed_byte_that_get_does_not(tmp_path: Path) -> None:
 RACE = """
 import sys, time
 from pathlib import Path
-from rlp_bench.store import Store, fingerprint
+from rlp_bench.store.store import Store, fingerprint
 def build(out):
     with open(sys.argv[2], "a") as log: log.write("built\\n")
     time.sleep(0.5)
@@ -211,7 +212,7 @@ def test_gc_spares_what_another_process_is_making(tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-c",
-            f"from rlp_bench.upkeep import *\ncollect(Store(Path({str(tmp_path)!r})))",
+            f"from rlp_bench.store.garbage_collection import *\ncollect(Store(Path({str(tmp_path)!r})))",
         ]
         subprocess.run(command, check=True)
         seen.append(out.exists())

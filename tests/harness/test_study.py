@@ -8,10 +8,10 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from rlp_bench import registry
-from rlp_bench.compare import compare, means
-from rlp_bench.errors import BenchError, DataError, UnknownName
-from rlp_bench.trajectory import Point, at_kl, matched_kl
+from rlp_bench.analysis.compare import compare, means
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError, DataError, UnknownName
+from rlp_bench.matrix.trajectory import Point, at_kl, matched_kl
 
 ITEMS = [f"item-{number}" for number in range(40)]
 
@@ -113,7 +113,7 @@ def test_curves_are_the_same_bytes_twice_and_well_formed():
 
 def test_curves_command_measures_every_snapshot(tmp_path):
     """The real thing on `nano`: PPO's snapshots, from SFT at KL 0 on."""
-    command = [sys.executable, "-m", "rlp_bench.cli", "curves", "--recipe", "nano", "--json"]
+    command = [sys.executable, "-m", "rlp_bench.cli.main", "curves", "--recipe", "nano", "--json"]
     command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "curve")]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
@@ -129,7 +129,15 @@ def test_curves_command_measures_every_snapshot(tmp_path):
 
 
 def test_a_pair_without_a_colon_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "rlp_bench.cli", "compare", "ppo", "--store", str(tmp_path / "store")]
+    command = [
+        sys.executable,
+        "-m",
+        "rlp_bench.cli.main",
+        "compare",
+        "ppo",
+        "--store",
+        str(tmp_path / "store"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith('error: compare "ppo": expected candidate:baseline')

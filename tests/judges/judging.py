@@ -6,8 +6,8 @@ from typing import Any
 
 from stub_server import Stub
 
+from rlp_bench.api.types import Pair
 from rlp_bench.judges.chat import Chat
-from rlp_bench.nouns import Pair
 
 
 def pairs_of(n: int) -> list[Pair]:

@@ -9,11 +9,11 @@ from hostile import HOSTILE
 from judging import chat, pairs_of
 from stub_server import Stub
 
-from rlp_bench.errors import BenchError, DataError, UnknownName
+from rlp_bench.api.errors import BenchError, DataError, UnknownName
+from rlp_bench.api.types import Item, Pair
 from rlp_bench.evaluation.verdicts import judge_items
 from rlp_bench.judges.api.prompts import FOLDER, fill, load_prompt
 from rlp_bench.judges.chat import Chat
-from rlp_bench.nouns import Item, Pair
 
 PAIRS = pairs_of(4)
 PROMPTS = sorted(path.stem for path in FOLDER.glob("*.txt"))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from stub_server import Stub
 
-from rlp_bench.errors import BenchError
-from rlp_bench.evaluate import eval_command
-from rlp_bench.nouns import Decoding
-from rlp_bench.store import Store
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Decoding
+from rlp_bench.evaluation.evaluate import eval_command
+from rlp_bench.store.store import Store
 from rlp_bench.trainers.generation.openai_engine import OpenAIEngine
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -14,14 +14,14 @@ import pytest
 from judging import chat, pairs_of, rows
 from stub_server import Stub
 
+from rlp_bench.api.errors import BenchError, StoreError
+from rlp_bench.api.types import Verdict
 from rlp_bench.endpoint import Connection, Endpoint, Request, limit_spending
 from rlp_bench.endpoint.budget import Budget, BudgetSpent
 from rlp_bench.endpoint.cache import Cache, Row
 from rlp_bench.endpoint.limit import AdaptiveLimit
 from rlp_bench.endpoint.request import wire_text
 from rlp_bench.endpoint.retry import pause_seconds, retry_after
-from rlp_bench.errors import BenchError, StoreError
-from rlp_bench.nouns import Verdict
 
 PAIRS = pairs_of(4)
 

@@ -15,7 +15,7 @@ import pytest
 from judging import chat, pairs_of, rows
 from stub_server import Stub
 
-from rlp_bench.nouns import Verdict
+from rlp_bench.api.types import Verdict
 
 ITEMS = 805
 KILLED_ITEMS = 300

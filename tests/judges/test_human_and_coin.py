@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from judging import pairs_of
 
-from rlp_bench.errors import BenchError
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Pair
 from rlp_bench.judges.coin import Coin
 from rlp_bench.judges.human import Human
-from rlp_bench.nouns import Pair
 
 CROSS = (
     Path(__file__).resolve().parents[3]

@@ -6,8 +6,8 @@ import json
 import pytest
 from stub_server import Stub
 
-from rlp_bench.evaluate import eval_command
-from rlp_bench.store import Store
+from rlp_bench.evaluation.evaluate import eval_command
+from rlp_bench.store.store import Store
 
 DEV = [[f"example {i}", "w", "x", "y", "z", "ABCD"[i % 4]] for i in range(5)]
 

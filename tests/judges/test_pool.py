@@ -10,10 +10,10 @@ import pytest
 from judging import pairs_of
 from stub_server import Stub
 
-from rlp_bench.errors import BenchError
-from rlp_bench.evaluation.names import refuse_noise
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Pair
+from rlp_bench.evaluation.resolve import refuse_noise
 from rlp_bench.judges.alpacafarm_pool import AlpacaFarmPool, seat_of
-from rlp_bench.nouns import Pair
 
 PAIRS = pairs_of(40)
 REPLIES = {600: '{"winner": "A"}', 300: '{"winner": "A"}', 200: "Fine.\nVerdict: A", 20: "A"}
@@ -52,7 +52,7 @@ def test_each_question_has_one_annotator_in_both_orders_and_whatever_the_answers
 
 def test_who_is_drawn_does_not_hang_on_the_process() -> None:
     code = (
-        "from rlp_bench.judges.alpacafarm_pool import seat_of; from rlp_bench.nouns import Pair;"
+        "from rlp_bench.judges.alpacafarm_pool import seat_of; from rlp_bench.api.types import Pair;"
         "print([seat_of(Pair(f'q{n}', '', ''), 0, 13) for n in range(20)])"
     )
     found = {

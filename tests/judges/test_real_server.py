@@ -7,10 +7,10 @@ import pytest
 from hostile import HOSTILE
 from judging import pairs_of
 
-from rlp_bench.errors import BenchError
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Pair
 from rlp_bench.judges.alpacafarm_pool import AlpacaFarmPool
 from rlp_bench.judges.chat import Chat
-from rlp_bench.nouns import Pair
 
 pytest.importorskip("xllamacpp", reason="needs a real server: pip install xllamacpp")
 pytest.importorskip("gguf", reason="needs gguf to write the server's tiny model")

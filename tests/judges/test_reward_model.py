@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Pair
 from rlp_bench.judges.reward_model import RewardModel
 from rlp_bench.micro import load_world
-from rlp_bench.nouns import Pair
 
 BASE = Path(__file__).resolve().parents[2] / "rlp_bench" / "micro" / "base"
 TEMPLATE = "<user> {instruction} <assistant>"

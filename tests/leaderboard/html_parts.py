@@ -1,4 +1,4 @@
-"""A result of a matrix by hand, as `rlp_bench.reports.html.html_data` gives it, with texts that mean harm."""
+"""A result of a matrix by hand, as `rlp_bench.analysis.html_data.html_data` gives it, with texts that mean harm."""
 
 import copy
 from typing import Any

@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 import pytest
 from html_parts import BREAK_OUT, METHODS, result
 
-from rlp_bench import registry
-from rlp_bench.errors import DataError, UnknownName
+from rlp_bench.analysis.confidence import counted
+from rlp_bench.analysis.html_data import one_setting, points_with_errors
+from rlp_bench.analysis.training_curves import lines_of, thinned
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError, UnknownName
 from rlp_bench.leaderboard.html.svg import Axis, around, number
 from rlp_bench.leaderboard.html.text import LIMIT, amount, clean
-from rlp_bench.reports.html import one_setting, points_with_errors
-from rlp_bench.reports.selection import counted
-from rlp_bench.reports.training_curves import lines_of, thinned
-from rlp_bench.trajectory import Point
+from rlp_bench.matrix.trajectory import Point
 
 
 def render(found=None):
@@ -232,7 +232,7 @@ def test_suites_measured_in_two_ways_do_not_stand_in_one_report():
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A store with a small matrix: three methods, two seeds, 80 items."""
-    from rlp_bench.commands.matrix import matrix_command
+    from rlp_bench.cli.commands.matrix import matrix_command
 
     store = tmp_path_factory.mktemp("html") / "store"
     sets = ['evaluation.suites=["vicuna"]', "evaluation.dev_pairs=16", "data.sft=64", "data.preferences=64"]

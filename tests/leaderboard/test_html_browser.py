@@ -5,7 +5,7 @@ import shutil
 import pytest
 from html_parts import METHODS, result
 
-from rlp_bench import registry
+from rlp_bench.api import registry
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),

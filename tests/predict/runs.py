@@ -9,9 +9,11 @@ from live_bytes import LiveBytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlp_bench.nouns import Artifact, Context, Prompting, Training, World, write_jsonl
-from rlp_bench.predict.memory import Setup
-from rlp_bench.predict.work import Work, read_work
+from rlp_bench.api.files import write_jsonl
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, ProcessGroup, Prompting, Training
+from rlp_bench.plan.estimate.memory import Setup
+from rlp_bench.plan.estimate.workload import Work, read_work
 
 WORDS = 1000
 
@@ -55,7 +57,7 @@ def checkpoint(
 
 def reward_checkpoint(folder: Path, policy: Path) -> Path:
     """A reward model on the policy's backbone."""
-    from rlp_bench.trainers.models import RewardInfo, new_reward, save_model
+    from rlp_bench.trainers.modeling.checkpoints import RewardInfo, new_reward, save_model
 
     model, tokenizer = new_reward(policy, 0)
     save_model(model, tokenizer, folder)
@@ -128,7 +130,7 @@ class Run:
         context = Context(
             seed=0, device="cpu", prompting=self.prompting, scratch=out / "scratch", progress=lambda *_: None,
             meter=Meter(), engine=None, training=self.training,
-            world=World(activation_checkpointing=self.checkpointing),
+            process_group=ProcessGroup(activation_checkpointing=self.checkpointing),
         )  # fmt: skip
         self.stage.train(self.inputs, out, context)
 

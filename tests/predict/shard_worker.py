@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from live_bytes import LiveBytes
 
-from rlp_bench.nouns import Context, Prompting, Training, World
-from rlp_bench.trainers.spread import Spread
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import ProcessGroup, Prompting, Training
+from rlp_bench.trainers.training.distributed import Processes
 
 torch.set_num_threads(1)
 
@@ -29,36 +30,36 @@ def main() -> None:
     out = Path(job["root"]) / f"out-{rank}"
     out.mkdir()
     live = LiveBytes(resizes=True)
-    prepared = Spread.prepare
+    prepared = Processes.prepare
 
-    def prepare(self: Spread, *given, **named):
+    def prepare(self: Processes, *given, **named):
         """Reading is over when the last model is prepared: what was seen before does not count."""
         model = prepared(self, *given, **named)
         live.peak = live.now
         return model
 
-    Spread.prepare = prepare  # type: ignore[method-assign]
+    Processes.prepare = prepare  # type: ignore[method-assign]
     context = Context(
         seed=0, device="cpu", prompting=Prompting("{instruction}", "", job["prompt"], job["response"]),
         scratch=Path(job["root"]) / "scratch", progress=lambda *_: None, meter=Meter(), engine=None, training=training,
-        world=World(rank, int(os.environ["WORLD_SIZE"]), "fsdp", job["checkpointing"]),
+        process_group=ProcessGroup(rank, int(os.environ["WORLD_SIZE"]), "fsdp", job["checkpointing"]),
     )  # fmt: skip
-    whole = Spread.whole
+    whole = Processes.whole
 
     class Enough(Exception):
         pass
 
-    def stop(self: Spread, model):
+    def stop(self: Processes, model):
         """Gathering the result is not part of what is measured."""
         raise Enough
 
-    Spread.whole = stop  # type: ignore[method-assign]
+    Processes.whole = stop  # type: ignore[method-assign]
     try:
         with live:
             run.stage.train(run.inputs, out, context)
     except Enough:
         pass
-    Spread.whole = whole  # type: ignore[method-assign]
+    Processes.whole = whole  # type: ignore[method-assign]
     (Path(job["root"]) / f"peak-{rank}.json").write_text(json.dumps({"rank": rank, "peak": live.peak}))
     import torch.distributed
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from runs import Run, artifact, checkpoint, reward_checkpoint, rows_of
 
-from rlp_bench.nouns import Artifact, Training
-from rlp_bench.predict.flops import stage_amount
-from rlp_bench.predict.memory import stage_memory
-from rlp_bench.predict.shapes import read_folder
-from rlp_bench.trainers.stages.ppo import PPO
-from rlp_bench.trainers.stages.reward import RewardModel
-from rlp_bench.trainers.stages.reward_uml import PolicyRewardModel
-from rlp_bench.trainers.stages.sft import SupervisedFineTuning
+from rlp_bench.api.types import Artifact, Training
+from rlp_bench.plan.estimate.flops import stage_amount
+from rlp_bench.plan.estimate.memory import stage_memory
+from rlp_bench.plan.estimate.shapes import read_folder
+from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+from rlp_bench.trainers.ppo.trainer import PPO
+from rlp_bench.trainers.reward.multi_view.trainer import PolicyRewardModel
+from rlp_bench.trainers.reward.trainer import RewardModel
 
 TOLERANCE = 0.15
 BF16, LORA = Training("bf16"), Training("bf16", lora_rank=4)
@@ -105,8 +105,8 @@ def test_activations_of_a_layer_are_exact(tmp_path: Path) -> None:
     """What autograd keeps grows by `kept_of_layer` a token with every layer of transformers' modules, to the byte."""
     import torch
 
-    from rlp_bench.predict.memory import Setup, kept_of_layer
-    from rlp_bench.trainers.models import load_policy
+    from rlp_bench.plan.estimate.memory import Setup, kept_of_layer
+    from rlp_bench.trainers.modeling.checkpoints import load_policy
 
     for kind, setup in ((torch.float32, Setup()), (torch.bfloat16, Setup("bf16", "fsdp", devices=2))):
         sizes = []
@@ -124,8 +124,9 @@ def test_activations_of_the_lean_pass_are_exact_but_for_padding(tmp_path: Path) 
     """The same of this project's own pass: one token in 400 is padding, and the formula takes none for it."""
     import torch
 
-    from rlp_bench.predict.memory import Setup, kept_of_graph, kept_of_token
-    from rlp_bench.trainers.models import hidden_states, load_policy
+    from rlp_bench.plan.estimate.memory import Setup, kept_of_graph, kept_of_token
+    from rlp_bench.trainers.modeling.checkpoints import load_policy
+    from rlp_bench.trainers.modeling.forward import hidden_states
 
     sizes, predicted = [], []
     for layers in (2, 3):

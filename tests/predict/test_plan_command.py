@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rlp_bench import registry
-from rlp_bench.cli import app
-from rlp_bench.errors import BenchError
-from rlp_bench.plan import build_plan
-from rlp_bench.predict.absent import bench_kind
-from rlp_bench.predict.advice import advise
-from rlp_bench.predict.needs import Prediction, predict
-from rlp_bench.predict.work import Lengths, read_work
-from rlp_bench.recipe import load_recipe
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError
+from rlp_bench.cli.main import app
+from rlp_bench.plan.estimate.advice import advise
+from rlp_bench.plan.estimate.estimate import Prediction, predict
+from rlp_bench.plan.estimate.without_checkpoint import bench_kind
+from rlp_bench.plan.estimate.workload import Lengths, read_work
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
 
 RECIPE = str(Path(__file__).parent / "alpacafarm_like.toml")
 ONE = ("compute.workers=1", "compute.strategy=one")
@@ -132,11 +132,11 @@ def test_every_trainer_says_what_it_does() -> None:
 def test_the_engine_is_described_as_it_is() -> None:
     import inspect
 
-    from rlp_bench.predict import memory
+    from rlp_bench.plan.estimate import memory
     from rlp_bench.trainers.generation import scoring, transformers_engine
     from rlp_bench.trainers.generation.rollout import rollout
     from rlp_bench.trainers.generation.vllm_runner import VllmSettings
-    from rlp_bench.trainers.stages import ppo
+    from rlp_bench.trainers.ppo import trainer as ppo
 
     assert transformers_engine.SLOTS == memory.ENGINE_SLOTS
     assert transformers_engine.CACHE_TOKENS == memory.ENGINE_CACHE_TOKENS

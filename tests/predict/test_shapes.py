@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from runs import checkpoint
 
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.predict.shapes import on_meta_device, read_folder, shape_of, shipped, shipped_names
-from rlp_bench.recipe import Base
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.plan.estimate.shapes import on_meta_device, read_folder, shape_of, shipped, shipped_names
+from rlp_bench.recipes.load import Base
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_every_shipped_shape_is_tested_above() -> None:
 
 
 def test_file_meta_device_and_model_agree(tmp_path: Path) -> None:
-    from rlp_bench.trainers.models import load_policy, new_reward
+    from rlp_bench.trainers.modeling.checkpoints import load_policy, new_reward
 
     folder = checkpoint(tmp_path / "base", 64, 3, heads=4, kv_heads=2)
     shape = read_folder(folder)
@@ -45,9 +45,9 @@ def test_file_meta_device_and_model_agree(tmp_path: Path) -> None:
 
 def test_adapters_are_those_that_peft_adds(tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="peft is not installed; pip install rlp-bench[lora]")
-    from rlp_bench.nouns import Training
-    from rlp_bench.trainers.adapters import with_adapters
-    from rlp_bench.trainers.models import load_policy
+    from rlp_bench.api.types import Training
+    from rlp_bench.trainers.modeling.checkpoints import load_policy
+    from rlp_bench.trainers.modeling.lora import with_adapters
 
     folder = checkpoint(tmp_path / "base", 64, 2, kv_heads=2)
     for targets in ((), ("q_proj", "down_proj")):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from test_against_runs import SIZES, TOLERANCE, run_of
 
-from rlp_bench.nouns import Training
-from rlp_bench.predict.memory import stage_moments
+from rlp_bench.api.types import Training
+from rlp_bench.plan.estimate.memory import stage_moments
 
 HERE = Path(__file__).parent
 

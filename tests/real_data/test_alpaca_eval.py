@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import DataError
-from rlp_bench.evaluate import eval_command
+from rlp_bench.api.errors import DataError
+from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.outputs import read_outputs_file
-from rlp_bench.store import Store
+from rlp_bench.store.store import Store
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "alpaca_eval"
 FARM = DATA.parent / "alpaca_farm" / "examples" / "eval_gpt-3.5-turbo-0301.json.gz"

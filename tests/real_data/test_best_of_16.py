@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.evaluate import eval_command
-from rlp_bench.store import Store
+from rlp_bench.evaluation.evaluate import eval_command
+from rlp_bench.store.store import Store
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "best_of_n"
 pytestmark = pytest.mark.skipif(

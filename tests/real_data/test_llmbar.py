@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.audit import audit
-from rlp_bench.evaluation.names import load_judge
-from rlp_bench.nouns import LabelledPair
+from rlp_bench.api.types import LabelledPair
+from rlp_bench.evaluation.judge_audit import audit
+from rlp_bench.evaluation.resolve import load_judge
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "llmbar" / "LLMBar"
 FILES = sorted(DATA.glob("**/result.json.gz"))
@@ -34,9 +34,9 @@ def test_published_statistics(path):
 def test_subsets_load_with_their_published_content():
     from rlp_bench.suites.llmbar import COUNTS, LLMBarPairs
 
-    there = [name for name in COUNTS if name != "GPTOut"]
-    pairs = LLMBarPairs(f"{DATA}#{','.join(there)}").items()
-    assert {name: sum(p.subset == name for p in pairs) for name in there} == {n: COUNTS[n] for n in there}
+    present = [name for name in COUNTS if name != "GPTOut"]
+    pairs = LLMBarPairs(f"{DATA}#{','.join(present)}").items()
+    assert {name: sum(p.subset == name for p in pairs) for name in present} == {n: COUNTS[n] for n in present}
     assert sum(p.label == 1 for p in pairs if p.subset == "Natural") == 42
 
 

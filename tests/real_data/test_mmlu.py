@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
 from rlp_bench.suites.mmlu import MMLU, PROTOCOLS
 from rlp_bench.suites.mmlu_files import published_subjects
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlp_bench.evaluate import eval_command
-from rlp_bench.length_control import predicted
-from rlp_bench.store import Store
+from rlp_bench.evaluation.evaluate import eval_command
+from rlp_bench.evaluation.length_control import predicted
+from rlp_bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "alpaca_eval"

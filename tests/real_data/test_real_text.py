@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.meter import StageMeter
-from rlp_bench.nouns import Artifact, Context, Prompting, read_jsonl
-from rlp_bench.recipe import load_recipe
-from rlp_bench.records import find_run
-from rlp_bench.store import Store
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.run.meter import StageMeter
+from rlp_bench.run.records import find_run
+from rlp_bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -99,14 +101,14 @@ def ppo(base, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tokenizer(base):
-    from rlp_bench.trainers.models import load_tokenizer
+    from rlp_bench.trainers.data.tokenizer import load_tokenizer
 
     return load_tokenizer(base)
 
 
 @pytest.fixture(scope="module")
 def prompting() -> Prompting:
-    return load_recipe("real_text").prompting_noun()
+    return load_recipe("real_text").stage_prompting()
 
 
 def demonstrations(record) -> list[dict[str, str]]:
@@ -156,7 +158,7 @@ def test_alpacas_template_with_and_without_input(ppo, prompting):
 
 
 def test_one_bos_eos_at_the_end_and_cutting_is_counted(ppo, tokenizer, prompting, tmp_path):
-    from rlp_bench.trainers.stages.sft import SupervisedFineTuning
+    from rlp_bench.trainers.policies.sft import SupervisedFineTuning
 
     stage = SupervisedFineTuning(**load_recipe("real_text").stages["sft"])
     rows, ledger = stage._rows(ppo.named("data-sft"), tokenizer, prompting)
@@ -222,7 +224,7 @@ def test_alpacafarms_preferences_train_a_reward_model(ppo, base, tmp_path):
 
 
 def test_a_long_prompt_is_dropped_not_cut(base, prompting, tmp_path):
-    from rlp_bench.trainers.stages.import_preferences import ImportPreferences
+    from rlp_bench.trainers.preferences.from_file import ImportPreferences
 
     text = " ".join(f"word{number}" for number in range(400))
     (tmp_path / "rows.jsonl").write_text(

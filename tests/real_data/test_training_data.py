@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.data_sources import open_source, read_split
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.plan import build_plan
-from rlp_bench.recipe import load_recipe
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.data_sources import open_source, read_split
+from rlp_bench.recipes.load import load_recipe
 from rlp_bench.suites.hh_dialogue import human_turns, read_dialogue
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -315,7 +315,7 @@ def test_hub_files_are_read_when_the_rows_are_asked_for(tmp_path):
     written(snapshot / "p.json", [{"instruction": "I", "output_1": "a", "output_2": "b", "preference": 2}])
     hub = f"hf://datasets/tatsu-lab/alpaca_farm@{commit}"
     code = f"""
-from rlp_bench.data_sources import open_source, read_split
+from rlp_bench.recipes.data_sources import open_source, read_split
 for reference, split in ("alpacafarm_data:{hub}", "sft"), ("alpacafarm_preferences:{hub}/p.json", "pairs"):
     print(read_split(reference, open_source(reference), split, 1)[0])"""
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}

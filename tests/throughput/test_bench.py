@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlp_bench.bench import timing
-from rlp_bench.bench.comparison import compare, exit_status, rows_of, timed_against
-from rlp_bench.bench.documents import check_fresh, read_document
-from rlp_bench.bench.timed import forget, waited_seconds
-from rlp_bench.bench.workloads import WORKLOADS, Asked
-from rlp_bench.errors import BenchError
-from rlp_bench.run import set_threads
+from rlp_bench.api.errors import BenchError
+from rlp_bench.perf import timing
+from rlp_bench.perf.baseline_files import check_fresh, read_document
+from rlp_bench.perf.comparison import compare, exit_status, rows_of, timed_against
+from rlp_bench.perf.timed_tests import forget, waited_seconds
+from rlp_bench.perf.workloads import WORKLOADS, Asked
+from rlp_bench.run.runner import set_threads
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ONE = ("bench", "--only", "judged_pairs")
@@ -246,7 +246,7 @@ def test_without_pytest_benchmark_it_says_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_cold_rounds_forget_what_the_package_remembers() -> None:
-    from rlp_bench import provenance
+    from rlp_bench.run import provenance
 
     @functools.cache
     def remembered() -> object:

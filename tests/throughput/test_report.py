@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rlp_bench.errors import DataError
-from rlp_bench.reports.flops import measured_peak, parameters_of, stage_flops
+from rlp_bench.analysis.measured_flops import measured_peak, parameters_of, stage_flops
+from rlp_bench.api.errors import DataError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = [
@@ -24,7 +24,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A matrix of base, sft and ppo at two seeds: every PPO run shares its SFT stage with the SFT run."""
-    from rlp_bench.commands.matrix import matrix_command
+    from rlp_bench.cli.commands.matrix import matrix_command
 
     root = tmp_path_factory.mktemp("throughput") / "store"
     matrix_command("base,sft,ppo", "0..1", "nano", SMALL, 1, False, False, root, True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench import trackers
-from rlp_bench.errors import BenchError, UnknownName
-from rlp_bench.nouns import read_jsonl
+from rlp_bench.api.errors import BenchError, UnknownName
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.run import trackers
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = [

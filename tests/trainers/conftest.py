@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from tiny import PROMPTING, CountingMeter, PrefersLonger, make_policy, preference
 
-from rlp_bench.nouns import Artifact, Context, write_json, write_jsonl
+from rlp_bench.api.files import write_json, write_jsonl
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from rlp_bench import registry
-from rlp_bench.errors import BenchError
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError
 from rlp_bench.micro import load_world
-from rlp_bench.trainers.entailment.claims import ClaimEquivalence, relation_of_claims
+from rlp_bench.trainers.entailment.micro_claims import ClaimEquivalence, relation_of_claims
 
 A, B = frozenset([("color", "red")]), frozenset([("color", "red"), ("size", "big")])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import make_tokenizer
 
-from rlp_bench.errors import DataError
+from rlp_bench.api.errors import DataError
 from rlp_bench.trainers.entailment.nli import NaturalLanguageInference, label_order, longest_first
 
 LABELS = {0: "ENTAILMENT", 1: "contradiction", 2: "neutral"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rlp_bench.plan import build_plan
-from rlp_bench.recipe import load_recipe
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
 
 RLP = [
     "rlp_spg",

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.errors import BenchError
-from rlp_bench.meter import StageMeter
-from rlp_bench.nouns import Artifact, Context, Prompting, read_jsonl, write_jsonl
-from rlp_bench.trainers.stages.import_preferences import ImportPreferences
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import read_jsonl, write_jsonl
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.run.meter import StageMeter
+from rlp_bench.trainers.preferences.from_file import ImportPreferences
 
 BASE = Path(__file__).resolve().parents[2] / "rlp_bench" / "micro" / "base"
 

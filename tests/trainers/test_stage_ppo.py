@@ -6,18 +6,19 @@ import pytest
 import torch
 from tiny import PROMPTING, file_bytes
 
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import Decoding, read_jsonl, write_json
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.files import read_jsonl, write_json
+from rlp_bench.api.types import Decoding
 from rlp_bench.trainers.equations.kl_estimators import ESTIMATORS
-from rlp_bench.trainers.experience import calibrated_scores
 from rlp_bench.trainers.generation.rollout import rollout
-from rlp_bench.trainers.models import RewardInfo, load_policy
-from rlp_bench.trainers.optimiser import Optimiser
-from rlp_bench.trainers.ppo_flags import PRESETS
-from rlp_bench.trainers.ppo_models import load_models
-from rlp_bench.trainers.ppo_update import backward, learn, observe_rollout
-from rlp_bench.trainers.stages.ppo import PPO
-from rlp_bench.trainers.stages.reward import RewardModel
+from rlp_bench.trainers.modeling.checkpoints import RewardInfo, load_policy
+from rlp_bench.trainers.ppo.config import PRESETS
+from rlp_bench.trainers.ppo.experience import calibrated_scores
+from rlp_bench.trainers.ppo.models import load_models
+from rlp_bench.trainers.ppo.trainer import PPO
+from rlp_bench.trainers.ppo.update import backward, learn, observe_rollout
+from rlp_bench.trainers.reward.trainer import RewardModel
+from rlp_bench.trainers.training.optimizer import Optimizer
 
 
 def stage(**settings):
@@ -130,9 +131,9 @@ def test_log_probabilities_of_another_policy_are_refused(models, prompts):
     settings = stage()
     batch = observed(models, prompts, settings)
     batch.seen.logprobs += 0.1
-    optimiser = Optimiser(models.policy.parameters(), total_steps=1, peak=1e-3, warmup=0, schedule="constant")
+    optimizer = Optimizer(models.policy.parameters(), total_steps=1, peak=1e-3, warmup=0, schedule="constant")
     with pytest.raises(BenchError, match="before anything was learnt"):
-        learn(batch, models, optimiser, settings, 0, 0)
+        learn(batch, models, optimizer, settings, 0, 0)
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(policy, reward, prompts):
@@ -167,7 +168,7 @@ def test_the_value_net_starts_at_zero_on_the_reward_models_backbone(models, prom
 
 def test_value_t_is_read_one_token_before(models, prompts):
     """It must not see the token whose worth it predicts."""
-    from rlp_bench.trainers.experience import values_before
+    from rlp_bench.trainers.ppo.experience import values_before
 
     with torch.no_grad():
         models.value.score.weight.fill_(1.0)

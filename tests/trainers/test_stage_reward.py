@@ -7,14 +7,16 @@ import pytest
 import torch
 from tiny import PROMPTING, file_bytes, preference
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Artifact, Sample, read_jsonl
-from rlp_bench.trainers.experience import scored_mask
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.types import Artifact, Sample
+from rlp_bench.trainers.data.preference_pairs import heldout_prompts, split_pairs, token_pair
 from rlp_bench.trainers.generation.rollout import Rollouts
-from rlp_bench.trainers.models import load_policy, load_reward, scalar_scores
-from rlp_bench.trainers.pair_scores import row_scores
-from rlp_bench.trainers.preference_rows import heldout_prompts, split_pairs, token_pair
-from rlp_bench.trainers.stages.reward import RewardModel
+from rlp_bench.trainers.modeling.checkpoints import load_policy, load_reward
+from rlp_bench.trainers.modeling.forward import scalar_scores
+from rlp_bench.trainers.modeling.pair_scoring import row_scores
+from rlp_bench.trainers.ppo.experience import scored_mask
+from rlp_bench.trainers.reward.trainer import RewardModel
 
 
 def stage(**settings):
@@ -117,17 +119,17 @@ def test_a_retrained_model_is_measured_on_the_same_pairs(policy, preferences, ar
     leaking = next(row for row in rows if row["instruction"] in _held_texts(rows, held_ids))
     extra = artifact("preferences", [preference("what is f f", "f", "e", source="spg"), leaking])
     _, alone, _ = split_pairs([preferences], tokenizer, PROMPTING, 0.2, True)
-    train, together, ledger = split_pairs([shuffled, extra], tokenizer, PROMPTING, 0.2, True)
+    train, together, account = split_pairs([shuffled, extra], tokenizer, PROMPTING, 0.2, True)
     assert {tuple(p.chosen) for p in alone} == {tuple(p.chosen) for p in together}
-    assert ledger.drops == {
+    assert account.drops == {
         "heldout_prompt": 1
     }  # pitfall 15: not trained on, although it came by another way
     assert not {tuple(p.chosen) for p in train} & {tuple(p.chosen) for p in alone}
-    ledger.close(len(train) + len(together))
+    account.close(len(train) + len(together))
 
 
 def _held_texts(rows, held_ids):
-    from rlp_bench.trainers.preference_rows import prompt_id
+    from rlp_bench.trainers.data.preference_pairs import prompt_id
 
     return {row["instruction"] for row in rows if prompt_id(row) in held_ids}
 
@@ -189,7 +191,7 @@ def test_loss_equals_that_of_trl(policy, preferences, tmp_path):
     trl = pytest.importorskip("trl")
     datasets = pytest.importorskip("datasets")
     from rlp_bench.trainers.equations.bradley_terry import bradley_terry_loss
-    from rlp_bench.trainers.models import new_reward, save_model
+    from rlp_bench.trainers.modeling.checkpoints import new_reward, save_model
 
     model, tokenizer = new_reward(policy.path, 0, "cpu")
     save_model(model, tokenizer, tmp_path / "start")

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import PROMPTING, file_bytes, preference
 
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import read_jsonl
-from rlp_bench.trainers.models import load_policy, new_reward
-from rlp_bench.trainers.spread import ALONE
-from rlp_bench.trainers.stages.reward import RewardModel
-from rlp_bench.trainers.stages.reward_uml import PolicyRewardModel
-from rlp_bench.trainers.views import distinct_batches, drawn_rows, read_views
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.trainers.modeling.checkpoints import load_policy, new_reward
+from rlp_bench.trainers.reward.multi_view.trainer import PolicyRewardModel
+from rlp_bench.trainers.reward.multi_view.views import distinct_batches, drawn_rows, read_views
+from rlp_bench.trainers.reward.trainer import RewardModel
+from rlp_bench.trainers.training.distributed import ALONE
 
 DEFAULTS = {"batch": 8, "learning_rate": 1e-2, "warmup": 0.0, "heldout": 0.2, "epochs": 1, "redraw": 1}
 HEADS = {"hidden": 16, "z_dim": 4, "prototypes": 6, "head_learning_rate": 1e-2, "ratio_every": 2}
@@ -142,7 +142,7 @@ def test_reward_spread_is_that_of_the_held_out_samples(run, samples, context):
     _, held, _ = read_views(samples, policy_tokenizer, PROMPTING, True, 0.05)
     rows = [row for row in samples.rows() if prompt_rows(row, policy_tokenizer) in [one.rows for one in held]]
     assert len(rows) == 8
-    from rlp_bench.nouns import Sample
+    from rlp_bench.api.types import Sample
 
     stds = []
     for row in rows:
@@ -173,12 +173,12 @@ def test_measuring_changes_nothing(objective, policy, preferences, samples, cont
     """The same numbers twice, the same heads and queue afterwards, and no gradient left behind."""
     model, tokenizer = new_reward(policy.path, 0)
     inputs = {"init": policy, "preferences": preferences, "samples": samples}
-    beside = stage(objective=objective)._beside(model, tokenizer, inputs, 3, 0, context, ALONE)
-    log = [beside.backward(step) for step in range(3)]
+    auxiliary = stage(objective=objective)._beside(model, tokenizer, inputs, 3, 0, context, ALONE)
+    log = [auxiliary.backward(step) for step in range(3)]
     model.zero_grad(set_to_none=True)
-    before = {name: value.clone() for name, value in beside.module.named_parameters()}
-    assert beside.measure(log) == beside.measure(log)
-    assert all(torch.equal(value, before[name]) for name, value in beside.module.named_parameters())
+    before = {name: value.clone() for name, value in auxiliary.module.named_parameters()}
+    assert auxiliary.measure(log) == auxiliary.measure(log)
+    assert all(torch.equal(value, before[name]) for name, value in auxiliary.module.named_parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -249,9 +249,9 @@ def test_prompts_that_cannot_be_used_are_counted(policy, samples, artifact):
             "responses": [response("fox"), response("fox", False)],
         },  # differ in EOS
     ]
-    train, held, ledger = read_views(artifact("samples", rows + odd), tokenizer, PROMPTING, True, 0.05)
-    assert ledger.drops == {"repeated_prompt": 1, "no_two_different_responses": 2, "prompt_too_long": 1}
-    ledger.close(len(train) + len(held))
+    train, held, account = read_views(artifact("samples", rows + odd), tokenizer, PROMPTING, True, 0.05)
+    assert account.drops == {"repeated_prompt": 1, "no_two_different_responses": 2, "prompt_too_long": 1}
+    account.close(len(train) + len(held))
     assert len(train) + len(held) == len(rows) + 1
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from tiny import PROMPTING, file_bytes
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Decoding, read_jsonl
-from rlp_bench.trainers.models import load_policy
-from rlp_bench.trainers.spread import ALONE
-from rlp_bench.trainers.stages.sft import SupervisedFineTuning, response_loss
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.types import Decoding
+from rlp_bench.trainers.modeling.checkpoints import load_policy
+from rlp_bench.trainers.policies.sft import SupervisedFineTuning, response_loss
+from rlp_bench.trainers.training.distributed import ALONE
 
 ROWS = [([3, 4, 5], [9, 10, 1]), ([3, 4], [11, 1]), ([3, 4, 5, 6, 7], [12, 13, 14, 15, 1]), ([8], [1])]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from tiny import file_bytes
 
-from rlp_bench.nouns import Artifact, Sample
-from rlp_bench.trainers.stages.spg import CachedEntailment, SyntheticPreferences
+from rlp_bench.api.types import Artifact, Sample
+from rlp_bench.trainers.preferences.spg import CachedEntailment, SyntheticPreferences
 
 QUESTION = "what is the color of the fox ?"
 

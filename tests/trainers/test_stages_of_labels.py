@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 from tiny import PROMPTING, file_bytes
 
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import Artifact, Decoding, Sample
-from rlp_bench.trainers.balance import balanced
-from rlp_bench.trainers.ledger import Ledger
-from rlp_bench.trainers.sample_pairs import sample_pairs
-from rlp_bench.trainers.stages.annotate import Annotate
-from rlp_bench.trainers.stages.best_of_n import BestOfN
-from rlp_bench.trainers.stages.constant import ConstantAnswer
-from rlp_bench.trainers.stages.reward_pairs import RewardPairs
-from rlp_bench.trainers.stages.rlaif import PolicyAsJudge
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.types import Artifact, Decoding, Sample
+from rlp_bench.trainers.data.row_accounting import RowAccount
+from rlp_bench.trainers.policies.best_of_n import BestOfN
+from rlp_bench.trainers.policies.constant import ConstantAnswer
+from rlp_bench.trainers.preferences.category_balance import balanced
+from rlp_bench.trainers.preferences.from_reward import RewardPairs
+from rlp_bench.trainers.preferences.more_annotations import Annotate
+from rlp_bench.trainers.preferences.rlaif import PolicyAsJudge
+from rlp_bench.trainers.preferences.sample_pairs import sample_pairs
 
 WORDS = "abcdefgh"
 
@@ -58,11 +58,11 @@ def reward(context):
 
 def test_all_labellers_are_shown_the_same_two_samples(samples):
     rows = samples.rows()
-    ledger = Ledger(len(rows))
-    one = [(a.text, b.text) for _, a, b in sample_pairs(rows, 3, ledger)]
-    assert ledger.drops == {"identical": 1, "too_few_kept": 1}
-    assert one == [(a.text, b.text) for _, a, b in sample_pairs(rows, 3, Ledger(len(rows)))]
-    assert one != [(a.text, b.text) for _, a, b in sample_pairs(rows, 4, Ledger(len(rows)))]
+    account = RowAccount(len(rows))
+    one = [(a.text, b.text) for _, a, b in sample_pairs(rows, 3, account)]
+    assert account.drops == {"identical": 1, "too_few_kept": 1}
+    assert one == [(a.text, b.text) for _, a, b in sample_pairs(rows, 3, RowAccount(len(rows)))]
+    assert one != [(a.text, b.text) for _, a, b in sample_pairs(rows, 4, RowAccount(len(rows)))]
     assert all(a != b for a, b in one)
     assert any(len(a) > len(b) for a, b in one)
     assert any(len(a) < len(b) for a, b in one)  # which is first is random too

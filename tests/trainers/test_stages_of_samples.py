@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from tiny import PROMPTING, file_bytes, make_policy
 
-from rlp_bench.errors import BenchError
-from rlp_bench.nouns import Artifact, Decoding, Verdict
-from rlp_bench.trainers.stages.best_of_n import BestOfN
-from rlp_bench.trainers.stages.preferences import Preferences
-from rlp_bench.trainers.stages.reward import RewardModel
-from rlp_bench.trainers.stages.sample import Sample
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Artifact, Decoding, Verdict
+from rlp_bench.trainers.policies.best_of_n import BestOfN
+from rlp_bench.trainers.policies.sample import Sample
+from rlp_bench.trainers.preferences.from_annotator import Preferences
+from rlp_bench.trainers.reward.trainer import RewardModel
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_judge_that_sees_only_positions_prefers_neither_sample(policy, many_pr
         Preferences(), "positions", replace(context, annotator=judge), init=policy, prompts=many_prompts
     )
     drawn = context.engine  # the same samples again, in the order drawn
-    from rlp_bench.trainers.chance import derived_seed
+    from rlp_bench.trainers.data.seeding import derived_seed
 
     prompts = [PROMPTING.render(row["instruction"]) for row in many_prompts.rows()]
     samples = drawn.sample(

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rlp_bench.trainers.models import new_reward
-from rlp_bench.trainers.optimiser import Optimiser
-from rlp_bench.trainers.pair_scores import pair_scores, pair_states, row_scores, row_states
-from rlp_bench.trainers.uml_heads import Critic, Encoder, FeatureQueue, Prototypes
-from rlp_bench.trainers.uml_objectives import InfoMax, MultiViewBottleneck, SwappedPrediction
+from rlp_bench.trainers.modeling.checkpoints import new_reward
+from rlp_bench.trainers.modeling.pair_scoring import pair_scores, pair_states, row_scores, row_states
+from rlp_bench.trainers.reward.multi_view.heads import Critic, Encoder, FeatureQueue, Prototypes
+from rlp_bench.trainers.reward.multi_view.objectives import InfoMax, MultiViewBottleneck, SwappedPrediction
+from rlp_bench.trainers.training.optimizer import Optimizer
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +177,8 @@ def test_a_second_group_has_its_own_rate_and_clip_and_changes_nothing_for_the_fi
 
     settings = {"total_steps": 4, "peak": 1e-2, "warmup": 0.0, "schedule": "linear", "max_grad_norm": 0.5}
     alone, first, second = parameter([1.0, 2.0]), parameter([1.0, 2.0]), parameter([1.0])
-    plain = Optimiser([alone], **settings)
-    both = Optimiser([first], beside=[second], beside_peak=1e-1, **settings)
+    plain = Optimizer([alone], **settings)
+    both = Optimizer([first], auxiliary=[second], auxiliary_peak=1e-1, **settings)
     for step in range(3):
         alone.grad, first.grad = torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.0])
         second.grad = torch.tensor([1000.0])

@@ -7,15 +7,12 @@ from vllm_worlds import make_llama
 
 torch = pytest.importorskip("torch")
 
-from rlp_bench.errors import BenchError, UnknownName  # noqa: E402
-from rlp_bench.nouns import Decoding  # noqa: E402
+from rlp_bench.api.errors import BenchError, UnknownName  # noqa: E402
+from rlp_bench.api.types import Decoding  # noqa: E402
 from rlp_bench.trainers.generation.rollout import rollout  # noqa: E402
-from rlp_bench.trainers.generation.samplers import (  # noqa: E402
-    bounded_mismatch,
-    make_sampler,
-    mismatch_limit,
-)
-from rlp_bench.trainers.models import load_policy, response_logprobs  # noqa: E402
+from rlp_bench.trainers.generation.sampler import bounded_mismatch, make_sampler, mismatch_limit  # noqa: E402
+from rlp_bench.trainers.modeling.checkpoints import load_policy  # noqa: E402
+from rlp_bench.trainers.modeling.forward import response_logprobs  # noqa: E402
 
 DECODING = Decoding(max_response_tokens=12)
 SAME = 1e-4
@@ -127,8 +124,8 @@ def test_tied_embeddings_and_narrow_heads_are_handed_over_too(prompts, tmp_path,
 
 def test_adapters_are_handed_over_merged(learner, rows, tmp_path):
     pytest.importorskip("peft", reason="needs the extra lora")
-    from rlp_bench.nouns import Training
-    from rlp_bench.trainers.adapters import with_adapters
+    from rlp_bench.api.types import Training
+    from rlp_bench.trainers.modeling.lora import with_adapters
 
     model = with_adapters(learner[0], Training(lora_rank=4), 0)
     sampler = make_sampler("vllm", model, learner[1], tmp_path)

@@ -9,10 +9,12 @@ LIMIT = 24
 
 def run_ppo(folder, **training):
     import rlp_bench.micro
-    from rlp_bench import registry
-    from rlp_bench.nouns import Artifact, Context, Prompting, Training, read_jsonl, write_jsonl
-    from rlp_bench.trainers.models import RewardInfo, load_policy, new_reward, save_model
-    from rlp_bench.trainers.stages.ppo import PPO
+    from rlp_bench.api import registry
+    from rlp_bench.api.files import read_jsonl, write_jsonl
+    from rlp_bench.api.protocols import Context
+    from rlp_bench.api.types import Artifact, Prompting, Training
+    from rlp_bench.trainers.modeling.checkpoints import RewardInfo, load_policy, new_reward, save_model
+    from rlp_bench.trainers.ppo.trainer import PPO
 
     class Meter:
         def count(self, **amounts):
@@ -71,9 +73,9 @@ def test_two_rollouts_are_on_policy_and_the_log_says_so(tmp_path):
 
 
 def test_a_sampler_that_is_not_synchronised_ends_the_stage(tmp_path, monkeypatch):
-    from rlp_bench.errors import BenchError
-    from rlp_bench.trainers.generation.policy_sampler import PolicySampler
+    from rlp_bench.api.errors import BenchError
     from rlp_bench.trainers.generation.vllm_runner import VllmRunner
+    from rlp_bench.trainers.generation.vllm_sampler import PolicySampler
 
     once = PolicySampler.sync
     monkeypatch.setattr(PolicySampler, "sync", lambda self, model: None if self._syncs else once(self, model))

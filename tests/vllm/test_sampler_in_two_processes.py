@@ -26,9 +26,9 @@ def test_two_processes_hand_over_whole_models_shards_and_dictionaries(policy, tm
     assert found[0]["ids"] != found[1]["ids"]
     assert not (tmp_path / "vllm").exists()
     # each process has drawn what one alone would have drawn for its prompts
-    from rlp_bench.nouns import Decoding
-    from rlp_bench.trainers.generation.samplers import make_sampler
-    from rlp_bench.trainers.models import load_policy
+    from rlp_bench.api.types import Decoding
+    from rlp_bench.trainers.generation.sampler import make_sampler
+    from rlp_bench.trainers.modeling.checkpoints import load_policy
 
     model, tokenizer = load_policy(policy)
     rows = [tokenizer.encode(f"w{place} w{place + 1}") for place in range(16)]
@@ -42,8 +42,8 @@ def test_two_processes_hand_over_whole_models_shards_and_dictionaries(policy, tm
 
 
 def test_two_engines_live_beside_each_other_and_one_may_close(policy, prompts):
-    from rlp_bench import registry
-    from rlp_bench.nouns import Decoding
+    from rlp_bench.api import registry
+    from rlp_bench.api.types import Decoding
 
     one, two = (registry.load("engine", "vllm")(device="cpu") for _ in range(2))
     expected = one.sample(policy, prompts, Decoding(max_response_tokens=6))

@@ -6,9 +6,10 @@ import shutil
 import pytest
 from vllm_worlds import make_llama, word_tokenizer
 
-from rlp_bench import registry
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import Decoding, Engine, FewShotEngine, Sample
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.protocols import Engine, FewShotEngine
+from rlp_bench.api.types import Decoding, Sample
 
 DECODING = Decoding(max_response_tokens=20)
 GREEDY = Decoding(temperature=0.0, max_response_tokens=20)
@@ -85,7 +86,7 @@ def test_first_tokens_follow_the_policy(engine, policy):
     import torch
     from scipy.stats import chi2
 
-    from rlp_bench.trainers.models import load_policy
+    from rlp_bench.trainers.modeling.checkpoints import load_policy
 
     model, tokenizer = load_policy(policy)
     row = tokenizer.encode("w1 w7 w3", return_tensors="pt")
@@ -127,7 +128,7 @@ def test_scores_log_probabilities_and_options_are_the_transformers_engine(engine
 
 @pytest.fixture(scope="module")
 def reward(policy):
-    from rlp_bench.trainers.models import RewardInfo, new_reward, save_model
+    from rlp_bench.trainers.modeling.checkpoints import RewardInfo, new_reward, save_model
 
     folder = policy.with_name("reward")
     save_model(*new_reward(policy, 5), folder)

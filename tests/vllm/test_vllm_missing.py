@@ -17,7 +17,7 @@ def python(code, folder):
 
 
 def test_loading_the_plugin_imports_neither_vllm_nor_torch(tmp_path):
-    code = "import sys; from rlp_bench import registry; registry.load('engine', 'vllm')\n"
+    code = "import sys; from rlp_bench.api import registry; registry.load('engine', 'vllm')\n"
     code += "print(sorted({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
     done = python(code, tmp_path)
     assert done.stdout.strip() == "[]", done.stderr
@@ -26,7 +26,7 @@ def test_loading_the_plugin_imports_neither_vllm_nor_torch(tmp_path):
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_is_no_vllm_is_refused_in_one_line(tmp_path, folder, monkeypatch):
     """A folder of that name (this one is called so, too) can be found, but it is not vLLM."""
-    from rlp_bench.errors import BenchError
+    from rlp_bench.api.errors import BenchError
     from rlp_bench.trainers.generation import vllm_runner
 
     if folder:
@@ -42,7 +42,7 @@ def test_what_is_no_vllm_is_refused_in_one_line(tmp_path, folder, monkeypatch):
 def test_the_command_line_ends_with_2_and_names_the_extra(tmp_path):
     from rlp_bench.trainers.generation.vllm_runner import INSTALL
 
-    call = "from rlp_bench.cli import main; sys.argv = ['rlp-bench', {}]; main()"
+    call = "from rlp_bench.cli.main import main; sys.argv = ['rlp-bench', {}]; main()"
     copied = python("import sys\n" + call.format("'cp', 'recipe', 'nano', 'mine.toml'"), tmp_path)
     assert copied.returncode == 0, copied.stderr
     recipe = tmp_path / "mine.toml"
@@ -58,7 +58,7 @@ def test_the_command_line_ends_with_2_and_names_the_extra(tmp_path):
 
 @pytest.mark.parametrize("device", ["mps", "cuda:1", "gpu"])
 def test_a_device_that_vllm_would_not_take_is_refused(device, monkeypatch):
-    from rlp_bench.errors import BenchError
+    from rlp_bench.api.errors import BenchError
     from rlp_bench.trainers.generation import vllm_runner
 
     monkeypatch.setattr(vllm_runner, "require_vllm", lambda: None)
@@ -67,7 +67,7 @@ def test_a_device_that_vllm_would_not_take_is_refused(device, monkeypatch):
 
 
 def test_among_processes_of_torchrun_each_has_its_own_gpu(monkeypatch):
-    from rlp_bench.errors import BenchError
+    from rlp_bench.api.errors import BenchError
     from rlp_bench.trainers.generation import vllm_runner
 
     monkeypatch.setattr(vllm_runner, "require_vllm", lambda: None)

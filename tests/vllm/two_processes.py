@@ -9,9 +9,10 @@ import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from rlp_bench.nouns import Decoding
-from rlp_bench.trainers.generation.samplers import make_sampler
-from rlp_bench.trainers.models import load_policy, response_logprobs
+from rlp_bench.api.types import Decoding
+from rlp_bench.trainers.generation.sampler import make_sampler
+from rlp_bench.trainers.modeling.checkpoints import load_policy
+from rlp_bench.trainers.modeling.forward import response_logprobs
 
 torch.set_num_threads(1)
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from rlp_bench.errors import DataError
+from rlp_bench.api import DataError
 
 Relation = Literal["entails", "neutral", "contradicts"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from rlp_bench.errors import DataError
+from rlp_bench.api import DataError
 
-from ..batches import Tokenizer, encode_prompt, shorten
+from ..data.tokenize import Tokenizer, encode_prompt, shorten
 from .rollout import make_decoder
 from .scoring import logprob_batch
 

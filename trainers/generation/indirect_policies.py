@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Decoding, Engine, Sample
+from rlp_bench.api import DataError, Decoding, Engine, Sample
 
 
 @dataclass(frozen=True)

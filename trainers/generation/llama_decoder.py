@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..batches import right_pad
-from ..llama_forward import lean_llama
+from ..data.tokenize import right_pad
+from ..modeling.llama import lean_llama
 
 SLACK_COLUMNS = 24
 """Columns kept free behind the longest possible row; when they are used up, the cache is moved back."""

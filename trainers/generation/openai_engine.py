@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rlp_bench.api import BenchError, DataError, Decoding, Progress, Sample, content_id
 from rlp_bench.endpoint import Answer, Connection, Endpoint, Request
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import Decoding, Progress, Sample, content_id
 
 FILE = "endpoint.json"
 REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
@@ -20,7 +19,7 @@ REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
 
 
 class OpenAIEngine:
-    """`rlp_bench.nouns.Engine`, as far as an endpoint can be one."""
+    """`rlp_bench.api.protocols.Engine`, as far as an endpoint can be one."""
 
     progress: Progress | None = None
     """Told of every answer, where somebody listens."""

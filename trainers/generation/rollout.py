@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Decoding
+from rlp_bench.api import DataError, Decoding
 
-from ..batches import right_pad
-from .sampling import choose, uniforms
+from ..data.tokenize import right_pad
+from .seeded_sampling import choose, uniforms
 
 REFILL_SHARE = 8
 """New rows are taken in when one slot in so many is free: fewer, larger prefills, for a few idle slots."""

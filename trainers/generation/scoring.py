@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..batches import right_pad
-from ..models import response_logprobs, scalar_scores
+from ..data.tokenize import right_pad
+from ..modeling.forward import response_logprobs, scalar_scores
 
 SCORING_BATCH = 64
 """Rows of one forward pass; ours: at micro size larger batches leave the cache and are no faster."""

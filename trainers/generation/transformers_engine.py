@@ -10,10 +10,9 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Choices, Decoding, PromptSize, Sample
+from rlp_bench.api import Choices, DataError, Decoding, PromptSize, Sample
 
-from ..batches import adds_bos, encode_prompt, encode_response, length_sorted_batches
+from ..data.tokenize import adds_bos, encode_prompt, encode_response, length_sorted_batches
 from .indirect_policies import Constant, read_indirect, sample_best
 
 SLOTS = 128
@@ -30,7 +29,7 @@ WORTH_A_PROCESS_TOKENS = 8192
 
 
 class TransformersEngine:
-    """`rlp_bench.nouns.Engine` on one device, or over several single-threaded processes of a CPU."""
+    """`rlp_bench.api.protocols.Engine` on one device, or over several single-threaded processes of a CPU."""
 
     def __init__(self, device: str = "cpu", processes: int = 1, precision: str = "fp32") -> None:
         """`precision`: of the weights, "fp32" or "bf16"; log-probabilities are taken in fp32 in any case."""
@@ -228,7 +227,7 @@ def _stamped(path: str | Path) -> tuple[str, float]:
 
 @lru_cache(maxsize=3)
 def _policy(path: str, changed: float, precision: str, device: str) -> Any:
-    from ..models import in_precision, load_policy
+    from ..modeling.checkpoints import in_precision, load_policy
 
     model, tokenizer = load_policy(Path(path) if Path(path).exists() else path, device)
     return in_precision(model, precision), tokenizer
@@ -236,7 +235,7 @@ def _policy(path: str, changed: float, precision: str, device: str) -> Any:
 
 @lru_cache(maxsize=3)
 def _reward(path: str, changed: float, precision: str, device: str) -> Any:
-    from ..models import in_precision, load_reward
+    from ..modeling.checkpoints import in_precision, load_reward
 
     model, tokenizer, info = load_reward(Path(path) if Path(path).exists() else path, device)
     return in_precision(model, precision), tokenizer, info

@@ -9,18 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from rlp_bench import registry
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Choices, Decoding, PromptSize, Sample
+from rlp_bench.api import Choices, DataError, Decoding, PromptSize, Sample, registry
 
-from ..batches import encode_prompt
-from ..chance import derived_seed
+from ..data.seeding import derived_seed
+from ..data.tokenize import encode_prompt
 from .indirect_policies import BestOfN, read_indirect, sample_best
 from .vllm_runner import VllmRunner, VllmSettings, check_decoding
 
 
 class VllmEngine:
-    """`rlp_bench.nouns.Engine` whose responses are drawn by `vllm.LLM` in this process.
+    """`rlp_bench.api.protocols.Engine` whose responses are drawn by `vllm.LLM` in this process.
 
     The draws of a response belong to a generator of its own, seeded by (seed, prompt's index, sample's index): the same
     call on the same machine gives the same responses, whatever else is asked beside it, as far as the logits are the
@@ -140,7 +138,7 @@ def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
     """Configuration, tokenizer and the tokens that end a response; no weights are read."""
     from transformers import AutoConfig, GenerationConfig
 
-    from ..models import load_tokenizer
+    from ..data.tokenizer import load_tokenizer
     from .rollout import eos_ids
 
     tokenizer = load_tokenizer(Path(path) if Path(path).exists() else path)

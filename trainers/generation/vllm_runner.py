@@ -15,10 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 from weakref import WeakSet
 
-from rlp_bench.errors import BenchError, DataError
-from rlp_bench.nouns import Decoding
+from rlp_bench.api import BenchError, DataError, Decoding
 
-from .head_padding import head_width, wider, write_padded
+from ..modeling.head_padding import head_width, wider, write_padded
 
 INSTALL = (
     'install the extra: pip install "rlp-bench[vllm]" (without a GPU: docs/scale.md, "Generation with vLLM"), or use '

@@ -1,6 +1,6 @@
 """What reward learning is compared with: nothing, imitation, and choosing instead of training."""
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 
 @method("base", source="Dubois et al. 2023 (arXiv:2305.14387): the pretrained model, prompted")

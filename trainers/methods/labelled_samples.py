@@ -1,6 +1,6 @@
 """RLP-SPG with another source of labels for the policy's samples: the policy, the reward model, the annotator."""
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 PAPER = "Lang et al. 2024 (arXiv:2403.19279)"
 

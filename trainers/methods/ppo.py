@@ -1,6 +1,6 @@
 """RLHF with PPO: the method that reward learning on policy improves on."""
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 
 @method("ppo", source="Ouyang et al. 2022 (arXiv:2203.02155) as in Dubois et al. 2023 (arXiv:2305.14387)")

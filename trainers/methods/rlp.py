@@ -1,6 +1,6 @@
 """Reward learning on policy, Eq. 1 whole: annotated pairs, synthetic pairs and the unsupervised objective at once."""
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 
 @method(

@@ -3,7 +3,7 @@
 Every method here is the same algorithm; what differs is the objective that the samples serve.
 """
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 PAPER = "Lang et al. 2024 (arXiv:2403.19279)"
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlp_bench.nouns import Decoding, Sample
+from rlp_bench.api import Decoding, Sample
 
 
 class Lookup:

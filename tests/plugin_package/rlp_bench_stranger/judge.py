@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.nouns import Pair, Verdict
+from rlp_bench.api import Pair, Verdict
 
 
 class Shortest:

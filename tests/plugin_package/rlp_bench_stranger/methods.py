@@ -1,6 +1,6 @@
 """Two parrots and their blend; and a method with as many mistakes as one can make."""
 
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.plan.graph import Bench, Handle, method
 
 
 @method("stranger", source="this package")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from rlp_bench.nouns import Item
+from rlp_bench.api import Item
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.nouns import Context, write_json
+from rlp_bench.api import Context, write_json
 
 
 @dataclass(frozen=True)

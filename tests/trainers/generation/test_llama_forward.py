@@ -4,8 +4,8 @@ import pytest
 import torch
 from worlds import ARCHITECTURES, make_model, some_prompts
 
-from rlp_bench.trainers.batches import right_pad
-from rlp_bench.trainers.llama_forward import lean_llama, llama_hidden
+from rlp_bench.trainers.data.tokenize import right_pad
+from rlp_bench.trainers.modeling.llama import lean_llama, llama_hidden
 
 
 def close_gradients(one, other):

@@ -8,18 +8,16 @@ import torch
 from tiny import make_tokenizer
 from worlds import ARCHITECTURES, make_checkpoint, make_model, some_prompts
 
-from rlp_bench.errors import DataError
-from rlp_bench.trainers.batches import encode_prompt, encode_response, length_sorted_batches, right_pad
-from rlp_bench.trainers.models import (
+from rlp_bench.api.errors import DataError
+from rlp_bench.trainers.data.tokenize import encode_prompt, encode_response, length_sorted_batches, right_pad
+from rlp_bench.trainers.modeling.checkpoints import (
     RewardInfo,
     load_policy,
     load_reward,
     new_reward,
-    response_logprobs,
     save_model,
-    scalar_scores,
-    token_values,
 )
+from rlp_bench.trainers.modeling.forward import response_logprobs, scalar_scores, token_values
 
 
 @pytest.fixture(scope="module")

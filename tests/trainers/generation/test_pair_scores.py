@@ -4,9 +4,10 @@ import pytest
 import torch
 from worlds import ARCHITECTURES, make_checkpoint, some_prompts
 
-from rlp_bench.trainers.batches import right_pad
-from rlp_bench.trainers.models import new_reward, scalar_scores
-from rlp_bench.trainers.pair_scores import pair_scores, shared_tokens, shares_beginnings
+from rlp_bench.trainers.data.tokenize import right_pad
+from rlp_bench.trainers.modeling.checkpoints import new_reward
+from rlp_bench.trainers.modeling.forward import scalar_scores
+from rlp_bench.trainers.modeling.pair_scoring import pair_scores, shared_tokens, shares_beginnings
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)

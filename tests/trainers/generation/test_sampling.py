@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy import stats
 
-from rlp_bench.nouns import Decoding
-from rlp_bench.trainers.generation.sampling import choose, nucleus, uniforms
+from rlp_bench.api.types import Decoding
+from rlp_bench.trainers.generation.seeded_sampling import choose, nucleus, uniforms
 
 
 def test_uniforms_belong_to_seed_prompt_sample_and_step_alone():

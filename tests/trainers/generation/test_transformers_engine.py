@@ -8,12 +8,18 @@ import pytest
 from tiny import WORDS, make_tokenizer
 from worlds import make_checkpoint
 
-from rlp_bench import registry
-from rlp_bench.errors import DataError
-from rlp_bench.nouns import Decoding, Sample
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Decoding, Sample
 from rlp_bench.trainers.generation import parallel, transformers_engine
 from rlp_bench.trainers.generation.transformers_engine import TransformersEngine
-from rlp_bench.trainers.models import RewardInfo, load_policy, load_reward, new_reward, save_model
+from rlp_bench.trainers.modeling.checkpoints import (
+    RewardInfo,
+    load_policy,
+    load_reward,
+    new_reward,
+    save_model,
+)
 
 DECODING = Decoding(max_response_tokens=12)
 
@@ -201,7 +207,7 @@ def test_the_engine_is_named_without_importing_torch():
     import sys
 
     code = (
-        "import sys; from rlp_bench import registry; registry.load('engine', 'transformers')('cpu', 2); "
+        "import sys; from rlp_bench.api import registry; registry.load('engine', 'transformers')('cpu', 2); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

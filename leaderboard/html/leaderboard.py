@@ -1,0 +1,355 @@
+"""Header, leaderboard, win rates, subsets, differences and claims."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..ranks import Rank, simultaneous_ranks
+from ..results.text import ends, listed, p_value, signed, spread
+from .blocks import Cell, Chart, Facts, Panels, Results, Section, Table, Text, absent
+from .charts import Dot, dots
+from .methods import LOOKS, first_method, in_order, legend, look, marked, plain
+from .svg import Look
+from .text import percent, span
+
+VERDICTS = {"replicated": "yes", "contradicted": "no", "inconclusive": "open", "not run": "none"}
+
+
+def header(r: Results) -> Section:
+    """Recipe, judge, seeds, versions: what the numbers belong to."""
+    matrix, judge = r["matrix"], r["judge"]
+    settings = r.get("measured", {})
+    main = settings.get(r["main"], {})
+    mode = f", {judge['mode']}" if judge.get("mode") else ""
+    rows = [
+        ("recipe", matrix["recipe_id"]),
+        (
+            "judge",
+            f"{judge['name']} version {judge['version']}{mode}; manifest {r.get('judge_hash', 'unknown')}",
+        ),
+        ("prompt hash", ", ".join(prompts(judge)) or "none: this judge reads no prompt file"),
+        ("order", {"both": "both orders, averaged"}.get(str(main.get("order")), str(main.get("order")))),
+        ("seeds", f"{len(matrix['seeds'])}: {listed(matrix['seeds'])}"),
+        ("methods", f"{len(matrix['methods'])}: {', '.join(matrix['methods'])}"),
+    ]
+    for alias, setting in settings.items():
+        if setting:
+            items = str(setting["data"].get("items", ""))[:16]
+            note = f"; {setting['evidence']}" if setting.get("evidence") else ""
+            text = f"{setting['suite']} {setting['suite_version']}, {setting['metric']}, items {items}{note}"
+            rows.append((f"suite {alias}", text))
+    rows.append(("reward updates", "matched" if matrix.get("match_steps") else "as each method asks for"))
+    rows.append(("versions", ", ".join(f"{name} {version}" for name, version in r["versions"].items())))
+    machine = r["machine"]
+    rows.append(("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"))
+    blocks: list[Any] = [Facts(rows), Text(_marks(r))]
+    failed = matrix.get("failed") or {}
+    missing = list(r.get("missing", ())) + [f"job {key} failed: {why}" for key, why in failed.items()]
+    if missing:
+        blocks.append(Text([f"Not here: {'; '.join(missing)}."], missing=True))
+    blocks.append(
+        Table(
+            ["method", "what it does", "source"],
+            [[marked(r, m), r["methods"][m]["text"], r["methods"][m]["source"]] for m in in_order(r)],
+            summary="What the methods are",
+            words=3,
+        )
+    )
+    manifest = [[key, json.dumps(value, sort_keys=True, ensure_ascii=False)] for key, value in judge.items()]
+    blocks.append(Table(["key", "value"], manifest, summary="The judge's manifest", words=2))
+    return Section("about", "What was measured", blocks)
+
+
+def _marks(r: Results) -> list[str]:
+    """What the marks at the names mean, and what was found in one sentence."""
+    lines = []
+    tried = {name: n for name, n in r["verdicts"].items() if name != "not run" and n}
+    if tried:
+        said = ", ".join(f"{n} {name}" for name, n in tried.items())
+        lines.append(f"Of {sum(tried.values())} claims of the paper that could be tried: {said}.")
+    lines.append("Intervals are 95 %, over items and seeds; tests are paired over both, p after Holm.")
+    if len(r["matrix"]["seeds"]) == 1:
+        lines.append("One seed: intervals cover items, not what another seed would give.")
+    if r.get("trained_on_judge"):
+        lines.append("*: trained on labels of the population that judges it, with label noise.")
+    if r["stand_ins"]:
+        names = ", ".join(f"{m} ({', '.join(stages)})" for m, stages in r["stand_ins"].items())
+        lines.append(f"†: a stage stands in for what its name says: {names}.")
+    return lines
+
+
+def prompts(value: Any, under: str = "") -> list[str]:
+    """Every hash of a prompt that a judge's manifest names, once."""
+    found: list[str] = []
+    if isinstance(value, Mapping):
+        for key, inside in value.items():
+            found += prompts(inside, str(key))
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            found += prompts(inside, under)
+    elif "prompt" in under and isinstance(value, str):
+        found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def leaderboard(r: Results) -> Section:
+    """One row a method: controls first; every mean with its interval, seeds and items."""
+    names, suites = in_order(r), list(r["suites"])
+    ranks = simultaneous_ranks(r.get("scores") or {})
+    against = {row["candidate"]: row for row in r["comparisons"]}
+    judges = [f"by {name}" for name in r["second"]]
+    controlled = r.get("length_controlled") or {}
+    head = ["method", *(["rank"] if ranks else []), suites[0], "minus ppo", *(["LC"] if controlled else [])]
+    head += ["KL", "tokens", "longest", "items", "seeds", *suites[1:], *judges]
+    rows = []
+    for name in names:
+        facts = r["runs"][name]
+        row: list[Cell | str] = [marked(r, name), *([_rank(ranks.get(name))] if ranks else [])]
+        row += [rate(r["suites"][suites[0]].get(name)), _difference(against.get(name))]
+        row += [_controlled(r, name)] if controlled else []
+        row += [_spread(facts["kl"], 2), _spread(facts["length_tokens"], 1)]
+        row += [_spread(r.get("longest", {}).get(name, []), 1), _covered(r, name)]
+        row += [Cell(str(len(facts["seeds"])), listed(facts["seeds"]))]
+        row += [rate(r["suites"][suite].get(name)) for suite in suites[1:]]
+        row += [rate(of.get(name)) for of in r["second"].values()]
+        rows.append(row)
+    start = first_method(r, names)
+    breaks = frozenset() if start is None else frozenset({names.index(start)})
+    notes = [
+        f"Percent, sorted by {r['main']}, controls above the line. Under a mean stands its 95 % interval over items "
+        "and seeds; under KL, tokens and longest the least and the most of a seed.",
+        "minus ppo: points, paired by item and seed, p after Holm. KL: to the SFT policy, nats a response. longest: "
+        "win rate if the longer answer always won. items: scored of asked, the least of a seed.",
+    ]
+    if controlled:
+        notes.append("LC: length-controlled win rate; of several seeds their mean, the least and the most.")
+    else:
+        notes.append("No length-controlled win rates: the reports of this matrix hold none.")
+    if ranks:
+        notes.append(
+            f"rank: on {r['main']}, one more than the rows that are surely better; rows whose simultaneous intervals "
+            "(95 % for all rows at once) meet share a rank. Below it: between which ranks the row lies."
+        )
+    else:
+        notes.append("No ranks: fewer than two methods share items.")
+    return Section("leaderboard", "Leaderboard", [Text(notes), Table(head, rows, breaks=breaks)])
+
+
+def _rank(rank: Rank | None) -> Cell:
+    return Cell("") if rank is None else Cell(str(rank.best), f"{rank.best} to {rank.worst}")
+
+
+def rate(cell: Mapping[str, Any] | None) -> Cell:
+    return Cell("not measured") if cell is None else Cell(percent(dict(cell)), span(cell["ci95"]))
+
+
+def _difference(row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell("")
+    return Cell(signed(row["difference"]), f"{ends(row['ci95'])}; p {p_value(row['p_holm'])}")
+
+
+def _spread(values: Sequence[float | None], digits: int) -> Cell:
+    head, _, rest = spread(values, digits).partition(" (")
+    return Cell(head or "none", rest.rstrip(")"))
+
+
+def _controlled(r: Results, name: str) -> Cell:
+    """Mean over seeds with the least and the most of a seed; of one seed, with that one's interval."""
+    values = r["length_controlled"].get(name, [])
+    if len(values) == 1:
+        return Cell(f"{values[0]:.1f}", span(r["length_controlled_ends"][name][0]))
+    return _spread(values, 1)
+
+
+def _covered(r: Results, method: str) -> Cell:
+    row = r.get("coverage", {}).get(r["main"], {}).get(method)
+    if row is None:
+        return Cell("unknown")
+    lost = ", ".join(f"{n} {reason}" for reason, n in row["lost"].items())
+    share = 100 * row["n_scored"] / max(1, row["n_items"])
+    return Cell(f"{row['n_scored']} of {row['n_items']}", f"{share:.0f} %" + (f"; {lost}" if lost else ""))
+
+
+def win_rates(r: Results) -> Section:
+    """A panel a suite and a second judge: the same rows in the same order."""
+    names = in_order(r)
+    charts = [_rates(r, names, of, alias, alias) for alias, of in r["suites"].items()]
+    charts += [
+        _rates(r, names, of, f"{r['main']} judged by {judge}", f"{r['main']}, by {judge}")
+        for judge, of in r["second"].items()
+    ]
+    note = "Percent with 95 % interval over items and seeds. Dashed: 50, what a coin gives, where that is so."
+    return Section("win-rates", "Win rates with intervals", [Text([note]), Panels(charts, legend(r, names))])
+
+
+def _rates(r: Results, names: Sequence[str], of: Mapping[str, Any], title: str, caption: str) -> Chart:
+    start = first_method(r, names)
+    rows = [dot(r, name, of.get(name), gap=name == start) for name in names]
+    known = [of[name] for name in names if name in of]
+    sizes = sorted({cell["n_items"] for cell in known})
+    seeds = sorted({len(cell["seeds"]) for cell in known})
+    metric = r.get("measured", {}).get(title, {}).get("metric") or "win_rate"
+    note = f"{metric}, n {listed(sizes)}, seeds {listed(seeds)}"
+    half = 50.0 if metric.startswith("win_rate") or metric.endswith("reward_order") else None
+    return Chart(caption, dots(rows, f"{title}, percent", reference=half), note)
+
+
+def dot(r: Results, name: str, cell: Mapping[str, Any] | None, *, gap: bool = False) -> Dot:
+    """A row of a chart from a cell of `compare.means`."""
+    if cell is None:
+        return Dot(plain(r, name), look(r, name), None, None, f"{name}: not measured", gap=gap)
+    interval = (cell["ci95"][0], cell["ci95"][1])
+    tip = f"{name}: {percent(dict(cell))} ({span(interval)}), n {cell['n_items']}, {len(cell['seeds'])} seeds"
+    return Dot(plain(r, name), look(r, name), cell["win_rate"], interval, tip, percent(dict(cell)), gap=gap)
+
+
+def subsets(r: Results) -> Section:
+    """Figure 2: a panel a subset, a bar a method of the paper; all methods in the table."""
+    if not r["subsets"]:
+        return absent("subsets", "By subset", f"The suite {r['main']} has no subsets.")
+    shown = [name for name in LOOKS if name in r["runs"]] or in_order(r)
+    charts = []
+    tops = [cell["ci95"][1] for of in r["subsets"].values() for n, cell in of.items() if n in shown]
+    for subset, of in r["subsets"].items():
+        rows = [dot(r, name, of.get(name)) for name in shown]
+        sizes = sorted({cell["n_items"] for cell in of.values()})
+        svg = dots(rows, f"{subset}, percent", reference=50.0, bars=True, within=(0.0, max([60.0, *tops])))
+        charts.append(Chart(subset, svg, f"n {listed(sizes)}"))
+    names = in_order(r)
+    table = Table(
+        ["method", *r["subsets"]],
+        [[marked(r, n), *(rate(of.get(n)) for of in r["subsets"].values())] for n in names],
+        summary="All methods by subset",
+    )
+    note = f"Win rate on {r['main']} by subset, percent, 95 % interval over items and seeds (the paper's Figure 2)."
+    return Section("subsets", "By subset", [Text([note]), Panels(charts), table])
+
+
+def differences(r: Results) -> Section:
+    """Every method minus PPO, minus the control, and minus PPO at equal KL."""
+    charts = []
+    for key, baseline in (("comparisons", "ppo"), ("against_control", "rm_retrain")):
+        if r[key]:
+            by_name = {row["candidate"]: row for row in r[key]}
+            rows = [_gap(r, by_name[name]) for name in in_order(r, list(by_name))]
+            svg = dots(rows, f"Method minus {baseline}, points", reference=0.0)
+            charts.append(Chart(f"minus {baseline}, points", svg, f"n {r[key][0]['n_items']}"))
+    if not charts:
+        return absent(
+            "differences", "Differences", "No method was run that the others are compared with (ppo)."
+        )
+    note = (
+        f"Paired over the items of {r['main']} and seeds, 95 %. Filled: told apart from the baseline (Holm's p below "
+        "0.05); hollow: not. rm_retrain draws the reward model again from the same pairs: what is beyond it is what "
+        "policy samples give."
+    )
+    head = ["method", "baseline", "difference", "p", "Holm's p", "could see", "verdict"]
+    rows_ = [
+        [
+            marked(r, row["candidate"]),
+            row["baseline"],
+            Cell(signed(row["difference"]), ends(row["ci95"])),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            f"{row['smallest_detectable_difference']:.1f}",
+            row["verdict"].partition(":")[0],
+        ]
+        for row in (*r["comparisons"], *r["against_control"])
+    ]
+    keys = [(Look(4, "circle"), "told apart"), (Look(1, "hollow"), "not told apart")]
+    return Section(
+        "differences",
+        "Differences",
+        [
+            Text([note]),
+            Panels(charts, keys),
+            Table(head, rows_, summary="All differences", words=2),
+            *_at_kl(r),
+        ],
+    )
+
+
+def _gap(r: Results, row: Mapping[str, Any]) -> Dot:
+    name, told = row["candidate"], row["p_holm"] < 0.05
+    tip = f"{name}: {signed(row['difference'])} ({ends(row['ci95'])}), p {p_value(row['p_holm'])}, n {row['n_items']}"
+    interval = (row["ci95"][0], row["ci95"][1])
+    shape = Look(4, "circle") if told else Look(1, "hollow")
+    return Dot(plain(r, name), shape, row["difference"], interval, tip, signed(row["difference"]))
+
+
+def _at_kl(r: Results) -> list[Any]:
+    kls = sorted({row["kl"] for row in r["matched_kl"]})
+    if not kls:
+        return [
+            Text(["No comparison at equal KL: fewer than two methods have points along PPO."], missing=True)
+        ]
+    cell = {(row["candidate"], row["kl"]): row for row in r["matched_kl"]}
+    names = list(dict.fromkeys(row["candidate"] for row in r["matched_kl"]))
+    rows: list[list[Cell | str]] = [
+        [marked(r, name), *(_kl_cell(cell[name, kl]) for kl in kls)] for name in names
+    ]
+    return [Table(["minus ppo", *(f"KL {kl:g}" for kl in kls)], rows, summary="Minus ppo at equal KL")]
+
+
+def _kl_cell(row: Mapping[str, Any]) -> Cell:
+    if row["difference"] is None:
+        return Cell("not reached")
+    return Cell(signed(row["difference"]), ends(row["ci95"]))
+
+
+def claims(r: Results) -> Section:
+    """The ledger: what the paper says, what this matrix says to it."""
+    if not r["claims"]:
+        return absent("claims", "Claims", "No claim is in the ledger.")
+    tables = list(dict.fromkeys(row["table"] for row in r["claims"]))
+    charts = []
+    for name in tables:
+        run = [row for row in r["claims"] if row["table"] == name and row["verdict"] != "not run"]
+        if run:
+            title = f"Table {name}" if str(name).isdigit() else str(name)
+            charts.append(Chart(title, dots([_claim(row) for row in run], f"{title}, points", reference=0.0)))
+    said = ", ".join(f"{n} {verdict}" for verdict, n in r["verdicts"].items())
+    note = (
+        f"{said}. Points, candidate minus baseline, 95 %, paired over items and seeds; p after Holm over all that were "
+        "tried. could see: the smallest difference found in 80 % of repetitions. Published values are copied, one run "
+        "each, and enter no test."
+    )
+    head = [
+        "claim",
+        "what the paper says",
+        "paper",
+        "paper could see",
+        "here",
+        "Holm's p",
+        "could see",
+        "verdict",
+    ]
+    keys = [
+        (Look(4, "circle"), "replicated"),
+        (Look(3, "square"), "contradicted"),
+        (Look(1, "hollow"), "inconclusive"),
+        (Look(7, "cross"), "published"),
+    ]
+    table = Table(head, [_claim_row(row) for row in r["claims"]], words=2)
+    return Section("claims", "Claims", [Text([note]), Panels(charts, keys), table])
+
+
+def _claim(row: Mapping[str, Any]) -> Dot:
+    shape = {"replicated": Look(4, "circle"), "contradicted": Look(3, "square")}.get(
+        row["verdict"], Look(1, "hollow")
+    )
+    tip = f"{row['id']}: {row['verdict']}, {signed(row['effect'])} ({ends(row['ci95'])}), p {p_value(row['p_holm'])}"
+    interval = (row["ci95"][0], row["ci95"][1])
+    return Dot(row["id"], shape, row["effect"], interval, tip, signed(row["effect"]), row["published_effect"])
+
+
+def _claim_row(row: Mapping[str, Any]) -> list[Cell | str]:
+    text = row["text"] + ("†" if row["stand_in"] else "")
+    paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
+    seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
+    if row["verdict"] == "not run":
+        return [row["id"], text, paper, seen, "", "", "", Cell("not run", kind="none")]
+    here = Cell(signed(row["effect"]), ends(row["ci95"]))
+    verdict = Cell(row["verdict"], kind=VERDICTS[row["verdict"]])
+    return [row["id"], text, paper, seen, here, p_value(row["p_holm"]), f"{row['detectable']:.1f}", verdict]

@@ -1,0 +1,1 @@
+"""The results document of a matrix: tables beside the paper's, claims, figures."""

@@ -1,0 +1,439 @@
+"""The results document: a matrix beside the paper's tables, in markdown, with two pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rlp_bench.api import UnknownName, nearest
+
+from ..published import PUBLISHED, SOURCE
+from .figures import by_kl_figure, subset_figure
+from .text import accuracy, ends, label, listed, p_value, ranked, rate, short, signed, spread, table
+
+Results = Mapping[str, Any]
+FORMATS = ("md", "subsets.svg", "kl.svg")
+LIMITS = """\
+One world, one base model and one judge population: nothing here says what a 7B model does. The annotator of the
+training labels and the judge of the evaluation are the same population (as in AlpacaFarm), so that methods train on
+labels of their judge; the gold utility and the second population, which is not human, stand beside it."""
+
+
+class ResultsBoard:
+    """Renders what `rlp_bench.analysis.matrix_results.results` gives."""
+
+    name = "results"
+    version = "1"
+
+    def render(self, reports: Sequence[Mapping[str, Any]], format: str = "md") -> str:
+        """The document ("md"), or one of its pictures.
+
+        Raises:
+            UnknownName: another format.
+        """
+        if format not in FORMATS:
+            raise UnknownName(f'board "results": no format "{format}"; {nearest(format, FORMATS)}')
+        [found] = reports
+        if format == "subsets.svg":
+            return subset_figure(found)
+        if format == "kl.svg":
+            return by_kl_figure(found)
+        return "\n\n".join(part for section in SECTIONS if (part := section(found))) + "\n"
+
+
+def _head(r: Results) -> str:
+    m, v = r["matrix"], r["verdicts"]
+    tried = sum(v.values()) - v["not run"]
+    told = [f"{v[name]} {name}" for name in ("replicated", "contradicted", "inconclusive") if v[name]]
+    lines = [f"# Results on the recipe `{m['recipe_id']}`", ""]
+    lines.append(
+        f"{len(m['methods'])} methods, {len(m['seeds'])} seeds ({listed(m['seeds'])}); every stage after the base "
+        "model is "
+        "trained anew for each seed, retrained reward models with a draw of their own. Intervals are 95 % over "
+        "items and "
+        "seeds; tests are paired over both and corrected by Holm. Written by `rlp-bench report results`."
+    )
+    lines += ["", f"**Of {tried} claims of the paper that could be tried: {', '.join(told)}.**", ""]
+    for name in ("contradicted", "replicated"):
+        rows = [row for row in r["claims"] if row["verdict"] == name]
+        if rows:
+            lines.append(f"{name.capitalize()}:")
+            lines += [
+                f"- {row['text']}{'†' if row['stand_in'] else ''}: {signed(row['effect'])} points ({ends(row['ci95'])})"
+                for row in rows
+            ] + [""]
+    control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
+    if control is not None:
+        lines.append(
+            "Drawing the reward model again from the same pairs, the control `rm_retrain`, is worth, each at the beta "
+            "chosen for it, "
+            f"{signed(control['difference'])} points over PPO ({ends(control['ci95'])}): a gain over PPO of that size "
+            "is not one of policy samples.\n"
+        )
+    lines.append(LIMITS)
+    return "\n".join(lines)
+
+
+def _claims(r: Results) -> str:
+    rows = []
+    for row in r["claims"]:
+        text = row["text"] + ("†" if row["stand_in"] else "")
+        paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
+        seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
+        if row["verdict"] == "not run":
+            rows.append([row["table"], text, paper, seen, "", "", "", "", "not run"])
+            continue
+        word = row["verdict"]
+        if word == "inconclusive":
+            word += f": below {row['detectable']:.1f} is often missed"
+        effect = f"{signed(row['effect'])} ({ends(row['ci95'])})"
+        rows.append(
+            [
+                row["table"],
+                text,
+                paper,
+                seen,
+                effect,
+                p_value(row["p"]),
+                p_value(row["p_holm"]),
+                f"{row['detectable']:.1f}",
+                word,
+            ]
+        )
+    head = [
+        "table",
+        "claim",
+        "paper",
+        "paper could see",
+        "here, points",
+        "p",
+        "Holm's p",
+        "could see",
+        "verdict",
+    ]
+    note = (
+        "*Paper* is the published difference; *paper could see* the smallest difference that one run on that "
+        "many items "
+        "finds in 80 % of repetitions (two rates taken as independent; variation over seeds not counted). A "
+        "published "
+        "difference below it is not told from chance by the paper's own setup."
+    )
+    return f"## Claims\n\n{note}\n\n{table(head, rows)}"
+
+
+def _table_2(r: Results) -> str:
+    names = [n for n in r["matrix"]["methods"] if n not in TABLE_4 + TABLE_5]
+    head = ["method", "paper: simulated", "human", "LLMBar", "Vicuna", f"here: {r['main']}"]
+    head += [
+        *(n for n in r["suites"] if n in ("llmbar", "vicuna")),
+        *(f"by {j}" for j in r["second"]),
+        "KL",
+        "tokens",
+    ]
+    rows = []
+    for name in ranked(r, names):
+        paper = [*PUBLISHED["2"].get(name, ()), "", "", "", ""][:4]
+        rows.append([label(r, name), *paper, *_ours(r, name)])
+    note = "Vicuna's items are among the 805: no further evidence."
+    return f"## Table 2: methods and controls\n\n{note}\n\n{table(head, rows)}"
+
+
+def _ours(r: Results, name: str) -> list[str]:
+    cells = [rate(r["suites"][r["main"]].get(name))]
+    cells += [rate(r["suites"][n].get(name)) for n in r["suites"] if n in ("llmbar", "vicuna")]
+    cells += [rate(found.get(name)) for found in r["second"].values()]
+    return [*cells, spread(r["runs"][name]["kl"], 1), spread(r["runs"][name]["length_tokens"], 0)]
+
+
+def _ablations(title: str, number: str, names: Sequence[str]) -> Callable[[Results], str]:
+    def section(r: Results) -> str:
+        here = [n for n in names if n in r["runs"]]
+        if not here:
+            return ""
+        labels = {row["method"]: row for row in r["labels"]}
+        measured = any(n in labels for n in here)
+        head = ["method", *(["paper: accuracy"] if measured else []), "paper: win rate"]
+        head += [*(["here: accuracy"] if measured else []), "here: win rate", "KL", "tokens"]
+        rows = []
+        for name in here:
+            published = PUBLISHED[number].get(name, ())
+            row: list[Any] = [label(r, name)]
+            if measured:
+                row.append(published[0] if len(published) > 1 else "")
+            row.append(published[-1] if published else "")
+            if measured:
+                row.append(accuracy(labels.get(name, {}).get("pool")))
+            facts = r["runs"][name]
+            row += [
+                rate(r["suites"][r["main"]].get(name)),
+                spread(facts["kl"], 1),
+                spread(facts["length_tokens"], 0),
+            ]
+            rows.append(row)
+        return f"## {title}\n\n{table(head, rows)}"
+
+    return section
+
+
+def _labels(r: Results) -> str:
+    if not r["labels"]:
+        return ""
+    head = [
+        "method",
+        "pairs",
+        "accepted",
+        "pool",
+        "gold",
+        "length rule",
+        "utility gap",
+        "tokens chosen / rejected",
+        "ties pool / gold",
+    ]
+    rows = [
+        [
+            label(r, row["method"]),
+            f"{row['pairs']:.0f}",
+            f"{100 * row['acceptance_rate']:.0f} %",
+            accuracy(row["pool"]),
+            accuracy(row["gold"]),
+            accuracy(row["length_rule"]),
+            "" if row["utility_gap"] is None else f"{row['utility_gap']:+.2f}",
+            f"{row['chosen_tokens']:.1f} / {row['rejected_tokens']:.1f}",
+            f"{row['ties']['pool']} / {row['ties']['gold']}",
+        ]
+        for row in r["labels"]
+    ]
+    text = (
+        "How often the noise-free pool (13 annotators, both orders) and the gold utility prefer the chosen "
+        "response; ties "
+        "dropped. *Length rule*: how often the longer of the two is what the pool prefers, on the same pairs."
+    )
+    parts = ["## Preference accuracy", text, table(head, rows), _categories(r), _confidence(r)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _categories(r: Results) -> str:
+    row = next((row for row in r["labels"] if row["method"] == "rlp_spg"), None)
+    if row is None:
+        return ""
+    shares = [
+        [
+            name or "(none)",
+            f"{row['accepted_by_category'].get(name, 0)}",
+            str(offered),
+            f"{row['accepted_by_category'].get(name, 0) / offered:.2f}",
+        ]
+        for name, offered in row["offered_by_category"].items()
+        if offered
+    ]
+    return (
+        f"RLP-SPG accepts by skill (all seeds):\n\n{table(['skill', 'accepted', 'prompts', 'share'], shares)}"
+    )
+
+
+def _confidence(r: Results) -> str:
+    row = next((row for row in r["labels"] if row["method"] == "rlp_spg" and row["confidence"]), None)
+    if row is None:
+        return ""
+    names = sorted(row["confidence"], key=lambda name: float(name.rpartition("_")[2]))
+    head = [f"to {name.rpartition('_')[2]}" for name in names]
+    counts = [f"{row['confidence'][name]:.0f}" for name in names]
+    return f"Confidence of RLP-SPG's largest cluster, prompts (all seeds):\n\n{table(head, [counts])}"
+
+
+def _reward_models(r: Results) -> str:
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in r["reward_models"]:
+        stage = "r_φ" if row["stage"] == "reward" and row["method"] != "rm_retrain" else "r̂"
+        key = ("(shared)", "r_φ") if stage == "r_φ" else (row["method"], "r̂")
+        if stage == "r̂" or row["method"] == "ppo":
+            found.setdefault(key, []).append(row)
+    rows = []
+    for (method, stage), models in found.items():
+        cells = [f"{stage} of {label(r, method)}" if stage == "r̂" else "r_φ, shared by all"]
+        for place in ("sft", "first", "own"):
+            cells.append(_mean_of(models, place, "accuracy"))
+            if place != "sft":
+                cells.append(_mean_of(models, place, "matched"))
+        rows.append(cells)
+    head = ["reward model", "SFT pairs", "first PPO's pairs", "matched", "own policy's pairs", "matched"]
+    text = (
+        "Pool accuracy, mean over seeds with the standard error of that mean. *Matched* weights a policy's pairs "
+        "to the "
+        "distribution of |gold utility gap| among the SFT pairs: a drop that stays is of the texts, one that "
+        "goes was of harder pairs."
+    )
+    return f"## Where reward models are right\n\n{text}\n\n{table(head, rows)}" if rows else ""
+
+
+def _mean_of(models: Sequence[Mapping[str, Any]], place: str, key: str) -> str:
+    values = [m[place]["pool"][key] for m in models if place in m and m[place]["pool"].get(key) is not None]
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:.3f}"
+    error = (sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
+    return f"{mean:.3f} ± {error:.3f}"
+
+
+def _differences(r: Results) -> str:
+    parts = []
+    if r["comparisons"]:
+        parts.append(f"## Every method against PPO\n\n{_compared(r, r['comparisons'], 'PPO')}")
+    if r["against_control"]:
+        text = (
+            "`rm_retrain` draws the reward model again from the same pairs and does nothing else. What RLP adds to "
+            "that, policy samples, is worth:"
+        )
+        table_ = _compared(r, r["against_control"], "rm_retrain")
+        parts.append(f"## Every retrained reward model against the control\n\n{text}\n\n{table_}")
+    return "\n\n".join(parts)
+
+
+def _compared(r: Results, compared: Sequence[Mapping[str, Any]], baseline: str) -> str:
+    rows = [
+        [
+            label(r, row["candidate"]),
+            f"{signed(row['difference'])} ({ends(row['ci95'])})",
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            row["verdict"],
+        ]
+        for row in compared
+    ]
+    return table([f"method minus {baseline}", "points", "p", "Holm's p", "verdict"], rows)
+
+
+def _equal_kl(r: Results) -> str:
+    kls = sorted({row["kl"] for row in r["matched_kl"]})
+    if not kls:
+        return ""
+    names = list(dict.fromkeys(row["candidate"] for row in r["matched_kl"]))
+    cell = {(row["candidate"], row["kl"]): row for row in r["matched_kl"]}
+    rows = [[label(r, name), *(_matched_cell(cell[name, kl]) for kl in kls)] for name in names]
+    text = (
+        "Win rate minus PPO's at the same KL to the SFT policy, points (95 %): item scores interpolated between the "
+        "two snapshots around it, paired over items and seeds, not corrected for their number. Between points that "
+        "lie far apart a bent curve is underestimated, at low KL most for methods that move fast. Empty: a seed of "
+        "one of the two does not get there."
+    )
+    return (
+        f"## At equal KL\n\n{text}\n\n{table(['method', *(f'KL {kl:g}' for kl in kls)], rows)}\n\n![Win rate "
+        "against KL](figures/results-kl.svg)"
+    )
+
+
+def _matched_cell(row: Mapping[str, Any]) -> str:
+    return "" if row["difference"] is None else f"{signed(row['difference'])} ({ends(row['ci95'])})"
+
+
+def _figure_2(r: Results) -> str:
+    subsets = list(r["subsets"])
+    rows = [
+        [label(r, name), *(rate(r["subsets"][s].get(name)) for s in subsets)]
+        for name in ranked(r, r["matrix"]["methods"])
+    ]
+    return (
+        "## Figure 2: by subset\n\n![Win rate by "
+        f"subset](figures/results-subsets.svg)\n\n{table(['method', *subsets], rows)}"
+    )
+
+
+def _table_8(r: Results) -> str:
+    if "mmlu" not in r["suites"]:
+        return ""
+    published = PUBLISHED["8"]
+    rows = [
+        [label(r, n), *(published.get(n) or ("",)), rate(r["suites"]["mmlu"].get(n))]
+        for n in ranked(r, r["matrix"]["methods"])
+    ]
+    return (
+        "## Table 8: what is left of the base model's knowledge\n\nHere: questions about the embedded world, the "
+        "likeliest of four options, no examples shown. Paper: MMLU, five examples, greedy answer letter.\n\n"
+        f"{table(['method', 'paper: MMLU', 'here: MMLU-like'], rows)}"
+    )
+
+
+def _budgets(r: Results) -> str:
+    names = list(next(iter(r["budgets"].values())))
+    rows = [[label(r, method), *(short(spent[n]) for n in names)] for method, spent in r["budgets"].items()]
+    text = (
+        "Of a run, all its stages, mean over seeds. Unequal budgets are a confound; `rlp-bench matrix "
+        "--match-steps` gives every reward model the updates of the first."
+    )
+    return f"## Budgets\n\n{text}\n\n{table(['method', *(n.replace('_', ' ') for n in names)], rows)}"
+
+
+def _tuning(r: Results) -> str:
+    tuning = r["matrix"]["tuning"]
+    if not tuning["choices"]:
+        return ""
+    rule = tuning["rule"]
+    values = rule["values"]
+    rows = []
+    for method, choice in tuning["choices"].items():
+        by_value = {m["value"]: m for m in choice["measured"]}
+        cells = [
+            f"{by_value[v]['win_rate']:.1f} (KL {by_value[v]['kl']:.1f})" if v in by_value else ""
+            for v in values
+        ]
+        rows.append([label(r, method), f"{choice['value']:g}", *cells])
+    edge = [m for m, c in tuning["choices"].items() if c["value"] in (min(values), max(values))]
+    text = (
+        f"{rule['setting']} of the last {rule['stage']}: of {listed(values)} the one whose policy beats the SFT "
+        "policy most often on "
+        f"{rule['prompts']} dev prompts, at seed {rule['seed']}, which no comparison uses. Standard error of a "
+        "cell about "
+        f"{_typical_error(tuning):.1f} points, so neighbours are often not told apart."
+    )
+    if edge:
+        text += f" At the edge of what was tried: {', '.join(label(r, m) for m in edge)}."
+    return f"## Tuning\n\n{text}\n\n{table(['method', 'chosen', *(f'{v:g}' for v in values)], rows)}"
+
+
+def _typical_error(tuning: Mapping[str, Any]) -> float:
+    errors = [m["standard_error"] for c in tuning["choices"].values() for m in c["measured"]]
+    return sum(errors) / len(errors)
+
+
+def _provenance(r: Results) -> str:
+    m = r["matrix"]
+    wall = f"{m['wall_seconds'] / 60:.0f} min wall, {m['job_seconds'] / 60:.0f} min of jobs in the last call"
+    versions = ", ".join(f"{name} {version}" for name, version in r["versions"].items())
+    judge = r["judge"]
+    lines = [
+        f"- recipe `{m['recipe_id']}`, seeds {listed(m['seeds'])}, match steps: "
+        f"{'yes' if m['match_steps'] else 'no'}",
+        f"- judge {judge['name']} version {judge['version']}, both orders; published values: {SOURCE}, copied, in "
+        "no test",
+        f"- {versions}; {wall}",
+    ]
+    if m.get("failed"):
+        lines.append(f"- failed jobs: {len(m['failed'])}")
+    if r["stand_ins"]:
+        names = ", ".join(f"{method} ({', '.join(stages)})" for method, stages in r["stand_ins"].items())
+        lines.append(f"- † a stage stands in for what its name says: {names}")
+    return "## Provenance\n\n" + "\n".join(lines)
+
+
+TABLE_4 = ["infomax", "mvi", "cl"]
+TABLE_5 = ["rlaif", "reward_pairs", "select_all"]
+SECTIONS: tuple[Callable[[Results], str], ...] = (
+    _head,
+    _claims,
+    _table_2,
+    _ablations("Table 4: objectives", "4", ["rlp_uml", *TABLE_4, "rm_retrain"]),
+    _ablations(
+        "Table 5: synthetic preferences",
+        "5",
+        [*TABLE_5, "rlp_spg", "spg_random_w", "spg_length_matched", "spg_skill_balanced", "more_human"],
+    ),
+    _labels,
+    _reward_models,
+    _differences,
+    _equal_kl,
+    _figure_2,
+    _table_8,
+    _tuning,
+    _budgets,
+    _provenance,
+)

@@ -1,0 +1,324 @@
+"""Reports of one recipe brought together: one row a method, the mean over its seeds, never over recipes."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api import DataError
+from rlp_bench.statistics import (
+    Difference,
+    Estimate,
+    estimate_mean,
+    hierarchical_mean,
+    holm,
+    paired_difference_over_seeds,
+)
+
+from ..published import COLUMNS, PUBLISHED, SOURCE
+from ..ranks import Rank, simultaneous_ranks
+
+BASELINE = "ppo"
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one suite, fractions."""
+
+    estimate: Estimate
+    n_items: int
+    n_scored: int
+    """The least over seeds."""
+    against: Difference | None = None
+    """Minus the baseline on the same items and seeds."""
+    p_holm: float | None = None
+    """p of `against`, corrected for all comparisons of this table."""
+    longest: float | None = None
+    """What the judge "longest" gives: the length baseline."""
+    others: Mapping[str, float] = field(default_factory=dict)
+    """Second judge -> win rate."""
+    length_controlled: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method."""
+
+    method: str
+    seeds: tuple[int, ...]
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    kl: float | None = None
+    length_tokens: float | None = None
+    trained_on_judge: bool = False
+    stand_in: bool = False
+    """A stage stands in for what its name says."""
+    control: bool = False
+    rank: Rank | None = None
+    """On the first suite."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A published row: other data, other judge, one run; it stands beside the others and enters no test."""
+
+    method: str
+    values: Mapping[str, float]
+    """Suite -> percent."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything a table shows."""
+
+    recipe: str
+    judges: Mapping[str, str]
+    """Suite -> metric, judge with version, order."""
+    suites: tuple[str, ...]
+    notes: Mapping[str, str]
+    """Suite -> what keeps it from being evidence of its own."""
+    rows: tuple[Row, ...]
+    """Controls first, then the best first."""
+    copied: tuple[Copied, ...] = ()
+    source: str = ""
+    """Of the copied rows."""
+
+    @cached_property
+    def others(self) -> list[str]:
+        """The second judges of the first suite."""
+        first = [row.cells[self.suites[0]] for row in self.rows if self.suites[0] in row.cells]
+        return list(dict.fromkeys(name for cell in first for name in cell.others))
+
+
+def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
+    """Checks that the reports can be compared, and averages them; `published`: with the paper's rows beside.
+
+    Raises:
+        DataError: several recipes, or a suite that was asked, judged or referenced differently.
+    """
+    recipes = sorted({str(report["recipe"]) for report in reports})
+    if len(recipes) != 1:
+        raise DataError(
+            f"leaderboard: reports of {len(recipes)} recipes ({', '.join(recipes)}); expected one recipe id"
+        )
+    foreign = [r["method"] for r in reports if r.get("provenance", {}).get("kind", "rerun") != "rerun"]
+    if foreign:
+        raise DataError(
+            f"leaderboard: {foreign[0]} was copied from elsewhere; only reruns stand in one table"
+        )
+    by_method: dict[str, dict[int, Report]] = {}
+    for report in reports:
+        by_method.setdefault(report["method"], {})[report["seed"]] = report  # the newest of a seed comes last
+    suites = tuple(dict.fromkeys(_name(suite) for report in reports for suite in report["suites"]))
+    judges = {name: _one_setting(name, reports) for name in suites}
+    notes = {_name(s): s["evidence"] for report in reports for s in report["suites"] if s.get("evidence")}
+    scores = {m: {s: _scores(of_seed, s) for s in suites} for m, of_seed in by_method.items()}
+    rows = [_row(method, by_method[method], suites, scores, notes) for method in by_method]
+    rows = _ranked(_corrected(rows), scores, suites[0])
+    copied = _copied([row.method for row in rows], suites) if published else ()
+    return Board(recipes[0], judges, suites, notes, tuple(rows), copied, SOURCE if copied else "")
+
+
+def _ranked(rows: Sequence[Row], scores: Mapping[str, Any], suite: str) -> list[Row]:
+    """The rows with their ranks on a suite, in the order in which they are shown."""
+    ranks = simultaneous_ranks({row.method: scores[row.method][suite] for row in rows if suite in row.cells})
+    found = [replace(row, rank=ranks.get(row.method)) for row in rows]
+
+    def place(row: Row) -> tuple[bool, float]:
+        return not row.control, -row.cells[suite].estimate.mean if suite in row.cells else 1.0
+
+    return sorted(found, key=place)
+
+
+def _copied(methods: Sequence[str], suites: Sequence[str]) -> tuple[Copied, ...]:
+    """The paper's rows of these methods on suites of the same names."""
+    found = []
+    for method in methods:
+        values = {}
+        for suite, (number, column) in COLUMNS.items():
+            row = PUBLISHED[number].get(method)
+            if suite in suites and row is not None:
+                values[suite] = row[column]
+        if values:
+            found.append(Copied(method, values))
+    return tuple(found)
+
+
+def _name(suite: Report) -> str:
+    return str(suite.get("alias") or suite["suite"])
+
+
+def _find(report: Report, name: str) -> Report | None:
+    return next((suite for suite in report["suites"] if _name(suite) == name), None)
+
+
+def _one_setting(name: str, reports: Sequence[Report]) -> str:
+    """How a suite was measured; the same for all reports, or they cannot stand in one table."""
+    found: dict[str, str] = {}
+    for report in reports:
+        suite = _find(report, name)
+        if suite is not None and suite.get("metric"):
+            key = [suite.get(k) for k in ("suite", "suite_version", "metric", "order", "judge")]
+            key += [suite["data"]["items"], suite["data"].get("references")]
+            found.setdefault(json.dumps(key, sort_keys=True), _described(suite))
+    if len(found) > 1:
+        ways = "; ".join(sorted(set(found.values())))
+        raise DataError(
+            f'leaderboard: suite "{name}" was not measured in one way ({ways}; items, references and '
+            "the judge's manifest count too); evaluate the runs again with one judge, order and data"
+        )
+    return next(iter(found.values()), "")
+
+
+def _described(suite: Report) -> str:
+    judge = suite.get("judge")
+    who = (
+        f", judge {judge['name']} {_mode(judge)}version {judge['version']} ({_hashes(judge)}), order {suite['order']}"
+        if judge
+        else ""
+    )
+    return f"{suite['metric']} on {suite['suite']} {suite['suite_version']}{who}"
+
+
+def _hashes(judge: Report) -> str:
+    """Of the prompt, where the judge has one, and of all that can change a verdict."""
+    whole = hashlib.sha256(json.dumps(judge, sort_keys=True).encode()).hexdigest()
+    prompt = judge.get("prompt_sha256")
+    return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {whole[:8]}"
+
+
+def _mode(judge: Report) -> str:
+    return f"({judge['mode']}) " if judge.get("mode") else ""
+
+
+def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, float]]:
+    """Per-item scores by seed, of the seeds whose score files are still there."""
+    found = {}
+    for seed, report in of_seed.items():
+        suite = _find(report, name)
+        path = Path(report.get("store", ".")) / suite["scores"] if suite and suite.get("scores") else None
+        if path is not None and path.exists() and not str(suite.get("evidence", "")).startswith("subset"):  # type: ignore[union-attr]
+            rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
+            found[seed] = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
+    return found
+
+
+def _row(
+    method: str,
+    of_seed: Mapping[int, Report],
+    suites: Sequence[str],
+    scores: Mapping[str, Mapping[str, Mapping[int, dict[str, float]]]],
+    notes: Mapping[str, str],
+) -> Row:
+    cells = {}
+    for name in suites:
+        found = {
+            seed: suite
+            for seed, report in of_seed.items()
+            if (suite := _find(report, name)) and _rate(suite) is not None
+        }
+        if not found:
+            continue
+        against = None
+        base = scores.get(BASELINE, {}).get(name, {})
+        mine = scores[method][name]
+        if method != BASELINE and set(base) & set(mine) and not _asks_reward(found.values()):
+            against = paired_difference_over_seeds(mine, base)
+        cells[name] = Cell(
+            _estimate(found, mine),
+            max(suite["n_items"] for suite in found.values()),
+            min(suite["n_scored"] for suite in found.values()),
+            against,
+            longest=_mean(
+                [s["controls"]["longest"]["win_rate"] / 100 for s in found.values() if s.get("controls")]
+            ),
+            others=_others(found.values()),
+            length_controlled=_length_controlled(found.values()),
+        )
+    kl = _mean([r["kl"]["mean"] for r in of_seed.values() if (r.get("kl") or {}).get("mean") is not None])
+    length = _mean([r["length_tokens"] for r in of_seed.values() if r.get("length_tokens") is not None])
+    marked = any(r.get("provenance", {}).get("trained_on_judge") for r in of_seed.values())
+    stand_in = any(r.get("stand_ins") for r in of_seed.values())
+    control = any(r.get("control") for r in of_seed.values())
+    return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked, stand_in, control)
+
+
+def _asks_reward(suites: Iterable[Report]) -> bool:
+    """Whether a suite measures the reward model, not the policy: methods that share one would tie."""
+    return any(suite["kind"] == "pairs" for suite in suites)
+
+
+def _others(suites: Iterable[Report]) -> dict[str, float]:
+    """Mean over seeds of what each second judge gives."""
+    found: dict[str, list[float]] = {}
+    for suite in suites:
+        for name, other in suite.get("second_judges", {}).items():
+            found.setdefault(name, []).append(other["win_rate"] / 100)
+    return {name: sum(rates) / len(rates) for name, rates in found.items()}
+
+
+def _length_controlled(suites: Iterable[Report]) -> Estimate | None:
+    """Mean over seeds; error: the spread between seeds and one seed's own, which stays (seeds share items)."""
+    known = [
+        s["length_controlled"]
+        for s in suites
+        if (s.get("length_controlled") or {}).get("win_rate") is not None
+    ]
+    if not known:
+        return None
+    rates = [found["win_rate"] / 100 for found in known]
+    within = math.sqrt(sum(found["standard_error"] ** 2 for found in known) / len(known)) / 100
+    mean = sum(rates) / len(rates)
+    if len(rates) == 1:
+        low, high = known[0]["ci95"]
+        return Estimate(mean, within, low / 100, high / 100, known[0]["n"])
+    se = math.hypot(estimate_mean(rates).se, within)
+    return Estimate(mean, se, max(0.0, mean - 1.96 * se), min(1.0, mean + 1.96 * se), known[0]["n"])
+
+
+def _rate(suite: Report) -> float | None:
+    value = suite.get("win_rate", suite.get("accuracy"))
+    return None if value is None else value / 100
+
+
+def _estimate(found: Mapping[int, Report], scores: Mapping[int, dict[str, float]]) -> Estimate:
+    """The mean over seeds with an error over seeds and items; from the reports alone where score files are
+    gone.
+    """
+    if len(scores) == len(found):
+        return hierarchical_mean([scores[seed] for seed in sorted(scores)])
+    rates = [_rate(suite) or 0.0 for suite in found.values()]
+    if len(rates) == 1:
+        [suite] = found.values()
+        error = suite["standard_error"]
+        low, high = suite["ci95"]
+        return Estimate(
+            rates[0], math.nan if error is None else error / 100, low / 100, high / 100, suite["n_scored"]
+        )
+    between = estimate_mean(rates)
+    within = (
+        math.sqrt(sum((suite["standard_error"] or 0) ** 2 for suite in found.values()) / len(found)) / 100
+    )
+    se = math.hypot(between.se, within)
+    half = 1.96 * se
+    n = min(suite["n_scored"] for suite in found.values())
+    return Estimate(between.mean, se, max(0.0, between.mean - half), min(1.0, between.mean + half), n)
+
+
+def _corrected(rows: Sequence[Row]) -> list[Row]:
+    """Holm over all comparisons with the baseline that the table makes."""
+    pairs = [(row, name) for row in rows for name, cell in row.cells.items() if cell.against is not None]
+    adjusted = holm([row.cells[name].against.p for row, name in pairs])  # type: ignore[union-attr]
+    known = {(row.method, name): p for (row, name), p in zip(pairs, adjusted, strict=True)}
+    return [
+        replace(row, cells={n: replace(c, p_holm=known.get((row.method, n))) for n, c in row.cells.items()})
+        for row in rows
+    ]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

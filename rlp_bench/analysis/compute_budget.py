@@ -1,0 +1,54 @@
+"""What a method spends: unequal budgets are a confound, so they stand beside the results.
+
+A run's budget is that of all its stages, shared ones included: what it costs to get there from the base.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.display import short
+from rlp_bench.run.records import read_record
+from rlp_bench.store.store import Store
+
+COUNTERS = ("tokens_trained", "tokens_sampled", "samples", "reward_calls", "entailment_calls")
+
+
+def budgets(store: Store, folders: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Method -> mean over its runs of every counter, of the last reward model's updates, and of CPU seconds."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for folder in folders:
+        record = read_record(folder)
+        found.setdefault(record["method"], []).append(budget(store, record))
+    return {
+        method: {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
+        for method, runs in found.items()
+    }
+
+
+def budget(store: Store, record: Any) -> dict[str, float]:
+    """Sums over the stages of one run; `reward_updates` are those of the last reward model."""
+    total = dict.fromkeys((*COUNTERS, "reward_updates", "cpu_seconds"), 0.0)
+    for stage in record["stages"]:
+        if stage["trainer"] == "checkpoint":
+            continue
+        artifact = store.get(stage["kind"], stage["fingerprint"])
+        meter = artifact.path / "meter.json"
+        if meter.exists():
+            figures = json.loads(meter.read_text(encoding="utf-8"))
+            total["cpu_seconds"] += figures["cpu_seconds"]
+            for name in COUNTERS:
+                total[name] += figures["counters"].get(name, 0)
+        if stage["kind"] == "reward":
+            total["reward_updates"] = artifact.metrics.get("updates", 0.0)
+    return total
+
+
+def budget_rows(store: Store, folders: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
+    """(columns, rows) of a table for people."""
+    names = [*COUNTERS, "reward_updates", "cpu_seconds"]
+    rows = [
+        [method, *(short(spent[name]) for name in names)] for method, spent in budgets(store, folders).items()
+    ]
+    return ["method", *(f">{name.replace('_', ' ')}" for name in names)], rows

@@ -1,0 +1,192 @@
+"""What the one-file report shows: everything of `results`, and what only it has room for.
+
+Beyond `results`: how every suite was measured and what it covers, points by KL with intervals, confidences of
+synthetic preferences, what stages cost, training curves, and answers side by side. Nothing is left out silently:
+what a store does not have is a sentence under `missing`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlp_bench.analysis.confidence import confidences
+from rlp_bench.analysis.item_scores import Report, by_method, reports_of, suite_of
+from rlp_bench.analysis.matrix_results import open_matrix, points_of_matrix, results
+from rlp_bench.analysis.method_info import about
+from rlp_bench.analysis.samples import outputs_view
+from rlp_bench.analysis.throughput import throughput
+from rlp_bench.analysis.training_curves import training_curves
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Item
+from rlp_bench.display import Display
+from rlp_bench.evaluation.resolve import load_suite
+from rlp_bench.matrix.trajectory import Point
+from rlp_bench.run.records import RunRecord, open_run
+from rlp_bench.statistics import estimate_mean
+from rlp_bench.store.store import Store, fingerprint
+
+SETTING = ("suite", "suite_version", "metric", "order", "judge")
+LEFT_OUT = ("runs", "wall_seconds", "job_seconds", "written")
+"""Of matrix.json: when it was made and how long that took is no part of a result."""
+POINT_KEYS = ("proxy", "gold", "win_rate", "accuracy", "length")
+INSTRUCTIONS = 60
+"""How many instructions are shown with every method's answer."""
+
+
+def html_data(
+    store: Store, name: str | None, display: Display, instructions: int = INSTRUCTIONS
+) -> dict[str, Any]:
+    """Everything that the board "html" renders, as one plain dict.
+
+    Args:
+        name: the matrix (see `open_matrix`); None: the newest.
+        instructions: how many instructions are shown with the answers of every method, at the lowest seed.
+
+    Raises:
+        UnknownName: there is no such matrix. DataError: its runs were not evaluated in one way.
+    """
+    matrix = open_matrix(store, name)
+    found = results(store, matrix, display)
+    reports = reports_of(store, matrix["runs"])
+    records = [open_run(store.root / run["folder"], store) for run in matrix["runs"]]
+    measured = {alias: one_setting(alias, reports) for alias in found["suites"]}
+    samples, missing = _samples(store, records, found["main"], matrix["seeds"], instructions)
+    return {
+        **found,
+        "matrix": {key: value for key, value in matrix.items() if key not in LEFT_OUT},
+        "labels": [{key: value for key, value in row.items() if key != "scores"} for row in found["labels"]],
+        "judge_hash": fingerprint(found["judge"])[:16],
+        "methods": {method: about(method) for method in reports},
+        "measured": measured,
+        "coverage": {alias: _coverage(alias, reports) for alias in measured},
+        "longest": _by_seed(found["main"], reports, ("controls", "longest", "win_rate")),
+        "length_controlled": _by_seed(found["main"], reports, ("length_controlled", "win_rate")),
+        "length_controlled_ends": _by_seed(found["main"], reports, ("length_controlled", "ci95")),
+        "trained_on_judge": sorted(
+            m
+            for m, of in reports.items()
+            if any(r["provenance"].get("trained_on_judge") for r in of.values())
+        ),
+        "scores": by_method(store, reports, found["main"]),
+        "points": {
+            method: points_with_errors(way) for method, way in points_of_matrix(store, matrix).items()
+        },
+        "confidence": confidences(records),
+        "throughput": throughput(store, [store.root / run["folder"] for run in matrix["runs"]]),
+        "curves": training_curves(records),
+        "samples": samples,
+        "missing": missing,
+    }
+
+
+def one_setting(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[str, Any]:
+    """How a suite was measured, the same for all runs.
+
+    Raises:
+        DataError: two runs were measured differently, and cannot stand in one table.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for seeds in reports.values():
+        for report in seeds.values():
+            suite = suite_of(report, alias)
+            if suite is not None and suite.get("metric"):
+                setting: dict[str, Any] = {key: suite.get(key) for key in SETTING}
+                setting["data"] = {k: v for k, v in suite["data"].items() if k in ("items", "references")}
+                found.setdefault(fingerprint(setting), {**setting, "evidence": suite.get("evidence", "")})
+    if len(found) > 1:
+        raise DataError(
+            f'report html: suite "{alias}" was measured in {len(found)} ways (judge, order, items or references '
+            "differ); evaluate the runs again with one recipe: `rlp-bench matrix`"
+        )
+    return next(iter(found.values()), {})
+
+
+def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[str, dict[str, Any]]:
+    """Method -> items asked and scored (the least of a seed), and verdicts that there are not, over all seeds."""
+    found: dict[str, dict[str, Any]] = {}
+    for method, seeds in reports.items():
+        suites = [
+            suite for report in seeds.values() if "n_scored" in (suite := suite_of(report, alias) or {})
+        ]
+        if not suites:
+            continue
+        lost: dict[str, int] = {}
+        for suite in suites:
+            for reason, count in (suite.get("coverage") or {}).items():
+                if reason != "judged" and count:
+                    lost[reason] = lost.get(reason, 0) + count
+        found[method] = {
+            "seeds": len(suites),
+            "n_items": max(suite["n_items"] for suite in suites),
+            "n_scored": min(suite["n_scored"] for suite in suites),
+            "lost": dict(sorted(lost.items())),
+        }
+    return found
+
+
+def _by_seed(
+    alias: str, reports: Mapping[str, Mapping[int, Report]], keys: Sequence[str]
+) -> dict[str, list[Any]]:
+    """Method -> what its suite reports hold under these keys, one a seed; without the methods that have none."""
+    found: dict[str, list[Any]] = {}
+    for method, seeds in reports.items():
+        for seed in sorted(seeds):
+            value: Any = suite_of(seeds[seed], alias) or {}
+            for key in keys:
+                value = (value or {}).get(key)
+            if value is not None:
+                found.setdefault(method, []).append(value)
+    return found
+
+
+def points_with_errors(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Means over seeds at every rollout count, each with a 95 % interval over seeds (None for one seed)."""
+    found = []
+    for rollouts in sorted({p.rollouts for p in points}):
+        here = [p for p in points if p.rollouts == rollouts]
+        row: dict[str, Any] = {
+            "rollouts": rollouts,
+            "seeds": len(here),
+            "kl": sum(p.kl for p in here) / len(here),
+        }
+        for key in POINT_KEYS:
+            row[key] = _over_seeds([value for p in here if (value := getattr(p, key)) is not None])
+        found.append(row)
+    return found
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    if len(values) == 1:
+        return {"mean": values[0], "ci95": None, "n": 1}
+    e = estimate_mean(values, bounds=(float("-inf"), float("inf")))
+    return {"mean": e.mean, "ci95": [e.low, e.high], "n": e.n}
+
+
+def _samples(
+    store: Store, records: Sequence[RunRecord], alias: str, seeds: Sequence[int], n: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Answers of every method at the lowest seed; and what keeps a method's from being shown."""
+    seed = min(seeds)
+    missing: list[str] = []
+    chosen = []
+    for record in sorted((r for r in records if r.seed == seed), key=lambda r: (len(r.lineage), r.method)):
+        suite = suite_of(json.loads((record.path / "report.json").read_text(encoding="utf-8")), alias)
+        if suite is not None and "outputs" in suite.get("artifacts", {}):
+            chosen.append(record)
+        else:
+            missing.append(f'answers of {record.method} to "{alias}" are not in this store')
+    absent = sorted({r.method for r in records} - {r.method for r in records if r.seed == seed})
+    missing += [f"{method} has no run at seed {seed}, so no answers are shown" for method in absent]
+    shown: dict[str, Any] = {"suite": alias, "seed": seed, "of": 0, "rows": []}
+    if not chosen or n < 1:
+        return shown, missing
+    items = {
+        item.id: item for item in load_suite(alias, chosen[0].recipe.suites).items() if isinstance(item, Item)
+    }
+    rows = outputs_view(store, chosen, alias, None, None, n)
+    for row in rows:
+        item = items[row["id"]]
+        row.update(input=item.input, subset=item.subset, category=item.category)
+    return {**shown, "of": len(items), "rows": rows}, missing

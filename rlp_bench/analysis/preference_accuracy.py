@@ -1,0 +1,332 @@
+"""How good synthetic preferences are, and where reward models are right: Table 5's first column and its causes.
+
+Labels are measured against the recipe's evaluation judge without noise (over both orders, ties dropped and counted)
+and, where the data source has one, against the gold utility. A length rule stands beside every figure.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlp_bench.api import registry
+from rlp_bench.api.files import write_jsonl
+from rlp_bench.api.protocols import Judge
+from rlp_bench.api.types import Artifact, Pair, content_id
+from rlp_bench.display import Display
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.evaluator import GOLD, sft_policy
+from rlp_bench.evaluation.resolve import load_judge
+from rlp_bench.evaluation.verdicts import ask_judge
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.records import RunRecord, stand_ins
+from rlp_bench.run.runner import StageRunner
+from rlp_bench.statistics import estimate_mean
+from rlp_bench.store.store import Store, fingerprint
+
+Row = Mapping[str, Any]
+GAP_BINS = (0.25, 0.5, 1.0, 2.0)
+"""Upper edges of the bins of |utility gap| within which pairs are matched; above the last is one more bin."""
+
+
+def preference_report(
+    store: Store, recipe: Recipe, records: Sequence[RunRecord], display: Display, pairs: int | None = None
+) -> dict[str, Any]:
+    """{"labels": one row a method, "reward_models": one row a method and stage}; everything measured is sealed."""
+    judge = load_judge(recipe.judge.name)
+    gold = load_judge(GOLD) if GOLD in recipe.evaluation.second_judges else None
+    by_method: dict[str, dict[int, Sequence[Row]]] = {}
+    facts: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        for artifact in synthetic(record):
+            rows = measured(store, artifact, judge, gold, source_of(recipe), display)
+            by_method.setdefault(record.method, {})[record.seed] = rows
+            facts.setdefault(record.method, []).append(
+                {**_facts(artifact, rows), "stand_in": stand_ins(record.lineage)}
+            )
+    labels = [{"method": m, **_labels(seeds), **_merged(facts[m])} for m, seeds in by_method.items()]
+    with StageRunner(recipe, store, display) as runner:
+        models = [
+            row
+            for record in records
+            for row in reward_rows(record, store, runner, judge, gold, display, pairs)
+        ]
+    return {"recipe": recipe.id, "labels": labels, "reward_models": models}
+
+
+def source_of(recipe: Recipe) -> Any:
+    """The recipe's data source."""
+    name, _, argument = recipe.data.source.partition(":")
+    return registry.load("suite", name)(argument)
+
+
+def synthetic(record: RunRecord) -> list[Artifact]:
+    """Preferences of a run that are neither its annotator's (stage "preferences") nor those of a file."""
+    return [
+        artifact
+        for _, artifact in record.lineage
+        if artifact.kind == "preferences"
+        and artifact.manifest["provenance"]["trainer"] not in ("preferences", "import_preferences")
+    ]
+
+
+def measured(
+    store: Store, artifact: Artifact, judge: Judge, gold: Judge | None, source: Any, display: Display
+) -> Sequence[Row]:
+    """One row a pair: pool and gold preference for the chosen response, utility gap, lengths, category, confidence."""
+    identity = {
+        "step": "preference_accuracy",
+        "version": 1,
+        "preferences": artifact.fingerprint,
+        "judge": dict(judge.manifest()),
+        "gold": dict(gold.manifest()) if gold else None,
+    }
+
+    def build(folder: Path) -> Mapping[str, float]:
+        rows = artifact.rows()
+        task = display.task("preference accuracy")
+        pool, truth = (
+            _both_orders(judge, rows, task),
+            _both_orders(gold, rows, task) if gold else [None] * len(rows),
+        )
+        task.close()
+        write_jsonl(
+            folder / "rows.jsonl",
+            [
+                {
+                    "id": content_id(row["instruction"], row.get("input", "")),
+                    "pool": p,
+                    "gold": g,
+                    "utility_gap": _gap(source, row),
+                    "chosen_tokens": row["chosen_tokens"],
+                    "rejected_tokens": row["rejected_tokens"],
+                    "category": row.get("category", ""),
+                    "confidence": row.get("confidence"),
+                }
+                for row, p, g in zip(rows, pool, truth, strict=True)
+            ],
+        )
+        return {"pairs": float(len(rows))}
+
+    return store.make("verdicts", fingerprint(identity), build, identity).rows()
+
+
+def _both_orders(judge: Judge, rows: Sequence[Row], progress: Any) -> list[float | None]:
+    """Mean preference for the chosen response over both orders; None where there was none."""
+    asked = []
+    for row in rows:
+        given = row.get("input", "")
+        asked += [
+            Pair(row["instruction"], row["chosen"], row["rejected"], given),
+            Pair(row["instruction"], row["rejected"], row["chosen"], given),
+        ]
+    verdicts = [verdict.preference for verdict in ask_judge(judge, asked, 0, progress)]
+    return [
+        None if one is None or turned is None else (one + 1 - turned) / 2
+        for one, turned in zip(verdicts[::2], verdicts[1::2], strict=True)
+    ]
+
+
+def _gap(source: Any, row: Row) -> float | None:
+    utility: Callable[..., float] | None = getattr(source, "utility", None)
+    if utility is None:
+        return None
+    better = utility(row["instruction"], row["chosen"], row["chosen_finished"])
+    return better - utility(row["instruction"], row["rejected"], row["rejected_finished"])
+
+
+def _labels(seeds: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
+    """Accuracies over pairs and seeds, with the errors of both; a tie is no case."""
+    found: dict[str, Any] = {"seeds": sorted(seeds)}
+    right = {
+        name: {
+            seed: {r["id"]: float(r[name] > 0.5) for r in _decided(rows, name)}
+            for seed, rows in seeds.items()
+        }
+        for name in ("pool", "gold")
+    }
+    found |= {name: _over_seeds(list(of_seed.values())) for name, of_seed in right.items()}
+    found["scores"] = right["pool"]
+    found["length_rule"] = _over_seeds(
+        [{r["id"]: _longer_is_right(r) for r in _decided(rows, "pool")} for rows in seeds.values()]
+    )
+    every = [row for rows in seeds.values() for row in rows]
+    found["ties"] = {name: sum(row[name] == 0.5 for row in every) for name in ("pool", "gold")}
+    found["missing"] = {name: sum(row[name] is None for row in every) for name in ("pool", "gold")}
+    found["pool_preference"] = float(np.mean([r["pool"] for r in every if r["pool"] is not None]))
+    gaps = [row["utility_gap"] for row in every if row["utility_gap"] is not None]
+    found["utility_gap"] = float(np.mean(gaps)) if gaps else None
+    return found
+
+
+def _decided(rows: Sequence[Row], name: str) -> list[Row]:
+    return [row for row in rows if row[name] is not None and row[name] != 0.5]
+
+
+def _longer_is_right(row: Row) -> float:
+    gap = row["chosen_tokens"] - row["rejected_tokens"]
+    return 0.5 if gap == 0 else float((gap > 0) == (row["pool"] > 0.5))
+
+
+def _over_seeds(scores: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
+    """Mean of the seeds' means, with the interval of a new seed; of one seed, over its pairs."""
+    kept = [s for s in scores if s]
+    if not kept:
+        return None
+    means = [sum(s.values()) / len(s) for s in kept]
+    e = estimate_mean(means) if len(means) > 1 else estimate_mean(list(kept[0].values()))
+    return {"accuracy": e.mean, "se": e.se, "ci95": [e.low, e.high], "n": sum(map(len, kept))}
+
+
+def _facts(artifact: Artifact, rows: Sequence[Row]) -> dict[str, Any]:
+    """What the stage counted, which kinds of prompt it accepted, how sure it was, how long its responses are."""
+    metrics = artifact.metrics
+    accepted = Counter(row["category"] for row in rows)
+    rejected_file = artifact.path / "rejected.jsonl"
+    rejected: Counter[str] = Counter()
+    if rejected_file.exists():
+        rejected.update(row.get("category", "") for row in artifact.rows("rejected.jsonl"))
+    histogram = {name: value for name, value in metrics.items() if name.startswith("confidence_up_to_")}
+    return {
+        "pairs": len(rows),
+        "acceptance_rate": len(rows) / max(1.0, metrics["rows_in"]),
+        "accepted_by_category": dict(accepted),
+        "offered_by_category": {name: accepted[name] + rejected[name] for name in {**accepted, **rejected}},
+        "confidence": histogram,
+        "chosen_tokens": float(np.mean([row["chosen_tokens"] for row in rows])) if rows else None,
+        "rejected_tokens": float(np.mean([row["rejected_tokens"] for row in rows])) if rows else None,
+        "dropped": {name: value for name, value in metrics.items() if name.startswith("dropped_")},
+    }
+
+
+def _merged(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of numbers, sums of counts by name."""
+    found: dict[str, Any] = {"stand_in": facts[0]["stand_in"]}
+    for key in ("pairs", "acceptance_rate", "chosen_tokens", "rejected_tokens"):
+        known = [fact[key] for fact in facts if fact[key] is not None]
+        found[key] = float(np.mean(known)) if known else None
+    for key in ("accepted_by_category", "offered_by_category", "confidence", "dropped"):
+        total: Counter[str] = Counter()
+        for fact in facts:
+            total.update(fact[key])
+        found[key] = dict(sorted(total.items()))
+    return found
+
+
+def reward_rows(
+    record: RunRecord,
+    store: Store,
+    runner: StageRunner,
+    judge: Judge,
+    gold: Judge | None,
+    display: Display,
+    pairs: int | None = None,
+) -> list[dict[str, Any]]:
+    """Accuracy of each reward model of a run on pairs of SFT samples, of the first policy's, of its own policy's.
+
+    "matched" is the accuracy on the policy's pairs weighted to the SFT pairs' distribution of |utility gap| (bins
+    GAP_BINS): what is left of a drop is not that the policy's pairs are closer, but that they are other texts.
+    """
+    recipe, sft = record.recipe, sft_policy(record.lineage)
+    rewards = [(label, a) for label, a in record.lineage if a.kind == "reward"]
+    if sft is None or not rewards:
+        return []
+    source = source_of(recipe)
+    task = display.task(f"{record.method} {record.seed}")
+    measure = Diagnostics(
+        store,
+        runner.engine,
+        recipe.engine_label,
+        recipe.stage_prompting(),
+        dev_prompts(source, pairs or recipe.evaluation.dev_pairs, set()),
+        recipe.decoding.max_response_tokens,
+        recipe.decoding.seed,
+        task,
+    )
+    first = next((a for label, a in record.lineage if label == "ppo"), None)
+    policies = {"sft": sft, "first": first, "own": record.policy}
+    found = []
+    for label, reward in rewards:
+        row: dict[str, Any] = {
+            "method": record.method,
+            "seed": record.seed,
+            "stage": label,
+            "trainer": _trainer(reward),
+        }
+        of_sft = _right(measure, sft, reward, judge, gold, source)
+        for name, policy in policies.items():
+            if policy is not None:
+                mine = _right(measure, policy, reward, judge, gold, source)
+                row[name] = {who: _matched(mine[who], of_sft[who], name != "sft") for who in mine}
+        found.append(row)
+    task.close()
+    return found
+
+
+def _trainer(artifact: Artifact) -> str:
+    return str(artifact.manifest["provenance"]["trainer"])
+
+
+def _right(
+    measure: Diagnostics, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None, source: Any
+) -> dict[str, list[tuple[float, float | None]]]:
+    """ "pool" and "gold" -> (1 right, 0 wrong; |utility gap|) of every pair that the judge decided."""
+    samples = measure.samples(policy)
+    scores = measure.scores(samples, reward)
+    gaps = [_sample_gap(source, row) for row in samples.rows()]
+    found = {}
+    for name, who in (("pool", judge), ("gold", gold)):
+        if who is not None:
+            labels = measure.labels(samples, who)
+            found[name] = [
+                (0.5 if a == b else float((a > b) == (label > 0.5)), gap)
+                for (a, b), label, gap in zip(scores, labels, gaps, strict=True)
+                if label is not None and label != 0.5
+            ]
+    return found
+
+
+def _sample_gap(source: Any, row: Row) -> float | None:
+    utility: Callable[..., float] | None = getattr(source, "utility", None)
+    if utility is None:
+        return None
+    one, other = (utility(row["instruction"], r["text"], r["finished"]) for r in row["responses"])
+    return abs(one - other)
+
+
+def _matched(
+    mine: Sequence[tuple[float, float | None]], of_sft: Sequence[tuple[float, float | None]], match: bool
+) -> dict[str, Any]:
+    """Plain accuracy with its standard error, and the matched one where utility gaps are known."""
+    if not mine:
+        return {"accuracy": None, "se": None, "n": 0}
+    e = estimate_mean([right for right, _ in mine])
+    row: dict[str, Any] = {"accuracy": e.mean, "se": e.se if e.n > 1 else None, "n": e.n}
+    if match and of_sft and all(gap is not None for _, gap in (*mine, *of_sft)):
+        row |= matched_accuracy([(r, g or 0.0) for r, g in mine], [g or 0.0 for _, g in of_sft])
+    return row
+
+
+def matched_accuracy(mine: Sequence[tuple[float, float]], gaps: Sequence[float]) -> dict[str, Any]:
+    """Accuracy on (right, |gap|) pairs, weighted so that their gaps are distributed over GAP_BINS as `gaps` are.
+
+    Bins without a pair are left out of both (`covered`: the share of `gaps` that remains). The error is that of a
+    stratified mean. Source: direct standardisation; ours is its use here.
+    """
+
+    def place(gap: float) -> int:
+        return int(np.searchsorted(GAP_BINS, gap))
+
+    cells: dict[int, list[float]] = {}
+    for right, gap in mine:
+        cells.setdefault(place(gap), []).append(right)
+    weights = Counter(place(gap) for gap in gaps)
+    shared = {b: weights[b] for b in cells if weights[b]}
+    total = sum(shared.values())
+    if not total:
+        return {"matched": None, "matched_se": None, "covered": 0.0}
+    mean = sum(w / total * float(np.mean(cells[b])) for b, w in shared.items())
+    variance = sum((w / total) ** 2 * float(np.var(cells[b])) / len(cells[b]) for b, w in shared.items())
+    return {"matched": mean, "matched_se": variance**0.5, "covered": total / len(gaps)}

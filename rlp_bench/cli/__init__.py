@@ -1,0 +1,1 @@
+"""The command line: one `rlp-bench` with a command a file."""

@@ -1,0 +1,23 @@
+"""`micro pretrain`: makes the base model of the embedded world anew."""
+
+from pathlib import Path
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.display import Display, duration, show
+
+
+def pretrain_command(out: Path) -> None:
+    """Runs the recipe of the shipped base model into a new folder; minutes on one core."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BenchError(f'micro pretrain --out "{out}": is there already and not empty; give another folder')
+    from rlp_bench.run.runner import set_threads
+
+    set_threads(1)
+    from rlp_bench.micro.pretrain import pretrain
+
+    with Display() as display:
+        task = display.task("pretrain")
+        summary = pretrain(out, progress=lambda done, total, loss: task(done, total, f"loss {loss:.3f}"))
+        task.close()
+    spent = summary.get("cpu_seconds") or summary.get("seconds", {}).get("cpu_seconds")
+    show(f"{out}: base model in {duration(spent)} of CPU; `--set base.checkpoint={out}` uses it")

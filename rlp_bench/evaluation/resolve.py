@@ -1,0 +1,80 @@
+"""Suites and judges by what people call them: a recipe's alias, an installed name, a name with an
+argument.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError, UnknownName, nearest
+from rlp_bench.api.protocols import Judge, Suite
+from rlp_bench.api.types import Item
+from rlp_bench.recipes.hub import localize
+from rlp_bench.store.store import fingerprint
+
+
+def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
+    """The suite: the recipe's aliases first, then installed names.
+
+    Raises:
+        UnknownName: neither has it.
+    """
+    reference = aliases.get(name, name)
+    plugin, _, argument = reference.partition(":")
+    known = registry.names("suite")
+    if plugin not in known:
+        raise UnknownName(f'suite "{name}" is not known: {nearest(name, {*aliases, *known})}')
+    suite = registry.load("suite", plugin)(localize(argument))
+    if not callable(getattr(suite, "items", None)):
+        raise DataError(
+            f'suite "{name}": has training data only, nothing to evaluate; {nearest(name, aliases)}'
+        )
+    found: Suite = suite
+    return found
+
+
+def with_data(name: str, data: Path) -> str:
+    """The installed suite `name` on this file or folder; "mmlu:protocol=lm_eval" keeps what stands behind its colon."""
+    plugin, _, rest = name.partition(":")
+    return f"{plugin}:{data}{',' if rest and not rest.startswith('#') else ''}{rest}"
+
+
+def load_judge(reference: str) -> Judge:
+    """The judge "name" or "name:argument"."""
+    name, _, argument = reference.partition(":")
+    judge: Judge = registry.load("judge", name)(argument)
+    refuse_noise(reference, judge.manifest())
+    return judge
+
+
+def refuse_noise(reference: str, manifest: Mapping[str, Any]) -> None:
+    """Label noise belongs to training labels; an evaluation that keeps it on measures less than it could."""
+    if manifest.get("noise"):
+        raise DataError(
+            f'judge "{reference}": flips {manifest["noise"]:.0%} of its verdicts; evaluate without noise'
+        )
+
+
+def suite_identity(suite: Suite) -> dict[str, str]:
+    """Name and version, as they enter fingerprints and reports."""
+    return {"name": suite.name, "version": suite.version}
+
+
+def overlap(items: Sequence[Item], others: Mapping[str, Sequence[Item]]) -> tuple[str, int] | None:
+    """The suite among `others` that shares most questions (texts compared without case and spacing), and
+    how many.
+    """
+    mine = {_normal(item) for item in items}
+    shared = {name: len(mine & {_normal(item) for item in rest}) for name, rest in others.items()}
+    best = max(shared, key=lambda name: shared[name], default=None)
+    return (best, shared[best]) if best is not None and shared[best] else None
+
+
+def is_subset(items: Sequence[Item], others: Sequence[Item]) -> bool:
+    """Whether every item, with its reference answer, is among the others: their verdicts are its verdicts."""
+    return {(i.id, i.reference) for i in items} <= {(i.id, i.reference) for i in others}
+
+
+def _normal(item: Item) -> str:
+    return fingerprint(" ".join(f"{item.instruction} {item.input}".lower().split()))

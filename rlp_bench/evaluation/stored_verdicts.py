@@ -1,0 +1,66 @@
+"""Answers whose verdicts are stored already: the verdict file decides what was asked and what was judged."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.protocols import Judge
+from rlp_bench.api.types import Item, Pair
+from rlp_bench.evaluation.outputs import MISSING_LIMIT, Outputs, merged
+
+
+@runtime_checkable
+class StoredVerdicts(Protocol):
+    """A judge that replays: it can also show the rows {instruction, output_1, output_2, ...} that it
+    holds.
+    """
+
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def answers_as_judged(
+    path: Path, items: Sequence[Item], answers: Outputs, judge: Judge, *, allow_missing: bool
+) -> dict[str, Mapping[str, Any]]:
+    """The answers by item id, and for items that the outputs file lacks the answer that was judged, marked
+    absent.
+
+    Raises:
+        DataError: more than 1 % of the answers are other texts than those that were judged.
+    """
+    assert isinstance(judge, StoredVerdicts)
+    judged: dict[str, list[Mapping[str, Any]]] = {}
+    for row in judge.rows():
+        judged.setdefault(merged(row["instruction"], row.get("input") or ""), []).append(row)
+    found: dict[str, Mapping[str, Any]] = {}
+    others = []
+    for item in items:
+        rows = judged.get(merged(item.instruction, item.input), [])
+        if item.id not in answers:
+            known = [text for row in rows if (text := _other_side(row, item.reference)) is not None]
+            if known:
+                found[item.id] = {"output": known[0], "absent": True}
+            continue
+        found[item.id] = answers[item.id]
+        if rows and item.reference is not None and not _knows(judge, item, answers[item.id]["output"]):
+            others.append(item)
+    if len(others) > MISSING_LIMIT * len(items) and not allow_missing:
+        raise DataError(
+            f'"{path}": {len(others)} of {len(items)} answers are not the ones that the verdict file judged; '
+            "give the outputs it was made from, or --allow-missing to score only those that it knows"
+        )
+    return found
+
+
+def _other_side(row: Mapping[str, Any], reference: str | None) -> str | None:
+    """The judged answer of a row, given the reference; None where the row is about another reference."""
+    if row["output_1"] == reference:
+        return str(row["output_2"])
+    return str(row["output_1"]) if row["output_2"] == reference else None
+
+
+def _knows(judge: Judge, item: Item, output: str) -> bool:
+    if output == item.reference:
+        return True
+    [verdict] = judge.judge([Pair(item.instruction, output, item.reference or "", item.input)])
+    return not verdict.reason.startswith("missing")

@@ -1,0 +1,192 @@
+"""`rlp-bench eval`: of a run, of a checkpoint folder, or of a file of outputs that anybody may have made."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.files import read_bytes, sha256
+from rlp_bench.api.protocols import Judge, Progress, Suite
+from rlp_bench.api.types import Artifact, Item
+from rlp_bench.evaluation.evaluator import Evaluation
+from rlp_bench.evaluation.outputs import import_outputs, match_outputs, read_outputs_file
+from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
+from rlp_bench.evaluation.win_rate import evaluate_suite
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.store.store import Store
+
+DEFAULT_RECIPE, DEFAULT_SUITE = "micro", "alpacafarm"
+VICUNA = "vicuna"
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """A progress that says nothing."""
+
+
+class Subset:
+    """The items of one subset of a suite, as a suite."""
+
+    kind: Literal["win_rate", "options", "pairs", "few_shot"] = "win_rate"
+
+    def __init__(self, whole: Suite, name: str) -> None:
+        self.whole, self.name, self.version = whole, name, whole.version
+
+    def items(self) -> list[Item]:
+        """Its items, in the whole's order."""
+        return [item for item in self.whole.items() if isinstance(item, Item) and item.subset == self.name]
+
+
+def evaluate_outputs(
+    *,
+    outputs: Path,
+    suites: Sequence[str] | None,
+    judge: str | None,
+    order: str | None,
+    allow_missing: bool,
+    data: Path | None,
+    recipe: str | None,
+    overrides: Sequence[str],
+    store: Store,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """The report on a file of answers. All input is checked before anything is written.
+
+    With `--data` or stored verdicts, suite names are the installed ones and no recipe is read; otherwise the
+    recipe's aliases, judge and order hold.
+    """
+    real = data is not None or (judge or "").partition(":")[0] == "replay"
+    aliases: Mapping[str, str] = {}
+    if not real:
+        found = load_recipe(recipe or DEFAULT_RECIPE, overrides)
+        aliases, judge, order = found.suites, judge or found.judge.name, order or found.judge.order
+    if judge is None:
+        raise BenchError(
+            "eval --outputs --data: no judge; give --judge NAME, e.g. --judge replay:ANNOTATIONS.json"
+        )
+    names = list(suites or [DEFAULT_SUITE])
+    judging = load_judge(judge)
+    answers = read_outputs_file(outputs)
+    reports = []
+    for alias in names:
+        suite = _suite(alias, aliases, data, judging, list(answers.values()))
+        reports.append(
+            {
+                "alias": alias,
+                **_judge_file(outputs, suite, answers, judging, order, allow_missing, store, progress),
+            }
+        )
+    return {"source": {"outputs": str(outputs), "sha256": sha256(read_bytes(outputs))}, "suites": reports}
+
+
+def _suite(
+    alias: str, aliases: Mapping[str, str], data: Path | None, judge: Judge, answers: list[Mapping[str, Any]]
+) -> Suite:
+    """The suite by name; its items from --data, or from what the verdict file judged."""
+    if alias == VICUNA and VICUNA not in aliases:
+        return Subset(_suite(DEFAULT_SUITE, aliases, data, judge, answers), VICUNA)
+    suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
+    if suite.kind != "win_rate":
+        raise DataError(
+            f'suite "{alias}": asks a policy, not a file of answers; give --run or --policy instead'
+        )
+    take = getattr(suite, "take", None)
+    if data is None and take is not None and isinstance(judge, StoredVerdicts):
+        taken: Suite = take(judge.rows(), answers)
+        return taken
+    return suite
+
+
+def _judge_file(
+    path: Path,
+    suite: Suite,
+    answers: Mapping[str, Mapping[str, Any]],
+    judge: Judge,
+    order: str | None,
+    allow_missing: bool,
+    store: Store,
+    progress: Progress,
+) -> dict[str, Any]:
+    items = [item for item in suite.items() if isinstance(item, Item)]
+    whole = (
+        [item for item in suite.whole.items() if isinstance(item, Item)]
+        if isinstance(suite, Subset)
+        else items
+    )
+    rows = match_outputs(path, whole, answers, allow_missing=allow_missing)
+    if isinstance(judge, StoredVerdicts):
+        rows = answers_as_judged(path, items, rows, judge, allow_missing=allow_missing)
+        order = "policy_first"  # asked once; a verdict that was stored the other way round is turned
+    kept = {key: row for key, row in rows.items() if not row.get("absent")}
+    sealed = import_outputs(store, items, kept, path.name)
+    report = evaluate_suite(
+        store, suite, items, sealed, rows, judge, order or "both", progress, allow_missing=allow_missing
+    )
+    if isinstance(judge, StoredVerdicts):
+        report["order"] = "as stored"
+    if isinstance(suite, Subset):
+        report["evidence"] = f"subset of {suite.whole.name}: not independent evidence"
+    report["generator"] = sorted({str(row["generator"]) for row in kept.values() if row.get("generator")})
+    return report
+
+
+def evaluate_policy(
+    policy: Path,
+    *,
+    suites: Sequence[str] | None,
+    judge: str | None,
+    order: str | None,
+    recipe: str | None,
+    overrides: Sequence[str],
+    store: Store,
+    progress: Progress = silent,
+    allow_missing: bool = False,
+) -> dict[str, Any]:
+    """The report on a checkpoint folder, under a recipe. Nothing is known of how it was trained."""
+    from rlp_bench.recipes.base_checkpoint import base_artifact
+
+    found = load_recipe(recipe or DEFAULT_RECIPE, overrides)
+    artifact = base_artifact(str(policy))
+    names = _aliases(found, suites)
+    evaluation = Evaluation(store, found, make_engine(found), judge, order, progress, allow_missing)
+    return {
+        "recipe": found.id,
+        "source": {"policy": str(policy), "fingerprint": artifact.fingerprint},
+        "suites": evaluation.suites(names, artifact, None),
+    }
+
+
+def evaluate_suites_of_run(
+    recipe: Recipe,
+    policy: Artifact,
+    lineage: Sequence[tuple[str, Artifact]],
+    *,
+    suites: Sequence[str] | None,
+    judge: str | None,
+    order: str | None,
+    store: Store,
+    progress: Progress = silent,
+    allow_missing: bool = False,
+) -> list[dict[str, Any]]:
+    """The suites of a run with another judge or order than its recipe's, or some of them."""
+    names = _aliases(recipe, suites)
+    evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
+    reward = next((artifact for _, artifact in reversed(lineage) if artifact.kind == "reward"), None)
+    return evaluation.suites(names, policy, reward)
+
+
+def make_engine(recipe: Recipe) -> Any:
+    """The recipe's engine on the recipe's device."""
+    return registry.load("engine", recipe.engine.name)(**recipe.engine_options)
+
+
+def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
+    """What is asked; the suites that the recipe evaluates, where nothing is. A wrong name fails before any
+    work.
+    """
+    names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
+    for name in names:
+        load_suite(name, recipe.suites)
+    return names

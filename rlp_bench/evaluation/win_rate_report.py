@@ -1,0 +1,203 @@
+"""Step 3: what a suite's verdicts say, with its error and with all that is missing. Rates in percent from
+here on.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Item
+from rlp_bench.evaluation.outputs import Outputs
+from rlp_bench.evaluation.verdicts import POLICY_FIRST, score_items
+from rlp_bench.statistics import Estimate, estimate_mean, smallest_detectable_difference
+
+INCOMPLETE = 0.01
+"""Share of items without a score above which there is no report unless it is allowed, and then with a warning."""
+TRUNCATED = 0.02
+"""Share of answers cut at the limit above which a report warns."""
+
+
+def win_rate_report(
+    items: Sequence[Item],
+    rows: Outputs,
+    verdicts: Sequence[Mapping[str, Any]],
+    judge: Mapping[str, Any],
+    *,
+    allow_missing: bool = False,
+) -> dict[str, Any]:
+    """Win rate, standard error and interval in percent, over the items that have a score, and by subset.
+
+    Raises:
+        DataError: no item has one; or more than 1 % have none, and that is not allowed.
+    """
+    scores = score_items(items, verdicts)
+    scored = [row["score"] for row in scores if row["score"] is not None]
+    refuse_missing(items, scores, rows, judge["name"], allow_missing=allow_missing)
+    overall = estimate_mean(scored)
+    missing = len(scores) - len(scored)
+    return {
+        "kind": "win_rate",
+        "metric": f"win_rate.{judge.get('scale', 'soft')}",
+        "judge": dict(judge),
+        **percent(overall),
+        "n_items": len(items),
+        "n_scored": len(scored),
+        "coverage": coverage(items, scores, rows),
+        "bounds": [100 * sum(scored) / len(items), 100 * (sum(scored) + missing) / len(items)],
+        "discrete_win_rate": 100 * sum(_discrete(score) for score in scored) / len(scored),
+        "smallest_detectable_difference": _detectable(scored),
+        "subsets": _groups(scores, "subset"),
+        "categories": _groups(scores, "category"),
+        "position_gap": position_gap(verdicts),
+        "ties": sum(score == 0.5 for score in scored),
+        "identical": sum(row["raw"] == "identical" for row in verdicts),
+        **lengths(items, rows),
+    }
+
+
+def refuse_missing(
+    items: Sequence[Item],
+    scores: Sequence[Mapping[str, Any]],
+    rows: Outputs,
+    judge: str,
+    *,
+    allow_missing: bool,
+) -> None:
+    """No verdict is not a score, and too few verdicts are no result.
+
+    An item that lacks an answer or a reference was counted when the outputs were read; here, what the judge was asked.
+
+    Raises:
+        DataError: as `win_rate_report`.
+    """
+    lost = [row for row in scores if row["score"] is None]
+    if len(lost) == len(scores):
+        raise DataError(f'judge "{judge}": no verdict on any of {len(items)} items ({_commonest(lost)})')
+    if len(lost) > INCOMPLETE * len(items) and not allow_missing:
+        counts = ", ".join(f"{n} {kind}" for kind, n in coverage(items, scores, rows).items() if n)
+        raise DataError(
+            f'judge "{judge}": {len(lost)} of {len(items)} items have no verdict ({counts}; commonest: '
+            f"{_commonest(lost)}); run it again to ask for those that failed, or --allow-missing to score the others"
+        )
+
+
+def percent(estimate: Estimate) -> dict[str, Any]:
+    """win_rate, standard_error (None where one item cannot tell) and ci95, in percent."""
+    return {
+        "win_rate": 100 * estimate.mean,
+        "standard_error": _finite(100 * estimate.se),
+        "ci95": [100 * estimate.low, 100 * estimate.high],
+    }
+
+
+def coverage(items: Sequence[Item], scores: Sequence[Mapping[str, Any]], rows: Outputs) -> dict[str, int]:
+    """Items by what became of them. judged + unparsed + truncated + failed + missing = all
+    items; `missing_output` beside.
+
+    An item whose answer is absent from the outputs file counts in `missing_output` and, if a stored verdict
+    knows the answer that was judged, in `judged` as well.
+    """
+    counts = {"judged": 0, "unparsed": 0, "truncated": 0, "failed": 0, "missing": 0}
+    for row in scores:
+        kind = "judged" if row["score"] is not None else row["reason"].partition(":")[0]
+        counts[kind if kind in counts else "failed"] += 1
+    absent = sum(item.id not in rows or bool(rows[item.id].get("absent")) for item in items)
+    return {**counts, "missing_output": absent}
+
+
+def position_gap(verdicts: Sequence[Mapping[str, Any]]) -> float | None:
+    """By how many points the policy wins more often when it is shown first; None unless both orders were
+    asked.
+    """
+    shown: dict[str, dict[str, float]] = {}
+    for row in verdicts:
+        if row["preference_first"] is not None and row["raw"] != "identical":
+            first = row["preference_first"]
+            shown.setdefault(row["item_id"], {})[row["order"]] = (
+                first if row["order"] == POLICY_FIRST else 1 - first
+            )
+    gaps = [orders[POLICY_FIRST] - orders["reference_first"] for orders in shown.values() if len(orders) == 2]
+    return 100 * sum(gaps) / len(gaps) if gaps else None
+
+
+def lengths(items: Sequence[Item], rows: Outputs) -> dict[str, Any]:
+    """Mean lengths in characters and, where the outputs say, in tokens; how many are empty, how many
+    finished.
+    """
+    answers = [row for item in items if (row := rows.get(item.id)) is not None and not row.get("absent")]
+    tokens = [row["tokens"] for row in answers if row.get("tokens") is not None]
+    finished = [row["finished"] for row in answers if row.get("finished") is not None]
+    references = [len(item.reference) for item in items if item.reference is not None]
+    return {
+        "mean_length_chars": _mean([len(row["output"]) for row in answers]),
+        "mean_length_tokens": _mean(tokens),
+        "reference_length_chars": _mean(references),
+        "empty": sum(not row["output"].strip() for row in answers),
+        "finish_rate": _mean(finished),
+    }
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing the number."""
+    found = []
+    lost = report["n_items"] - report["n_scored"]
+    if lost > INCOMPLETE * report["n_items"]:
+        low, high = report["bounds"]
+        found.append(
+            f"{lost} of {report['n_items']} items have no score; all lost or all won, the win rate would be "
+            f"{low:.1f} or {high:.1f}"
+        )
+    if report["coverage"]["missing_output"]:
+        found.append(f"{report['coverage']['missing_output']} items have no answer in the outputs")
+    if report["empty"]:
+        found.append(f"{report['empty']} answers are empty; they were judged as they are")
+    if report["finish_rate"] is not None and 1 - report["finish_rate"] > TRUNCATED:
+        found.append(f"{100 * (1 - report['finish_rate']):.1f} % of the answers were cut at the token limit")
+    return found
+
+
+def _groups(scores: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
+    groups: dict[str, list[float]] = {}
+    for row in scores:
+        groups.setdefault(row[key], [])
+        if row["score"] is not None:
+            groups[row[key]].append(row["score"])
+    if set(groups) == {""}:
+        return {}
+    return {name: _group(values) for name, values in sorted(groups.items())}
+
+
+def _group(values: Sequence[float]) -> dict[str, Any]:
+    if not values:
+        return {"win_rate": None, "standard_error": None, "n": 0}
+    found = percent(estimate_mean(values))
+    return {"win_rate": found["win_rate"], "standard_error": found["standard_error"], "n": len(values)}
+
+
+def _detectable(scored: Sequence[float]) -> float | None:
+    """Points between two models on these items that a paired test sees in 80 % of cases, at correlation
+    .25.
+    """
+    if len(scored) < 2:
+        return None
+    sd = estimate_mean(scored).se * math.sqrt(len(scored))
+    return 100 * smallest_detectable_difference(sd * math.sqrt(2 * (1 - 0.25)), len(scored))
+
+
+def _discrete(score: float) -> float:
+    return 0.5 if score == 0.5 else float(score > 0.5)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _commonest(scores: Sequence[Mapping[str, Any]]) -> str:
+    reasons = [row["reason"] for row in scores]
+    pick: Callable[[str], int] = reasons.count
+    return max(sorted(set(reasons)), key=pick)

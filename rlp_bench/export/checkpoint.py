@@ -1,0 +1,170 @@
+"""A run's policy as a plain Hugging Face checkpoint with a model card, and its way to a hub.
+
+The weights, config and tokenizer are the artifact's own bytes, checked against its manifest. Nothing is sent anywhere
+unless a repository is named; the token comes from HF_TOKEN and is written nowhere.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.files import write_json
+from rlp_bench.export.model_card import model_card
+from rlp_bench.run.records import REPORT, RunRecord
+from rlp_bench.store.store import hash_file
+
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+)
+"""What of a policy's folder is a checkpoint; logs, metrics and snapshots stay behind."""
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def export_run(record: RunRecord, out: Path) -> dict[str, str]:
+    """Writes the checkpoint and README.md into `out`, all of it or nothing; returns name -> sha256.
+
+    Raises:
+        BenchError: `out` is not free, the policy has no weights of its own, or an artifact is damaged.
+    """
+    check_out(out)
+    sources = _files(record)
+    partial = out.resolve().with_name(f".partial-{out.resolve().name}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for source in sources:
+            shutil.copyfile(source, partial / source.name)
+        _check_copies(record, partial)
+        _write_generation_config(partial)
+        (partial / "README.md").write_text(model_card(record, _report(record), partial), encoding="utf-8")
+        found = {path.name: hash_file(path) for path in sorted(partial.iterdir())}
+        partial.rename(out.resolve())
+    except OSError as error:
+        raise BenchError(f'export: "{out}": cannot be written ({error.strerror or error})') from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return found
+
+
+def check_out(out: Path) -> None:
+    """Refuses what is there already, but an empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BenchError(f'export: "{out}" is there already and not empty; give another --out')
+    if not out.resolve().parent.is_dir():
+        raise BenchError(f'export: "{out.parent}" is no folder; make it first')
+
+
+def _files(record: RunRecord) -> list[Path]:
+    folder = record.policy.path
+    _refuse_indirect(record)
+    found = sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()})
+    names = {path.name for path in found}
+    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+        adapter = (
+            "an adapter, not whole weights" if (folder / "adapter_config.json").exists() else "no weights"
+        )
+        raise BenchError(
+            f'run "{record.path.name}": its policy "{folder.name}" has {adapter}; expected config.json and '
+            "*.safetensors"
+        )
+    return found
+
+
+def _refuse_indirect(record: RunRecord) -> None:
+    """Best-of-n and constant policies say how to answer; no checkpoint of one model can do the same."""
+    for name, what in (
+        ("best_of_n.json", "the best of several samples of another policy"),
+        ("constant.json", "one constant answer"),
+    ):
+        if (record.policy.path / name).exists():
+            raise BenchError(
+                f'run "{record.path.name}": its policy is {what} ({name}) and has no weights of its own; export the '
+                "run whose policy it asks, e.g. of method sft"
+            )
+
+
+def _check_copies(record: RunRecord, folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        sealed = record.policy.manifest["files"].get(path.name)
+        if sealed is not None and hash_file(path) != sealed:
+            raise DataError(
+                f'artifact "{record.policy.path.name}": {path.name} is not what was sealed; `rlp-bench doctor` looks '
+                "for damage; remove the artifact and run again"
+            )
+
+
+def _write_generation_config(folder: Path) -> None:
+    """One with the special tokens of config.json, where the policy has none."""
+    path = folder / "generation_config.json"
+    if not path.exists():
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        write_json(path, {name: config[name] for name in names if config.get(name) is not None})
+
+
+def _report(record: RunRecord) -> dict[str, Any] | None:
+    path = record.path / REPORT
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DataError(f'"{path}": not JSON; `rlp-bench run` again, or remove the file') from None
+    return found
+
+
+def check_push(repository: str) -> str:
+    """The token for a push to "OWNER/NAME"; looked at before anything is written.
+
+    Raises:
+        BenchError: the name is none, or HF_TOKEN is not set.
+    """
+    if not REPOSITORY.fullmatch(repository):
+        raise BenchError(f'export --push "{repository}": expected OWNER/NAME')
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token:
+        raise BenchError(
+            "export --push: HF_TOKEN is not set; put a token that may write into the environment"
+        )
+    return token
+
+
+def push(folder: Path, repository: str, token: str, message: str, *, public: bool) -> str:
+    """Uploads a folder as one commit to a model repository, made (private, unless `public`) where there is none.
+
+    Returns:
+        The commit's address.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    api = HfApi(token=token)
+    try:
+        api.create_repo(repository, private=not public, exist_ok=True)
+        done = api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
+    except (
+        Exception
+    ) as error:  # of the client, or of the HTTP library below it, which is another one in each release
+        told = " ".join(str(error).split()).replace(token, "***")[:300]
+        raise BenchError(
+            f'export --push "{repository}": {told}; "{folder}" is complete: `hf upload {repository} {folder}` sends it'
+        ) from None
+    return str(done.commit_url)

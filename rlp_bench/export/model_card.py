@@ -1,0 +1,243 @@
+"""The model card of an exported policy: what it is, what it scored, and where everything came from.
+
+Texts of others (names, reports, recipes) are escaped: a cell stays a cell, the front matter is written by a YAML
+writer, code blocks have fences longer than any in them. Folders of this machine are left out.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api import registry
+from rlp_bench.api.types import Artifact
+from rlp_bench.evaluation.render import summarize
+from rlp_bench.recipes.base_checkpoint import PACKAGE
+from rlp_bench.recipes.schema import PromptingSection
+from rlp_bench.run.records import RunRecord
+from rlp_bench.store.store import fingerprint
+
+NOT_STATED = "not stated"
+FOLDERS = re.compile(r"(?:^|(?<=[:,=#\s\"]))(?:~|/(?!/))[^,#\s\"]*/(?=[^/,#\s\"]+)")
+LOAD = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({where})
+model = AutoModelForCausalLM.from_pretrained({where})
+{templates}
+prompt = template.replace("{{instruction}}", "YOUR INSTRUCTION")
+tokens = tokenizer(prompt, return_tensors="pt"{special})
+answer = model.generate(input_ids=tokens["input_ids"], max_new_tokens={limit}, {decoding})
+print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True))"""
+
+
+def model_card(record: RunRecord, report: Mapping[str, Any] | None, folder: Path) -> str:
+    """README.md of the checkpoint in `folder`."""
+    name = f"{record.method} on {record.recipe.name}, seed {record.seed}"
+    parts = [
+        front_matter(record, report, name),
+        f"# {cell(name)}",
+        f"A policy trained with rlp-bench: method {cell(record.method)}, recipe `{record.group}`, seed {record.seed}.",
+        *_results(report),
+        "## Warnings\n\n" + "\n".join(f"- {cell(each)}" for each in warnings(record, report)),
+        "## How to load",
+        code("python", _load(record, folder)),
+        "vLLM: `vllm serve FOLDER`; the prompt is the template above, filled in by the caller.",
+        "## Training data",
+        table(["stage", "made by", "rows", "content (sha256)"], list(_stages(record))),
+        "## Licence",
+        "\n".join(f"- {cell(each)}" for each in licences(record)),
+        f"## Recipe `{record.group}`",
+        code("json", json.dumps(clean(record.recipe.content), indent=1, sort_keys=True, ensure_ascii=False)),
+    ]
+    if record.tuned:
+        parts.append(f"Chosen by the recipe's [tuning]: `{json.dumps(dict(record.tuned), sort_keys=True)}`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def front_matter(record: RunRecord, report: Mapping[str, Any] | None, name: str) -> str:
+    """The YAML block that hubs read, results included."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=line(suite["suite"]),
+            dataset_name=line(suite.get("alias") or suite["suite"]),
+            metric_type="win_rate" if suite["kind"] == "win_rate" else "accuracy",
+            metric_name=line(suite.get("metric", "")),
+            metric_value=round(_value(suite), 4),
+        )
+        for suite in (report or {}).get("suites", [])
+        if _value(suite) is not None
+    ]
+    stated = any(licence != NOT_STATED for _, licence in _data_licences(record))
+    data = ModelCardData(
+        model_name=line(name),
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        license="other" if stated else "unknown",
+        tags=["rlp-bench", line(record.method), record.recipe.name],
+        eval_results=results or None,
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _value(suite: Mapping[str, Any]) -> Any:
+    return suite.get("win_rate") if suite["kind"] == "win_rate" else suite.get("accuracy")
+
+
+def _results(report: Mapping[str, Any] | None) -> Iterator[str]:
+    """Sections with every number of the report's summary, its judge and the hashes of what was asked."""
+    yield "## Results"
+    if report is None:
+        yield "This run was not evaluated (`rlp-bench run` without --no-eval does it)."
+        return
+    for title, rows in summarize(report):
+        if title == "Notes":
+            continue
+        header, body = (rows[0], rows[1:]) if title == "Suites" else (("", ""), rows)
+        if len(body) and len(body[0]) != len(header):
+            header = ("",) * len(body[0])
+        yield f"### {title}"
+        yield table(header, body)
+    yield f"Order of the two answers: {cell(report['order'])}. Intervals are 95 %, errors are standard errors."
+    yield code("json", json.dumps(clean(report["judge"]), sort_keys=True, ensure_ascii=False))
+    hashes = [
+        (str(suite.get("alias") or suite["suite"]), what, str(value))
+        for suite in report["suites"]
+        for what, value in sorted(suite.get("data", {}).items())
+    ]
+    yield table(["suite", "what", "sha256"], hashes)
+
+
+def warnings(record: RunRecord, report: Mapping[str, Any] | None) -> list[str]:
+    """What a reader must know: the report's own notes, and what this export adds."""
+    found: list[str] = []
+    if report is None:
+        found.append("No evaluation: nothing is known of what this policy does.")
+    else:
+        notes = [rows for title, rows in summarize(report) if title == "Notes"]
+        found += [": ".join(row) for rows in notes for row in rows]
+        if report.get("provenance", {}).get("policy", record.policy.fingerprint) != record.policy.fingerprint:
+            found.append("The report is of another policy of this run's folder.")
+        if report.get("provenance", {}).get("trained_on_judge"):
+            found.append(
+                "The labels of training and the verdicts of the evaluation are of one family of judges."
+            )
+    found.append("Trained for research on reward learning; not checked for truth, safety or bias.")
+    return found
+
+
+def licences(record: RunRecord) -> list[str]:
+    """One line for the base and one a data source."""
+    lines = [f"base checkpoint {base_name(record)}: {NOT_STATED} here; its own licence applies"]
+    lines += [f"data {clean(reference)}: {licence}" for reference, licence in _data_licences(record)]
+    return lines
+
+
+def _data_licences(record: RunRecord) -> list[tuple[str, str]]:
+    data = record.recipe.data
+    found = []
+    for reference in filter(None, (data.source, data.preferences_from)):
+        plugin = registry.load("suite", reference.partition(":")[0])
+        found.append((reference, str(getattr(plugin, "licence", NOT_STATED))))
+    return found
+
+
+def base_name(record: RunRecord) -> str:
+    """The base checkpoint as others may know it: a package's folder, or a folder's name."""
+    reference = record.recipe.base.checkpoint
+    return reference if reference.startswith(PACKAGE) else Path(reference).name
+
+
+def _stages(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:
+    for label, artifact in record.lineage:
+        made = artifact.manifest.get("provenance", {})
+        yield (
+            label,
+            clean(str(made.get("suite") or made.get("trainer", ""))),
+            _rows(artifact),
+            _content(artifact),
+        )
+
+
+def _rows(artifact: Artifact) -> str:
+    """`1000 in, 990 used, 10 prompt_too_long`; the number of rows where a stage keeps no ledger."""
+    found = artifact.metrics
+    if "rows_in" in found:
+        drops = [
+            f"{rows:.0f} {name.removeprefix('dropped_')}"
+            for name, rows in sorted(found.items())
+            if name.startswith("dropped_") and rows
+        ]
+        return ", ".join([f"{found['rows_in']:.0f} in", f"{found['rows_used']:.0f} used", *drops])
+    rows = artifact.path / "rows.jsonl"
+    return str(rows.read_bytes().count(b"\n")) if rows.exists() else ""
+
+
+def _content(artifact: Artifact) -> str:
+    return str(artifact.manifest.get("content") or fingerprint(dict(artifact.manifest.get("files", {}))))
+
+
+def _load(record: RunRecord, folder: Path) -> str:
+    prompting, decoding = record.recipe.prompting, record.recipe.decoding
+    how = (
+        f"do_sample=True, temperature={decoding.temperature}, top_p={decoding.top_p}, top_k=0"
+        if decoding.temperature
+        else "do_sample=False"
+    )
+    return LOAD.format(
+        where='"FOLDER"',
+        templates="\n".join(_templates(prompting)),
+        special=_special(folder, prompting.template),
+        limit=decoding.max_response_tokens,
+        decoding=how,
+    )
+
+
+def _templates(prompting: PromptingSection) -> Iterator[str]:
+    yield f"template = {json.dumps(prompting.template, ensure_ascii=False)}"
+    if prompting.template_with_input:
+        text = json.dumps(prompting.template_with_input, ensure_ascii=False)
+        yield f"template_with_input = {text}  # for an instruction with an input"
+
+
+def _special(folder: Path, template: str) -> str:
+    """Whether the caller must keep a tokenizer from adding a BOS that the template has already."""
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    bos = config.get("bos_token")
+    text = bos.get("content") if isinstance(bos, dict) else bos
+    return ", add_special_tokens=False" if text and template.startswith(text) else ""
+
+
+def clean(value: Any) -> Any:
+    """A JSON value without this machine's folders: an absolute path keeps its last part."""
+    if isinstance(value, str):
+        return FOLDERS.sub(".../", value)
+    if isinstance(value, Mapping):
+        return {key: clean(each) for key, each in value.items()}
+    return [clean(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def cell(text: Any) -> str:
+    """Text that stays text in Markdown, inside a table or out of it."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", line(text))
+
+
+def line(text: Any) -> str:
+    """A text on one line, so that none of it can end a front matter, a cell or a heading."""
+    return " ".join(str(text).split())
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *[[cell(value) for value in row] for row in rows]]
+    return "\n".join("| " + " | ".join(each) + " |" for each in lines)
+
+
+def code(language: str, text: str) -> str:
+    """A code block whose fence is longer than any in it."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)
+    return f"{fence}{language}\n{text}\n{fence}"

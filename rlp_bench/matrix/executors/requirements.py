@@ -1,0 +1,77 @@
+"""What a stage asks of the machine that makes it, read off the recipe's [compute] and the base checkpoint."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from rlp_bench.plan.graph import Node
+from rlp_bench.recipes.base_checkpoint import locate
+from rlp_bench.recipes.schema import Recipe
+
+PROCESS_BYTES = 1 << 30
+"""Host memory of a process without weights: torch, transformers, rows. Ours: 0.5 GB measured on the recipe nano."""
+LEARNING = 4
+"""Copies of the weights where training runs in host memory: weights, gradients, Adam's two moments."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What one job asks for, on each of its nodes."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int = PROCESS_BYTES
+    """Host memory."""
+    workers: int = 1
+    """Processes on each node that train together."""
+    nodes: int = 1
+
+
+def stage_requirements(node: Node, recipe: Recipe) -> Requirements:
+    """Of a stage. Data asks for one CPU, labelling without sampling for no GPU, a spread stage for one GPU a worker."""
+    compute, trainer = recipe.compute, node.instance
+    if node.trainer in ("checkpoint", "data"):
+        return Requirements()
+    models = sum(handle.kind in ("policy", "reward") for handle in node.sources())
+    spread = getattr(trainer, "spreads", False) and compute.strategy != "one"
+    workers = compute.workers if spread else 1
+    nodes = compute.nodes if spread else 1
+    samples = "engine" in trainer.uses
+    processes = max(workers, compute.processes if samples or "annotator" in trainer.uses else 1)
+    if not (samples or learns(node)):
+        return Requirements(compute.threads * processes, 0, PROCESS_BYTES * processes)
+    return Requirements(
+        compute.threads * processes,
+        0 if compute.device == "cpu" else workers,
+        _memory(recipe, processes, max(1, models), learns(node)),
+        workers,
+        nodes,
+    )
+
+
+def evaluation_requirements(recipe: Recipe) -> Requirements:
+    """Of an evaluation or of a measurement for [tuning]: the engine samples from two policies, on one device."""
+    compute = recipe.compute
+    memory = _memory(recipe, compute.processes, 2, False)
+    return Requirements(compute.threads * compute.processes, 0 if compute.device == "cpu" else 1, memory)
+
+
+def learns(node: Node) -> bool:
+    """Whether a stage may compute gradients; a stranger's trainer that makes weights is taken to."""
+    trainer: Any = node.instance
+    return "training" in trainer.uses or trainer.output in ("policy", "reward")
+
+
+def _memory(recipe: Recipe, processes: int, models: int, learning: bool) -> int:
+    """Bytes of host memory: weights are mapped once a node for a GPU, and copied by every process for the CPU."""
+    weights = weight_bytes(recipe.base.checkpoint)
+    copies = models
+    if recipe.compute.device == "cpu":
+        copies = processes * (models + (LEARNING - 1 if learning else 0))
+    return PROCESS_BYTES * processes + copies * weights
+
+
+@cache
+def weight_bytes(checkpoint: str) -> int:
+    """Size of a checkpoint's weight files."""
+    return sum(file.stat().st_size for file in locate(checkpoint).glob("*.safetensors"))

@@ -1,0 +1,79 @@
+"""Where a driver and the processes that work for it meet: ROOT/cluster/<driver>/ in the store itself.
+
+token            random; who does not read it there sees another store than the driver does
+<key>.began      a line "host pid" for each time that the job was begun
+jobs/            what submitit writes: its jobs and their logs
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.store.store import Store, fingerprint
+
+FOLDER = "cluster"
+TOKEN = "token"
+
+
+class SharedFolder:
+    """The driver's side."""
+
+    def __init__(self, root: Path) -> None:
+        moment = time.strftime("%Y%m%d-%H%M%S")
+        self.token = secrets.token_hex(8)
+        self.folder = root / FOLDER / f"{moment}-{self.token[:6]}"
+        with Store(root).errors_as_lines():
+            self.folder.mkdir(parents=True)
+            (self.folder / TOKEN).write_text(self.token + "\n")
+
+    def began(self, key: str) -> list[str]:
+        """ "host pid" of every process that has begun a job."""
+        try:
+            return mark(self.folder, key).read_text().split("\n")[:-1]
+        except FileNotFoundError:
+            return []
+
+    def close(self) -> None:
+        """Takes the folder away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):  # another driver's folder is in it
+            self.folder.parent.rmdir()
+
+
+def mark(folder: Path, key: str) -> Path:
+    """The file that says that a job was begun; a stage's is named as its scratch folder."""
+    name = key[:16] if "/" not in key else fingerprint(key)[:16]
+    return folder / f"{name}.began"
+
+
+def begin(folder: Path, key: str) -> None:
+    """A worker's side: notes that it has begun.
+
+    Raises:
+        BenchError: the driver's folder is not there.
+    """
+    if read_token(folder) is None:
+        raise BenchError(unseen(socket.gethostname(), folder.parents[1]))
+    with mark(folder, key).open("a") as file:
+        file.write(f"{socket.gethostname()} {os.getpid()}\n")
+
+
+def read_token(folder: Path) -> str | None:
+    """The driver's token as it is seen from here; None where it is not there."""
+    try:
+        return (folder / TOKEN).read_text().strip()
+    except OSError:
+        return None
+
+
+def unseen(host: str, root: Path) -> str:
+    """The line for a machine that does not see the store."""
+    return (
+        f'{host}: does not see the driver\'s store "{root}"; give a --store on a file system that all machines '
+        "share, under the same path"
+    )

@@ -1,0 +1,119 @@
+"""What one job of a graph does: one stage, one measurement, or the evaluation of one run."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_json
+from rlp_bench.display import Display
+from rlp_bench.evaluation.evaluate import evaluate_record
+from rlp_bench.matrix.trajectory import points_of
+from rlp_bench.matrix.tuning import measure
+from rlp_bench.plan.graph import Plan, build_plan
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.records import RunRecord, read_record, run_folder
+from rlp_bench.run.runner import StageRunner, run_plan
+from rlp_bench.store.store import Store
+
+POINTS = "points.json"
+PARENT_SECONDS = 1.0
+"""How often a process looks whether its matrix still runs."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A job as it is sent to a process."""
+
+    what: Literal["stage", "tune", "evaluate", "report"]
+    """"evaluate" is a matrix's evaluation, "report" that of one run by itself."""
+    method: str
+    seed: int
+    tuned: Mapping[str, Any] | None = None
+    fingerprint: str = ""
+    """Of the stage that is to be made, or of the policy that is measured or evaluated."""
+    value: float = 0.0
+    """The value that is measured."""
+    suites: Sequence[str] | None = None
+    """Aliases of a report; None: those that the recipe evaluates."""
+
+
+def execute(job: JobSpec, recipe: Recipe, store: Store) -> dict[str, Any]:
+    """Does it; returns its seconds and what `matrix.finish` notes, as JSON values.
+
+    Raises:
+        BenchError: a person's mistake, or what is installed here makes another plan than the driver has.
+    """
+    began = time.monotonic()
+    plan = build_plan(recipe, job.method, job.seed, job.tuned)
+    if job.fingerprint not in {node.fingerprint for node in plan.nodes}:
+        raise BenchError(
+            f"{job.method} seed {job.seed}: the plan made on {socket.gethostname()} is another than the driver's: "
+            "install the same versions of rlp-bench and its plugins there"
+        )
+    call = {"stage": _stage, "tune": _tune, "evaluate": _evaluate, "report": _report}[job.what]
+    found = call(job, plan, store, Display(quiet=True))
+    return {"seconds": time.monotonic() - began, **found}
+
+
+def end_with_parent(parent: int) -> None:
+    """Ends this process when `parent`, which started it, is gone: a killed matrix leaves nobody waiting for work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _stage(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    nodes = {node.fingerprint: node for node in plan.nodes}
+    node = nodes[job.fingerprint]
+    with StageRunner(plan.recipe, store, display) as runner:
+        inputs = {
+            handle.fingerprint: runner.make(nodes[handle.fingerprint], {}, job.seed)
+            for handle in node.sources()
+        }
+        runner.make(node, inputs, job.seed)
+    return {}
+
+
+def _tune(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    record = run_plan(plan, store, display)
+    with StageRunner(plan.recipe, store, display) as runner:
+        measured = measure(record, job.value, store, runner, display.task("tune"))
+    return {"measured": measured}
+
+
+def _evaluate(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    record = run_plan(plan, store, display)
+    report = evaluate_record(record, store, None, display)
+    _write_points(record, store, plan.recipe, display)
+    rated = [one for one in report["suites"] if one.get("win_rate") is not None]
+    first: dict[str, Any] = rated[0] if rated else {}
+    folder = run_folder(store, plan).relative_to(store.root).as_posix()
+    return {"run": {"folder": folder, "suite": first.get("alias"), "win_rate": first.get("win_rate")}}
+
+
+def _report(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
+    evaluate_record(run_plan(plan, store, display), store, job.suites, display)
+    return {}
+
+
+def _write_points(record: RunRecord, store: Store, recipe: Recipe, display: Display) -> None:
+    """points.json: snapshots along the last PPO on the first suite, for comparisons at equal KL."""
+    stage = read_record(record.path)["stages"][-1]["trainer"]
+    if not recipe.evaluation.trajectory or stage != "ppo":
+        return
+    suite = recipe.evaluation.suites[0]
+    with StageRunner(recipe, store, display) as runner:
+        points = points_of(record, store, runner, suite, display, recipe.evaluation.trajectory)
+    rows = [{**point.row(), "scores": dict(point.scores)} for point in points]
+    partial = record.path / f".{POINTS}"
+    write_json(partial, rows)
+    partial.replace(record.path / POINTS)

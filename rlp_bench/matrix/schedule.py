@@ -1,0 +1,260 @@
+"""Many methods, many seeds, one recipe: every stage once, in the order that keeps all processes busy.
+
+The jobs of a matrix are the stages of all plans (a stage that several methods share is one job), the
+measurements that [tuning] asks for, and the evaluation of every run. `schedule` works them off by an executor;
+whatever is in the store already is done. What comes out is `matrix.json`.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_json
+from rlp_bench.matrix.executors.executor import Executor, Task, outcome
+from rlp_bench.matrix.executors.requirements import Requirements, evaluation_requirements, stage_requirements
+from rlp_bench.matrix.jobs import JobSpec
+from rlp_bench.matrix.tuning import candidates, choose
+from rlp_bench.plan.graph import Node, Plan, build_plan
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.runner import is_done
+from rlp_bench.store.store import Store
+
+MATRIX = "matrix.json"
+TICK_SECONDS = 2.0
+"""How often `schedule` comes back while nothing ends."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do, and what must be done before."""
+
+    key: str
+    what: Literal["stage", "tune", "evaluate", "report"]
+    method: str
+    """For a shared stage, the first method that needs it."""
+    seed: int
+    label: str
+    work: JobSpec
+    needs: frozenset[str] = frozenset()
+    asks: Requirements = field(default_factory=Requirements)
+    """Of the machine that does it."""
+    trainer: str = ""
+    """Of a stage."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.method} seed {self.seed} {self.label}"
+
+    @property
+    def task(self) -> Task:
+        """As an executor is given it."""
+        return Task(self.key, self.name, self.trainer or self.what, self.work, self.asks)
+
+
+@dataclass
+class Matrix:
+    """What is asked, and how far it has come."""
+
+    recipe: Recipe
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    store: Store
+    match_steps: bool
+    tuned: bool
+    jobs: dict[str, Job] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Key -> the error's line; what needs it is not begun."""
+    running: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of every job that was done by this call."""
+    measured: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+    runs: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    """(method, seed) -> folder and win rate."""
+
+    @property
+    def group(self) -> str:
+        """The recipe's id, "+tuned" where its rule is applied."""
+        return f"{self.recipe.id}+tuned" if self.tuned else self.recipe.id
+
+    @property
+    def folder(self) -> Path:
+        """Where matrix.json goes."""
+        return self.store.root / "matrix" / self.group
+
+    def choice(self, method: str) -> dict[str, float]:
+        """What was chosen for a method; {} where there was nothing to choose."""
+        found = self.measured.get(method)
+        return {self.recipe.tuning.setting: choose(found)} if found else {}
+
+    def waiting(self) -> list[Job]:
+        """Jobs that can begin now, in the order in which they were asked for."""
+        started = self.done | self.running | self.failed.keys()
+        return [j for j in self.jobs.values() if j.key not in started and j.needs <= self.done]
+
+    def blocked(self) -> list[Job]:
+        """Jobs that can never begin, because one they need failed."""
+        found: set[str] = set(self.failed)
+        grown = True
+        while grown:
+            new = {j.key for j in self.jobs.values() if j.key not in found and j.needs & found}
+            grown, found = bool(new), found | new
+        return [self.jobs[key] for key in found if key not in self.failed]
+
+    def add(self, job: Job) -> None:
+        """Puts a job in, unless it is there."""
+        self.jobs.setdefault(job.key, job)
+
+
+def begin(matrix: Matrix) -> None:
+    """All jobs that are known at the start: tuning first, then what methods share at every seed.
+
+    Raises:
+        RecipeError, UnknownName: a plan is wrong; nothing has been run.
+    """
+    tuned_methods = []
+    for method in matrix.methods:
+        options = candidates(matrix.recipe, method) if matrix.tuned else []
+        if options:
+            tuned_methods.append(method)
+            matrix.measured[method] = []
+        for value, plan in options:
+            _add_stages(matrix, plan, plan.nodes)
+            key = f"tune/{method}/{value!r}"
+            final = plan.final.fingerprint
+            made = JobSpec("tune", method, plan.seed, dict(plan.tuned or {}), final, value)
+            label = f"{matrix.recipe.tuning.setting} {value:g}"
+            asks = evaluation_requirements(matrix.recipe)
+            matrix.add(Job(key, "tune", method, plan.seed, label, made, frozenset({final}), asks))
+    for seed in matrix.seeds:
+        for method in matrix.methods:
+            plan = build_plan(matrix.recipe, method, seed)
+            if method in tuned_methods:
+                _add_stages(matrix, plan, [n for n in plan.nodes if n is not plan.final])
+            else:
+                _add_run(matrix, method, seed)
+
+
+def finish(matrix: Matrix, job: Job, result: Mapping[str, Any]) -> None:
+    """Notes what a job brought; the last measurement of a method brings its runs."""
+    matrix.done.add(job.key)
+    matrix.seconds[job.key] = result["seconds"]
+    if job.what == "evaluate":
+        matrix.runs[job.method, job.seed] = dict(result["run"])
+    if job.what == "tune":
+        found = [*matrix.measured[job.method], result["measured"]]
+        matrix.measured[job.method] = sorted(found, key=lambda m: m["value"])
+        if len(found) == len(matrix.recipe.tuning.values):
+            for seed in matrix.seeds:
+                _add_run(matrix, job.method, seed)
+
+
+def _add_run(matrix: Matrix, method: str, seed: int) -> None:
+    tuned = matrix.choice(method) if matrix.tuned else None
+    plan = build_plan(matrix.recipe, method, seed, tuned)
+    _add_stages(matrix, plan, plan.nodes)
+    made = JobSpec("evaluate", method, seed, tuned, plan.final.fingerprint)
+    _add_evaluation(matrix, plan, f"evaluate/{method}/{seed}", "evaluate", made)
+
+
+def add_one(matrix: Matrix, plan: Plan, evaluate: bool, suites: Sequence[str] | None) -> None:
+    """The jobs of one run by itself: its stages, and its report."""
+    _add_stages(matrix, plan, plan.nodes)
+    if evaluate:
+        made = JobSpec("report", plan.method, plan.seed, plan.tuned, plan.final.fingerprint, suites=suites)
+        _add_evaluation(matrix, plan, f"report/{plan.method}/{plan.seed}", "report", made)
+
+
+def _add_evaluation(
+    matrix: Matrix, plan: Plan, key: str, what: Literal["evaluate", "report"], made: JobSpec
+) -> None:
+    needs = frozenset(node.fingerprint for node in plan.nodes)
+    asks = evaluation_requirements(matrix.recipe)
+    matrix.add(Job(key, what, plan.method, plan.seed, "evaluate", made, needs, asks))
+
+
+def _add_stages(matrix: Matrix, plan: Plan, nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        needs = frozenset(handle.fingerprint for handle in node.sources())
+        made = JobSpec("stage", plan.method, plan.seed, plan.tuned, fingerprint=node.fingerprint)
+        asks = stage_requirements(node, matrix.recipe)
+        matrix.add(
+            Job(
+                node.fingerprint, "stage", plan.method, plan.seed, node.label, made, needs, asks, node.trainer
+            )
+        )
+        if is_done(node, matrix.store):
+            matrix.done.add(node.fingerprint)
+
+
+def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
+    """Works off all jobs; yields each as it ends, done or failed, and None while none does. Closes the executor.
+
+    A failed job stops what needs it and nothing else.
+
+    Raises:
+        BenchError: a job asks for what the executor can never give; no job has been begun.
+    """
+    try:
+        for job in matrix.jobs.values():
+            if job.key not in matrix.done:
+                executor.check(job.task)
+        while True:
+            for job in matrix.waiting()[: executor.slots - len(matrix.running)]:
+                matrix.running.add(job.key)
+                executor.submit(job.task)
+            if not matrix.running:
+                return
+            answers = executor.ended(TICK_SECONDS)
+            for key, answer in answers:
+                job = matrix.jobs[key]
+                matrix.running.discard(key)
+                try:
+                    finish(matrix, job, outcome(answer))
+                except BenchError as error:
+                    matrix.failed[key] = str(error)
+                yield job
+            if not answers:
+                yield None
+    finally:
+        executor.close()
+
+
+def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:
+    """matrix.json: what was asked, what was chosen and why, where every run lies. Written last, whole."""
+    rule = matrix.recipe.tuning.model_dump(mode="json")
+    document = {
+        "matrix_version": 1,
+        "recipe_id": matrix.group,
+        "recipe": matrix.recipe.model_dump(mode="json"),
+        "seeds": list(matrix.seeds),
+        "methods": list(matrix.methods),
+        "match_steps": matrix.match_steps,
+        "tuning": {
+            "rule": rule if matrix.tuned else None,
+            "choices": {
+                method: {"value": choose(found), "measured": [dict(m) for m in found]}
+                for method, found in matrix.measured.items()
+                if found
+            },
+        },
+        "runs": [
+            {"method": method, "seed": seed, **matrix.runs[method, seed]}
+            for method in matrix.methods
+            for seed in matrix.seeds
+            if (method, seed) in matrix.runs
+        ],
+        "failed": {key: matrix.failed[key] for key in sorted(matrix.failed)},
+        "wall_seconds": round(wall_seconds, 1),
+        "job_seconds": round(sum(matrix.seconds.values()), 1),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    matrix.folder.mkdir(parents=True, exist_ok=True)
+    partial = matrix.folder / f".{MATRIX}"
+    write_json(partial, document)
+    partial.replace(matrix.folder / MATRIX)
+    return matrix.folder / MATRIX

@@ -1,0 +1,60 @@
+"""`run --executor`: the jobs of one run, done by a cluster."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.display import Display
+from rlp_bench.matrix.executors.executor import open_executor
+from rlp_bench.matrix.schedule import Matrix, add_one, schedule
+from rlp_bench.matrix.states import states
+from rlp_bench.plan.graph import Plan
+from rlp_bench.run.provenance import machine
+from rlp_bench.run.records import REPORT, RunRecord, run_folder, write_record
+from rlp_bench.run.runner import Made, is_done, run_plan, set_threads
+from rlp_bench.store.store import Store
+
+
+def one_run(plan: Plan, store: Store, evaluate: bool, suites: Sequence[str] | None) -> Matrix:
+    """The jobs of one run."""
+    matrix = Matrix(plan.recipe, [plan.method], [plan.seed], store, False, False)
+    add_one(matrix, plan, evaluate, suites)
+    return matrix
+
+
+def run_with_executor(
+    matrix: Matrix, plan: Plan, spec: str, display: Display, made: Made | None
+) -> tuple[RunRecord, dict[str, Any] | None]:
+    """(record, report) of a run whose jobs an executor did; the report is None where it was not asked for.
+
+    Raises:
+        BenchError: a job failed, the first one's line; what is sealed stays.
+    """
+    set_threads(plan.recipe.compute.threads)
+    executor = open_executor(spec, plan.recipe, matrix.store.root, machine()["cores"])
+    _note(plan, matrix.store)
+    bar = display.task(spec)
+    for job in schedule(matrix, executor):
+        bar(len(matrix.done), len(matrix.jobs), states(matrix, executor))
+        if job is not None and job.key in matrix.done:
+            display.say(f"{job.label}: {matrix.seconds[job.key]:.1f} s")
+    bar.close()
+    for key, line in matrix.failed.items():
+        raise BenchError(f"{matrix.jobs[key].name}: {line}")
+    record = run_plan(plan, matrix.store, Display(quiet=True), made)
+    evaluated = any(job.what == "report" for job in matrix.jobs.values())
+    report = record.path / REPORT
+    return record, json.loads(report.read_text(encoding="utf-8")) if evaluated else None
+
+
+def _note(plan: Plan, store: Store) -> None:
+    """The run's record before its first job: garbage collection spares what a run that has begun needs."""
+    sealed = {
+        node.fingerprint: store.get(node.kind, node.fingerprint)
+        for node in plan.nodes
+        if node.trainer != "checkpoint" and is_done(node, store)
+    }
+    if not all(is_done(node, store) for node in plan.nodes):
+        with store.errors_as_lines():
+            write_record(run_folder(store, plan), plan, sealed, "running")

@@ -1,0 +1,232 @@
+"""Along PPO, by KL: the proxy reward, what it stands for, and how well the reward model still orders pairs.
+
+After Gao et al. 2022 (arXiv:2210.10760, figure 1): optimising a reward model raises its score for ever and
+what it stands for only for a while. The points of one run are its policy snapshots, measured on dev prompts
+with two samples a prompt at temperature 1; win rates, where asked for, are those of a suite's items.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.types import Artifact
+from rlp_bench.display import Display
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.evaluator import GOLD, Evaluation, sft_policy
+from rlp_bench.evaluation.resolve import load_judge
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.records import RunRecord
+from rlp_bench.run.runner import StageRunner, run_plan
+from rlp_bench.statistics import paired_difference_over_seeds
+from rlp_bench.store.store import Store, fingerprint
+
+
+@dataclass(frozen=True)
+class Point:
+    """One policy on the way of a run's last PPO."""
+
+    method: str
+    beta: float
+    seed: int
+    rollouts: int
+    """0 is the SFT policy."""
+    kl: float
+    """To the SFT policy, nats a response."""
+    proxy: float
+    """Mean reward, in standard deviations of the reward on SFT samples from its mean there."""
+    gold: float | None
+    """Mean gold utility; None where the data source has none."""
+    gold_se: float | None
+    accuracy: float | None
+    """How often the reward model orders two samples of this policy as the judge does; ties dropped."""
+    accuracy_n: int
+    length: float
+    """Mean tokens."""
+    win_rate: float | None = None
+    """Percent, on the suite that was asked for."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Item id -> score on that suite."""
+
+    def row(self) -> dict[str, Any]:
+        """The point as JSON, without the items' scores."""
+        return {key: value for key, value in asdict(self).items() if key != "scores"}
+
+
+def trace(
+    recipe_name: str,
+    overrides: Sequence[str],
+    method: str,
+    betas: Sequence[float],
+    seed: int,
+    snapshots: Sequence[int],
+    suite: str | None,
+    store: Store,
+    display: Display,
+) -> list[Point]:
+    """The points of a method's runs at several KL coefficients; runs that are there are reused."""
+    points: list[Point] = []
+    for beta in betas:
+        changed = [f"stages.ppo.beta={beta}", f"stages.ppo.snapshots={list(snapshots)}"]
+        recipe = load_recipe(recipe_name, [*overrides, *changed])
+        record = run_plan(build_plan(recipe, method, seed), store, display)
+        with StageRunner(recipe, store, display) as runner:
+            points += points_of(record, store, runner, suite, display)
+    return points
+
+
+def points_of(
+    record: RunRecord,
+    store: Store,
+    runner: StageRunner,
+    suite: str | None,
+    display: Display,
+    at: Sequence[int] | None = None,
+) -> list[Point]:
+    """The SFT policy, the snapshots of a run's last PPO (`at` these rollouts; all, if None) and its final policy."""
+    recipe, sft, reward = record.recipe, sft_policy(record.lineage), record.last("reward")
+    if sft is None or reward is None:
+        raise BenchError(
+            f"method {record.method}: has no SFT policy or no reward model; give one that runs PPO"
+        )
+    settings = record.policy.manifest["provenance"]["settings"]
+    beta = settings["beta"]
+    task = display.task(f"{record.method} {beta:g}")
+    source = registry.load("suite", recipe.data.source.partition(":")[0])(
+        recipe.data.source.partition(":")[2]
+    )
+    measure = _diagnostics(recipe, source, store, runner, task)
+    kept = {n: p for n, p in _snapshots(record.policy).items() if at is None or n in at}
+    policies = {0: sft, **kept, settings["rollouts"]: record.policy}
+    found = []
+    for rollouts, policy in policies.items():
+        evaluation = Evaluation(store, recipe, runner.engine, None, None, task)
+        found.append(
+            Point(
+                method=record.method,
+                beta=beta,
+                seed=record.seed,
+                rollouts=rollouts,
+                **_on_dev(measure, policy, sft, reward, source, evaluation),
+                **(_on_suite(evaluation, suite, policy, store) if suite else {}),
+            )
+        )
+    task.close()
+    return found
+
+
+def _diagnostics(recipe: Recipe, source: Any, store: Store, runner: StageRunner, task: Any) -> Diagnostics:
+    return Diagnostics(
+        store,
+        runner.engine,
+        recipe.engine_label,
+        recipe.stage_prompting(),
+        dev_prompts(source, recipe.evaluation.dev_pairs, set()),
+        recipe.decoding.max_response_tokens,
+        recipe.decoding.seed,
+        task,
+    )
+
+
+def _snapshots(policy: Artifact) -> dict[int, Artifact]:
+    """The snapshots that a PPO stage kept inside its artifact, and the final policy."""
+    folders = sorted((policy.path / "snapshots").glob("[0-9]*"))
+    return {
+        int(folder.name): Artifact("policy", fingerprint([policy.fingerprint, folder.name]), folder)
+        for folder in folders
+    }
+
+
+def _on_dev(
+    measure: Diagnostics,
+    policy: Artifact,
+    sft: Artifact,
+    reward: Artifact,
+    source: Any,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    names = evaluation.recipe.evaluation.second_judges
+    gold_judge = load_judge(GOLD) if GOLD in names else None
+    found = measure.accuracy(policy, reward, evaluation.judge, gold_judge)
+    samples = measure.samples(policy)
+    scores = np.array(measure.scores(samples, reward))
+    at_sft = np.array(measure.scores(measure.samples(sft), reward))
+    rows = samples.rows()
+    utility: Callable[..., float] | None = getattr(source, "utility", None)
+    gold = (
+        np.array(
+            [
+                [utility(row["instruction"], r["text"], r["finished"]) for r in row["responses"]]
+                for row in rows
+            ]
+        )
+        if utility
+        else None
+    )
+    return {
+        "kl": measure.kl(policy, sft)["mean"],
+        "proxy": float((scores.mean() - at_sft.mean()) / at_sft.std()),
+        "gold": None if gold is None else float(gold.mean()),
+        "gold_se": None if gold is None else float(gold.mean(1).std(ddof=1) / len(gold) ** 0.5),
+        "accuracy": found["pool_accuracy"],
+        "accuracy_n": found["n"],
+        "length": float(np.mean([r["tokens"] for row in rows for r in row["responses"]])),
+    }
+
+
+def _on_suite(evaluation: Evaluation, suite: str, policy: Artifact, store: Store) -> dict[str, Any]:
+    [report] = evaluation.suites([suite], policy, None)
+    return {"win_rate": report["win_rate"], "scores": item_scores(store, report)}
+
+
+def item_scores(store: Store, report: Mapping[str, Any]) -> dict[str, float]:
+    """Item id -> score, of the items of a suite report that have one."""
+    rows = read_jsonl(store.root / report["scores"])
+    return {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
+
+
+def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
+    """Item scores of a run at a KL between two of its points, linear between them; None outside its range.
+
+    Source: ours. Win rates at unequal KL compare how far two policies were pushed; at equal KL, where to.
+    """
+    ordered = sorted(points, key=lambda point: point.kl)
+    for low, high in pairwise(ordered):
+        if low.kl <= kl <= high.kl and high.kl > low.kl:
+            share = (kl - low.kl) / (high.kl - low.kl)
+            shared = set(low.scores) & set(high.scores)
+            return {
+                item: (1 - share) * low.scores[item] + share * high.scores[item] for item in sorted(shared)
+            }
+    return None
+
+
+def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
+    """Every method against the first at one KL, paired over items and seeds; None where a seed does not reach it."""
+    by_run: dict[str, dict[int, list[Point]]] = {}
+    for point in points:
+        by_run.setdefault(point.method, {}).setdefault(point.seed, []).append(point)
+    found = {m: {s: at_kl(way, kl) for s, way in runs.items()} for m, runs in by_run.items()}
+    baseline, *others = by_run
+    rows: list[dict[str, Any]] = []
+    for candidate in others:
+        row: dict[str, Any] = {"kl": kl, "candidate": candidate, "baseline": baseline, "difference": None}
+        outside = [(m, s) for m in (baseline, candidate) for s, scores in found[m].items() if scores is None]
+        if outside:
+            reason = ", ".join(f"{m} seed {s}" for m, s in outside)
+            rows.append({**row, "reason": f"outside the range of {reason}"})
+            continue
+        given = {m: {s: scores for s, scores in found[m].items() if scores} for m in (candidate, baseline)}
+        d = paired_difference_over_seeds(given[candidate], given[baseline])
+        ends = {"ci95": [100 * d.low, 100 * d.high], "p": d.p, "n_items": d.n}
+        rows.append(
+            {**row, "difference": 100 * d.mean, **ends, "smallest_detectable_difference": 100 * d.detectable}
+        )
+    return rows

@@ -1,0 +1,133 @@
+"""Chooses one setting of each method by the recipe's rule, on dev prompts: see `recipe.Tuning`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.protocols import Progress
+from rlp_bench.api.types import Artifact, Item
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.evaluator import Evaluation, sft_policy
+from rlp_bench.evaluation.outputs import generate_outputs, read_artifact
+from rlp_bench.evaluation.resolve import load_suite
+from rlp_bench.evaluation.win_rate import evaluate_suite
+from rlp_bench.plan.graph import Plan, build_plan
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.records import RunRecord
+from rlp_bench.run.runner import StageRunner
+from rlp_bench.store.store import Store, fingerprint
+
+Measured = Mapping[str, float]
+"""value, win_rate (percent, against the SFT policy), standard_error, kl (nats), length (tokens)."""
+
+
+@dataclass(frozen=True)
+class DevSuite:
+    """How the dev prompts are named in reports; their reference answers are the SFT policy's."""
+
+    name: str
+    version: str
+
+
+def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
+    """(value, plan with it) at the tuning seed; empty where the method does not end in the tuned stage."""
+    rule = recipe.tuning
+    if not rule.stage:
+        return []
+    plain = build_plan(recipe, method, rule.seed)
+    if plain.final.trainer != rule.stage:
+        return []
+    return [
+        (value, build_plan(recipe, method, rule.seed, tuned={rule.setting: value})) for value in rule.values
+    ]
+
+
+def measure(
+    record: RunRecord, value: float, store: Store, runner: StageRunner, progress: Progress
+) -> Measured:
+    """What a candidate's policy is worth on the dev prompts. Sealed: asked again, it is read."""
+    recipe, sft = record.recipe, sft_policy(record.lineage)
+    if sft is None:
+        raise BenchError(f"method {record.method}: has no SFT policy to be tuned against; leave [tuning] out")
+    identity = {
+        "step": "tuning",
+        "version": 1,
+        "policy": record.policy.fingerprint,
+        "sft": sft.fingerprint,
+        "judge": recipe.judge.model_dump(mode="json"),
+        "decoding": recipe.decoding.model_dump(mode="json"),
+        "data": recipe.data.source,
+        "prompts": recipe.tuning.prompts,
+    }
+
+    def build(folder: Any) -> Mapping[str, float]:
+        found = _measure(record.policy, sft, recipe, store, runner, progress)
+        (folder / "policy.txt").write_text(record.policy.fingerprint + "\n", encoding="utf-8")
+        return found
+
+    sealed = store.make("tuning", fingerprint(identity), build, identity)
+    return {"value": value, **sealed.metrics}
+
+
+def choose(measured: Sequence[Measured]) -> float:
+    """The value of the highest win rate; of equal ones the first."""
+    return max(measured, key=lambda m: m["win_rate"])["value"]
+
+
+def _measure(
+    policy: Artifact, sft: Artifact, recipe: Recipe, store: Store, runner: StageRunner, progress: Progress
+) -> Mapping[str, float]:
+    name, _, argument = recipe.data.source.partition(":")
+    source = registry.load("suite", name)(argument)
+    asked = {item.id for alias in recipe.evaluation.suites for item in _questions(alias, recipe)}
+    prompts = dev_prompts(source, recipe.tuning.prompts, asked)
+    evaluation = Evaluation(store, recipe, runner.engine, None, None, progress)
+    suite: Any = DevSuite(f"{recipe.data.source}:dev", source.version)
+
+    def answers(one: Artifact, items: Sequence[Item]) -> Artifact:
+        return generate_outputs(
+            store,
+            runner.engine,
+            one,
+            items,
+            suite={"name": suite.name, "version": suite.version},
+            prompting=evaluation.prompting,
+            decoding=evaluation.decoding,
+            engine_name=recipe.engine_label,
+            seed=recipe.decoding.seed,
+            progress=progress,
+        )
+
+    plain = [Item(p["instruction"], p.get("input", ""), subset="dev") for p in prompts]
+    reference = read_artifact(answers(sft, plain))
+    items = [
+        Item(item.instruction, item.input, subset="dev", reference=reference[item.id]["output"])
+        for item in plain
+    ]
+    outputs = answers(policy, items)
+    report = evaluate_suite(
+        store, suite, items, outputs, read_artifact(outputs), evaluation.judge, evaluation.order, progress
+    )
+    kl = Diagnostics(
+        store,
+        runner.engine,
+        recipe.engine_label,
+        evaluation.prompting,
+        prompts,
+        evaluation.decoding.max_response_tokens,
+        recipe.decoding.seed,
+        progress,
+    ).kl(policy, sft)
+    return {
+        "win_rate": report["win_rate"],
+        "standard_error": report["standard_error"],
+        "kl": kl["mean"],
+        "length": report["mean_length_tokens"],
+    }
+
+
+def _questions(alias: str, recipe: Recipe) -> Sequence[Item]:
+    suite = load_suite(alias, recipe.suites)
+    return [item for item in suite.items() if isinstance(item, Item)]

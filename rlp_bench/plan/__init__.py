@@ -1,0 +1,1 @@
+"""A method's graph of stages, checked as a whole before anything runs, and what it will cost."""

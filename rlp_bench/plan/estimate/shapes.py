@@ -1,0 +1,182 @@
+"""Sizes of a checkpoint: every parameter by name, of safetensors headers or of its config on torch's meta device."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import BenchError, DataError, nearest
+from rlp_bench.plan.estimate.safetensors import tensors_of
+from rlp_bench.recipes.base_checkpoint import locate
+from rlp_bench.recipes.schema import Base
+
+FOLDER = Path(__file__).parent / "shapes"
+OUTPUT = "lm_head"
+"""Name of the matrix that makes logits, in every causal model of transformers."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A causal language model's sizes. Letters: d hidden, f intermediate, q and k widths of queries and keys."""
+
+    source: str
+    """Where the sizes are from: a folder, or "shape NAME"."""
+    config: Mapping[str, Any]
+    tensors: Mapping[str, tuple[int, ...]]
+    """Every parameter once; a tied output matrix is its embedding."""
+
+    @cached_property
+    def parameters(self) -> int:
+        """Of the language model, all of them."""
+        return sum(math.prod(size) for size in self.tensors.values())
+
+    @cached_property
+    def output(self) -> int:
+        """Parameters of an output matrix of its own; 0 where the embedding is it."""
+        return sum(math.prod(size) for name, size in self.tensors.items() if name.startswith(OUTPUT))
+
+    @cached_property
+    def in_layers(self) -> int:
+        """Parameters of all decoder layers."""
+        return sum(math.prod(size) for name, size in self.tensors.items() if _layer(name))
+
+    @cached_property
+    def matrices(self) -> int:
+        """Parameters of the layers' matrices: what a token is multiplied with on its way through them."""
+        return sum(math.prod(size) for name, size in self.tensors.items() if _layer(name) and len(size) == 2)
+
+    def count(self, head: str) -> int:
+        """Parameters of the language model ("lm"), or with a score in place of its output matrix ("scalar")."""
+        return self.parameters if head == "lm" else self.parameters - self.output + self.d
+
+    def adapters(self, rank: int, targets: tuple[str, ...]) -> int:
+        """Parameters of adapters: rank (in + out) for every adapted matrix. Hu et al. 2021, section 4.1."""
+        return sum(rank * sum(size) for size in self.adapted(targets))
+
+    def adapted(self, targets: tuple[str, ...]) -> list[tuple[int, ...]]:
+        """Sizes (out, in) of the matrices that get adapters; all in the layers where no targets are named."""
+        return [
+            size
+            for name, size in self.tensors.items()
+            if _layer(name)
+            and len(size) == 2
+            and (not targets or name.removesuffix(".weight").rpartition(".")[2] in targets)
+        ]
+
+    @property
+    def layers(self) -> int:
+        return int(self._get("num_hidden_layers", "n_layer"))
+
+    @property
+    def d(self) -> int:
+        return int(self._get("hidden_size", "n_embd"))
+
+    @property
+    def f(self) -> int:
+        return int(self._get("intermediate_size", "n_inner") or 4 * self.d)
+
+    @property
+    def heads(self) -> int:
+        return int(self._get("num_attention_heads", "n_head"))
+
+    @property
+    def head_dim(self) -> int:
+        return int(self._get("head_dim") or self.d // self.heads)
+
+    @property
+    def q(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def k(self) -> int:
+        return int(self._get("num_key_value_heads") or self.heads) * self.head_dim
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self._get("vocab_size"))
+
+    @property
+    def is_llama(self) -> bool:
+        """Whether this project's own forward pass computes it on a CPU."""
+        return self._get("model_type") == "llama"
+
+    def _get(self, *names: str) -> Any:
+        return next((self.config[name] for name in names if self.config.get(name) is not None), None)
+
+
+def shape_of(base: Base) -> Shape:
+    """The shape of a recipe's base: its checkpoint's where that is here, else the shipped one that it names.
+
+    Raises:
+        BenchError: neither.
+    """
+    name = base.shape
+    folder = locate(base.checkpoint)
+    if (folder / "config.json").is_file():
+        return read_folder(folder)
+    if name:
+        return shipped(name)
+    raise BenchError(
+        f'base.checkpoint: "{base.checkpoint}" is not on this machine; give a folder, or set base.shape to what is to '
+        f"be predicted with: {', '.join(shipped_names())}"
+    )
+
+
+def read_folder(folder: Path) -> Shape:
+    """The shape of a checkpoint folder; its weights need not be there.
+
+    Raises:
+        DataError: config.json or a safetensors header cannot be read, or it is no decoder that we know how to count.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f'checkpoint "{folder}": config.json cannot be read ({error})') from None
+    tensors = tensors_of(folder)
+    return _checked(Shape(str(folder), config, tensors or on_meta_device(config, str(folder))))
+
+
+def shipped_names() -> list[str]:
+    """The shapes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def shipped(name: str) -> Shape:
+    """A shape by name: the architecture's published numbers, without weights."""
+    if name not in shipped_names():
+        raise BenchError(f'base.shape: there is no shape "{name}"; {nearest(name, shipped_names())}')
+    config = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return Shape(f"shape {name}", config, on_meta_device(config, name))
+
+
+def on_meta_device(config: Mapping[str, Any], where: str) -> dict[str, tuple[int, ...]]:
+    """Every parameter of the model that transformers would make of a config; no memory is taken."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        made = AutoConfig.for_model(**{key: value for key, value in config.items() if key != "source"})
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(made)
+    except (ValueError, KeyError, TypeError, ImportError) as error:
+        raise DataError(f'"{where}": transformers makes no model of its config: {error}') from None
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
+def _checked(shape: Shape) -> Shape:
+    """The shape, if its config says what is needed."""
+    needed = {"layers": ("num_hidden_layers", "n_layer"), "hidden size": ("hidden_size", "n_embd")}
+    missing = [name for name, keys in needed.items() if not any(shape.config.get(key) for key in keys)]
+    if missing:
+        raise DataError(
+            f'"{shape.source}": its config says nothing of {" and ".join(missing)}; expected a decoder'
+        )
+    return shape
+
+
+def _layer(name: str) -> bool:
+    return re.search(r"\.\d+\.", name) is not None

@@ -1,0 +1,29 @@
+"""Plans for a machine that has neither the base checkpoint nor the data: to be looked at, not to be run."""
+
+from rlp_bench.plan.graph import PAIRS, SPLITS, Bench, Handle, Node
+from rlp_bench.recipes.base_checkpoint import locate
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.store.store import fingerprint
+
+
+class WithoutCheckpoint(Bench):
+    """Takes base and data for what their recipe says of them. Fingerprints are not those of a run."""
+
+    def _add_base(self) -> Handle:
+        identity = {"trainer": "checkpoint", "reference": self.recipe.base.checkpoint}
+        return self._add(Node("base", "policy", "checkpoint", fingerprint(identity), identity))
+
+    def _add_data(self, split: str) -> Handle:
+        where, key = ("preferences_from", "preferences") if split == PAIRS else ("source", split)
+        reference, count = getattr(self.recipe.data, where), getattr(self.recipe.data, key)
+        label, kind = f"data-{split}", SPLITS.get(split, split)
+        if not count:
+            return super()._add_data(split)
+        identity = {"trainer": "data", "suite": reference, "split": split, "n": count}
+        return self._add(Node(label, kind, "data", fingerprint(identity), identity))
+
+
+def bench_kind(recipe: Recipe) -> type[Bench]:
+    """The bench to plan on: one without checkpoint where it is not here and the recipe names a shape."""
+    absent = recipe.base.shape and not (locate(recipe.base.checkpoint) / "config.json").is_file()
+    return WithoutCheckpoint if absent else Bench

@@ -1,0 +1,190 @@
+"""What every stage of a plan does, as its trainer says it: which models, how many rows of which lengths, how often.
+
+A trainer may have `work(given)`; it gets the sizes of its inputs and gives plain values back:
+
+    given = {"rows": {input: [rows of each artifact]}, "responses": {input: responses a row}, "prompt": tokens,
+             "response": tokens, "hidden": hidden size of the base}
+    {"models": {name: {"head": "lm" | "scalar", "trained": bool, "shares": name of the model whose frozen weights it
+                is made of where adapters are trained}},
+     "passes": [{"does": "train" | "read" | "write", "models": [names], "rows": in the whole stage,
+                 "batch": rows of one update, "microbatch": rows of one forward pass, "held": rows whose activations one
+                 device holds at a time, if not a microbatch's; "prompt", "response": tokens a row, "logits": bool,
+                 "masked": whether attention gets a mask of every pair of tokens, "copies": copies of the gradient}],
+     "updates": number, "makes": {"rows": number, "responses": a row}, "extra": parameters trained besides}
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.plan.graph import Node, Plan
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a stage."""
+
+    head: Literal["lm", "scalar"] = "lm"
+    trained: bool = False
+    shares: str = ""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One kind of work of a stage."""
+
+    does: Literal["train", "read", "write"]
+    """Forward and back; forward; sampling."""
+    models: tuple[str, ...]
+    rows: float
+    batch: int = 0
+    """Rows of one update, shared by all devices; reading and writing: at most so many at a time."""
+    microbatch: int = 0
+    """Rows of one forward pass on one device; writing: rows decoded side by side; 0: what the engine takes."""
+    held: int = 0
+    """Rows whose activations are there at once, over all devices; 0: those of a microbatch."""
+    prompt: float = 0.0
+    response: float = 0.0
+    logits: bool = False
+    """Whether the output matrix is used, at response positions (of the models that have one)."""
+    masked: bool = False
+    copies: int = 0
+    """Copies of the gradient that are there besides; from 1 on another gradient lies there already."""
+
+    @property
+    def tokens(self) -> float:
+        """A row's length."""
+        return self.prompt + self.response
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one stage does."""
+
+    models: dict[str, Model]
+    passes: tuple[Pass, ...]
+    updates: int = 0
+    makes: dict[str, float] = field(default_factory=dict)
+    extra: int = 0
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of a prompt and of a response."""
+
+    prompt: float
+    response: float
+
+
+def read_lengths(text: str) -> Lengths | None:
+    """`120,200`: tokens to be expected of a prompt and of a response; None where nothing is said.
+
+    Raises:
+        BenchError: it is not that.
+    """
+    if not text:
+        return None
+    try:
+        prompt, response = (float(part) for part in text.split(","))
+    except ValueError:
+        prompt = response = math.nan
+    if not (0 < prompt < math.inf and 0 < response < math.inf):
+        raise BenchError(
+            f'--lengths "{text}": expected tokens of a prompt and of a response, as in --lengths 120,200'
+        )
+    return Lengths(prompt, response)
+
+
+def stage_works(
+    plan: Plan, hidden: int, lengths: Lengths, settings: Mapping[str, Any]
+) -> dict[str, Work | None]:
+    """The work of every stage by label; None where its trainer does not say. Data and base do nothing.
+
+    Args:
+        lengths: of every prompt and response; limits give what memory is needed, means what time.
+        settings: replace a stage's own where it has them, for asking what would help ({"microbatch": 1}).
+    """
+    found: dict[str, Work | None] = {}
+    made: dict[str, Mapping[str, float]] = {}
+    for node in plan.nodes:
+        if node.trainer in ("checkpoint", "data"):
+            made[node.fingerprint] = {"rows": float(node.identity.get("n", 0)), "responses": 1.0}
+            continue
+        work = work_of(node, made, hidden, lengths, settings)
+        found[node.label] = work
+        made[node.fingerprint] = work.makes if work else {}
+    return found
+
+
+def work_of(
+    node: Node,
+    made: Mapping[str, Mapping[str, float]],
+    hidden: int,
+    lengths: Lengths,
+    settings: Mapping[str, Any],
+) -> Work | None:
+    """The work of one stage, its inputs' rows given by fingerprint."""
+    tell = getattr(_with(node.instance, settings), "work", None)
+    if tell is None:
+        return None
+    rows, responses = {}, {}
+    for name, handles in node.inputs.items():
+        several = handles if isinstance(handles, list) else [handles]
+        rows[name] = [made[handle.fingerprint].get("rows", 0.0) for handle in several]
+        responses[name] = max(made[handle.fingerprint].get("responses", 1.0) for handle in several)
+    given = {
+        "rows": rows, "responses": responses, "prompt": lengths.prompt, "response": lengths.response, "hidden": hidden
+    }  # fmt: skip
+    return read_work(tell(given), node.trainer)
+
+
+def read_work(told: Any, trainer: str) -> Work:
+    """A trainer's word, checked.
+
+    Raises:
+        BenchError: it is not what the top of this module says.
+    """
+    if not isinstance(told, Mapping):
+        raise BenchError(f'trainer "{trainer}": work() gave {type(told).__name__}; expected a dict')
+    try:
+        work: Work = TypeAdapter(Work).validate_python(dict(told))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BenchError(
+            f'trainer "{trainer}": work(): {where}: {first["msg"]}; see the top of rlp_bench/plan/estimate/workload.py'
+        ) from None
+    unknown = {name for one in work.passes for name in one.models} - {*work.models}
+    unknown |= {*told} - {"models", "passes", "updates", "makes", "extra"}
+    if unknown:
+        raise BenchError(
+            f'trainer "{trainer}": work() names {", ".join(sorted(map(str, unknown)))}, which it does not describe; '
+            "see the top of rlp_bench/plan/estimate/workload.py"
+        )
+    return work
+
+
+def _with(instance: Any, settings: Mapping[str, Any]) -> Any:
+    """The trainer with those of the settings that it has."""
+    from dataclasses import replace
+
+    mine = {name: value for name, value in settings.items() if hasattr(instance, name)}
+    return replace(instance, **mine) if mine else instance
+
+
+def distributed(node: Node) -> bool:
+    """Whether all devices work on this stage; every other one has one device."""
+    return bool(getattr(node.instance, "spreads", False))
+
+
+def parameters_of_models(work: Work, counts: Mapping[str, int]) -> dict[str, int]:
+    """Parameters of each model by name.
+
+    Args:
+        counts: parameters by head.
+    """
+    return {name: counts[model.head] for name, model in work.models.items()}

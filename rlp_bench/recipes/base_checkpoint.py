@@ -1,0 +1,130 @@
+"""A recipe's base checkpoint: a folder in Hugging Face format, used where it lies, known by its content."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import DataError
+from rlp_bench.api.types import Artifact
+from rlp_bench.store.store import fingerprint, hash_file, hash_folder
+
+PACKAGE = "package://"
+LARGE = 64 * 2**20
+"""Bytes from which a file's hash is remembered."""
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+def base_artifact(reference: str) -> Artifact:
+    """The base policy. Its fingerprint is the hash of the folder's files; nothing is copied.
+
+    Raises:
+        DataError: no such folder, no config, weights or tokenizer, or pad and EOS are one token.
+    """
+    folder = locate(reference)
+    check_checkpoint(folder)
+    files = hash_folder(folder, hash_known)
+    identity = {"trainer": "checkpoint", "files": files}
+    manifest = {
+        "kind": "policy",
+        "files": files,
+        "content": fingerprint(files),
+        "provenance": {"trainer": "checkpoint", "reference": reference},
+    }
+    return Artifact("policy", fingerprint(identity), folder, manifest)
+
+
+def hash_known(path: Path) -> str:
+    """sha256 (hex) of a file; of a large one read once as long as its size and time stay what they are.
+
+    Every process that plans hashes the base: 13 GB of it would take each of them half a minute.
+    """
+    stat = path.stat()
+    if stat.st_size < LARGE:
+        return hash_file(path)
+    where = fingerprint([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino])
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    known = home / "rlp-bench" / "checkpoints" / where
+    try:
+        found = known.read_text(encoding="ascii")
+        if len(found) == 64:
+            return found
+    except (OSError, UnicodeDecodeError):
+        pass
+    found = hash_file(path)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is read again next time
+        known.parent.mkdir(parents=True, exist_ok=True)
+        partial = known.with_name(f"{where}.{os.getpid()}")
+        partial.write_text(found, encoding="ascii")
+        partial.replace(known)
+    return found
+
+
+def locate(reference: str) -> Path:
+    """The folder of "package://dotted.package/folder" or of a path."""
+    if not reference.startswith(PACKAGE):
+        return Path(reference).expanduser().resolve()
+    package, _, inside = reference.removeprefix(PACKAGE).partition("/")
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            f'base.checkpoint: "{reference}": there is no package "{package}"; install it or give a folder'
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / inside
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Reads the JSON files only: config, weights and tokenizer are there, pad is not EOS."""
+    if not folder.is_dir():
+        raise DataError(f'checkpoint "{folder}": there is no such folder; give one in Hugging Face format')
+    if not (folder / "config.json").is_file():
+        raise DataError(f'checkpoint "{folder}": has no config.json; expected a Hugging Face checkpoint')
+    if not any(folder.glob("*.safetensors")):
+        raise DataError(f'checkpoint "{folder}": has no *.safetensors; save the model with save_pretrained')
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise DataError(
+            f'checkpoint "{folder}": has no tokenizer (none of {", ".join(TOKENIZERS)}); '
+            "save it beside the model with tokenizer.save_pretrained"
+        )
+    pairs = [(pad, eos) for pad, eos in _pad_and_eos(folder) if pad is not None and eos]
+    if not pairs:
+        raise DataError(f'checkpoint "{folder}": names no pad token or no EOS token; set both, as two tokens')
+    for pad, eos in pairs:
+        if pad in eos:
+            raise DataError(
+                f'checkpoint "{folder}": pad and EOS are both token {json.dumps(pad)}, so a policy could not '
+                "learn where to stop; give pad a token of its own"
+            )
+
+
+def _pad_and_eos(folder: Path) -> Iterator[tuple[Any, list[Any]]]:
+    """(pad, [EOS, ...]) as the tokenizer (texts), generation_config and config (ids) each have them."""
+    tokenizer = _json(folder / "tokenizer_config.json")
+    eos = _text(tokenizer.get("eos_token"))
+    yield _text(tokenizer.get("pad_token")), [] if eos is None else [eos]
+    for name in ("generation_config.json", "config.json"):
+        config = _json(folder / name)
+        ids = config.get("eos_token_id")
+        yield config.get("pad_token_id"), ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def _text(token: Any) -> str | None:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise DataError(f'checkpoint file "{path}": not JSON; the file is damaged, copy it again') from None
+    if not isinstance(found, dict):
+        raise DataError(f'checkpoint file "{path}": expected a JSON object')
+    return found

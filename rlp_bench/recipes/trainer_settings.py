@@ -1,0 +1,68 @@
+"""A trainer's settings: its dataclass fields, checked by name and type before anything runs."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rlp_bench.api.errors import BenchError, nearest
+
+REQUIRED = ("name", "version", "inputs", "output", "uses")
+
+
+def setting_names(trainer: type) -> list[str]:
+    """The names that `[stages.<trainer>]` may set."""
+    return [field.name for field in dataclasses.fields(trainer) if field.init]
+
+
+def not_a_trainer(name: str, trainer: Any) -> str | None:
+    """What keeps a plugin from being a `nouns.Trainer`; None if it is one."""
+    if not (isinstance(trainer, type) and dataclasses.is_dataclass(trainer)):
+        return (
+            f'trainer "{name}": is not a dataclass; make it a frozen dataclass whose fields are its settings'
+        )
+    missing = [part for part in (*REQUIRED, "train") if not hasattr(trainer, part)]
+    if missing:
+        return f'trainer "{name}": lacks {", ".join(missing)}; see rlp_bench.api.protocols.Trainer'
+    return None
+
+
+def build(trainer: type, settings: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
+    """The trainer with these settings, or None and what is wrong as (setting, message).
+
+    Types are checked strictly, as JSON: "3" is no number, 1 is a float, a list fills a tuple.
+    """
+    names = setting_names(trainer)
+    problems = [(key, f"unknown setting; {nearest(key, names)}") for key in settings if key not in names]
+    known = {key: value for key, value in settings.items() if key in names}
+    try:
+        text = json.dumps(known)
+    except TypeError as error:
+        return None, [*problems, ("", f"settings must be plain values ({error})")]
+    try:
+        instance: Any = TypeAdapter(trainer).validate_json(text, strict=True)
+    except ValidationError as error:
+        return None, problems + list(_messages(error))
+    except BenchError as error:
+        return None, [*problems, ("", str(error))]
+    return (None if problems else instance), problems
+
+
+def canonical(instance: Any) -> dict[str, Any]:
+    """All settings of a trainer as JSON values, defaults included: part of the fingerprint."""
+    return TypeAdapter(type(instance)).dump_python(instance, mode="json")
+
+
+def _messages(error: ValidationError) -> Iterator[tuple[str, str]]:
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        given = "" if fault["type"] == "missing" else f"{shown(fault['input'])}: "
+        yield where, given + fault["msg"]
+
+
+def shown(value: Any) -> str:
+    """A given value in an error line, cut to 60 characters."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

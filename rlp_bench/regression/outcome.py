@@ -1,0 +1,90 @@
+"""The outcome as plain data, in percent and points: what --json prints and every other form is made from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlp_bench.regression.rule import ALPHA, Outcome, SuiteVerdict
+from rlp_bench.regression.snapshot import Snapshot
+
+
+def result_of(
+    outcome: Outcome,
+    baseline: Snapshot,
+    about: Mapping[str, Any],
+    candidate: Snapshot | None,
+    earlier: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Everything about an attempt. `candidate` is None where it could not be read."""
+    return {
+        "verdict": outcome.verdict,
+        "exit_status": outcome.status,
+        "strict": outcome.strict,
+        "alpha": ALPHA,
+        "reasons": list(outcome.reasons),
+        "baseline": {**about, **baseline.origin},
+        "candidate": {} if candidate is None else dict(candidate.origin),
+        "suites": [suite_of(one) for one in outcome.suites],
+        "not_in_baseline": [a for a in candidate.suites if a not in baseline.suites] if candidate else [],
+        "differing": list(outcome.differing),
+        "changed": list(outcome.changed),
+        "attempts": len(earlier) + 1,
+    }
+
+
+def failed(reason: str, strict: bool) -> Outcome:
+    """The outcome of an attempt whose candidate could not be read."""
+    return Outcome("error", reason.splitlines(), [], [], [], strict)
+
+
+def suite_of(one: SuiteVerdict) -> dict[str, Any]:
+    """One suite's row."""
+    row: dict[str, Any] = {
+        "alias": one.alias,
+        "verdict": one.verdict,
+        "reason": one.reason,
+        "gates": one.margin is not None,
+        "margin": one.margin,
+    }
+    test = one.test
+    if test is not None:
+        row |= {
+            "n": test.n,
+            "baseline": 100 * test.baseline,
+            "candidate": 100 * test.candidate,
+            "difference": 100 * test.difference,
+            "standard_error": 100 * test.se,
+            "ci95": [100 * test.low, 100 * test.high],
+            "lower_bound": 100 * test.bound,
+            "p": test.p,
+            "p_holm": one.p_holm,
+            "test": test.test,
+            "smallest_detectable_difference": 100 * test.detectable,
+            "better": test.better,
+            "worse": test.worse,
+            "correlation": test.rho,
+        }
+    for key in ("missing", "unparsed", "ties", "position_gap", "length"):
+        if one.about:
+            row[key] = {side: one.about[side][key] for side in ("baseline", "candidate")}
+    if one.about:
+        row["length_unit"] = one.about["length_unit"]
+    return row
+
+
+def attempt_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the history keeps of an attempt."""
+    keys = ("alias", "verdict", "margin", "n", "difference", "ci95", "p", "p_holm")
+    candidate = result["candidate"]
+    return {
+        "baseline": result["baseline"]["path"],
+        "baseline_sha256": result["baseline"]["sha256"],
+        "verdict": result["verdict"],
+        "exit_status": result["exit_status"],
+        "strict": result["strict"],
+        "reasons": result["reasons"],
+        **{
+            key: candidate.get(key)
+            for key in ("run", "report", "recipe", "method", "seed", "policy", "versions")
+        },
+        "suites": [{key: suite[key] for key in keys if key in suite} for suite in result["suites"]],
+    }

@@ -1,0 +1,174 @@
+"""The verdict for people: text tables, and a Markdown summary for a CI job's page."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEADS = {
+    "pass": "PASS: not worse by the margin or more",
+    "regression": "REGRESSION",
+    "error": "ERROR: no verdict",
+    "incomparable": "INCOMPARABLE: not the same measurement",
+    "inconclusive": "INCONCLUSIVE: neither worse nor shown not to be",
+}
+NUMBERS = (
+    "suite",
+    ">n",
+    ">baseline",
+    ">candidate",
+    ">difference (95 %)",
+    ">p",
+    ">Holm p",
+    ">margin",
+    ">could see",
+    "verdict",
+)
+BEHIND = (
+    "suite",
+    "test",
+    ">better/worse",
+    ">missing",
+    ">unparsed",
+    ">ties %",
+    ">position gap",
+    ">length",
+)
+
+
+def number_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows under `NUMBERS`: percent, points; a suite without a test has only its verdict."""
+    return [
+        (
+            suite["alias"],
+            str(suite.get("n", "")),
+            _plain(suite.get("baseline")),
+            _plain(suite.get("candidate")),
+            _interval(suite),
+            _p(suite.get("p")),
+            _p(suite.get("p_holm")),
+            _margin(suite),
+            _plain(suite.get("smallest_detectable_difference")),
+            suite["verdict"],
+        )
+        for suite in result["suites"]
+    ]
+
+
+def behind_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows under `BEHIND`: baseline -> candidate, where there are two values."""
+    return [
+        (
+            suite["alias"],
+            suite.get("test", ""),
+            f"{suite['better']}/{suite['worse']}" if "better" in suite else "",
+            _both(suite["missing"], "{:.0f}"),
+            _both(suite["unparsed"], "{:.0f}"),
+            _both({side: 100 * share for side, share in suite["ties"].items()}, "{:.1f}"),
+            _both(suite["position_gap"], "{:+.1f}"),
+            _length(suite),
+        )
+        for suite in result["suites"]
+        if "missing" in suite
+    ]
+
+
+def notes(result: Mapping[str, Any], attempts: str) -> list[str]:
+    """What stands below the tables, a line each."""
+    found = [f"{suite['alias']}: {suite['reason']}" for suite in result["suites"]]
+    known = {suite["reason"] for suite in result["suites"]}
+    found += [reason for reason in result["reasons"] if reason.partition(": ")[2] not in known]
+    if result["changed"]:
+        each = (f"{c['field']} {_cut(c['baseline'])} -> {_cut(c['candidate'])}" for c in result["changed"])
+        found.append("changed: " + "; ".join(each))
+    if result["not_in_baseline"]:
+        found.append(f"not in the baseline, not compared: {', '.join(result['not_in_baseline'])}")
+    if result["verdict"] == "inconclusive":
+        found.append(f"inconclusive {'fails' if result['strict'] else 'passes without'} --strict")
+    return [*found, attempts]
+
+
+def render_text(result: Mapping[str, Any], attempts: str) -> list[Any]:
+    """Renderables for a terminal."""
+    from rich.text import Text
+
+    from rlp_bench.display import table
+
+    head = f"{HEADS[result['verdict']]} ({_sides(result)})"
+    tables: list[Any] = [Text(head)]
+    if result["suites"]:
+        tables.append(table("", NUMBERS, number_rows(result)))
+    behind = behind_rows(result)
+    if behind:
+        tables.append(table("Behind it: baseline -> candidate", BEHIND, behind))
+    return [*tables, Text("\n".join(notes(result, attempts)))]
+
+
+def render_markdown(result: Mapping[str, Any], attempts: str) -> str:
+    """A job summary. Every text is escaped: an alias or path is nobody's markup."""
+    parts = [f"## rlp-bench regress: {HEADS[result['verdict']]}", "", escape(_sides(result)), ""]
+    if result["suites"]:
+        parts += _markdown_table(NUMBERS, number_rows(result))
+    behind = behind_rows(result)
+    if behind:
+        parts += _markdown_table(BEHIND, behind)
+    return "\n".join([*parts, *(f"- {escape(note)}" for note in notes(result, attempts)), ""])
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(escape(cell) for cell in cells)} |"
+
+    rule = ["---:" if column.startswith(">") else "---" for column in columns]
+    header = line([column.lstrip(">") for column in columns])
+    return [header, f"|{'|'.join(rule)}|", *(line(row) for row in rows), ""]
+
+
+def escape(text: str) -> str:
+    """Text that GitHub's Markdown shows as it is, in one line."""
+    flat = " ".join(str(text).split())
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#@!])", r"\\\1", flat)
+
+
+def _sides(result: Mapping[str, Any]) -> str:
+    old, new = (side.get("run") or side.get("report") for side in (result["baseline"], result["candidate"]))
+    return f"{new or 'no candidate'} against {old}, baseline {result['baseline']['path']}"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< .001" if value < 0.001 else f"{value:.3f}"
+
+
+def _interval(suite: Mapping[str, Any]) -> str:
+    if "ci95" not in suite:
+        return ""
+    low, high = suite["ci95"]
+    return f"{suite['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _margin(suite: Mapping[str, Any]) -> str:
+    return "reported" if suite["margin"] is None else f"{suite['margin']:g}"
+
+
+def _both(sides: Mapping[str, float | None], form: str) -> str:
+    if None in sides.values():
+        return ""
+    old, new = (form.format(sides[side]) for side in ("baseline", "candidate"))
+    return old if old == new else f"{old} -> {new}"
+
+
+def _length(suite: Mapping[str, Any]) -> str:
+    if not suite["length_unit"]:
+        return ""
+    return f"{_both(suite['length'], '{:.1f}')} {suite['length_unit']}"
+
+
+def _cut(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:16]}..."

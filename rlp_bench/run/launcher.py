@@ -1,0 +1,171 @@
+"""One stage by several processes: `torchrun` starts workers, which train together; this process waits and tells.
+
+On one node the workers find each other by themselves. On several the command must run inside a Slurm allocation: `srun`
+starts one `torchrun` a node, and the store must lie where every node sees it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_json
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, Prompting
+from rlp_bench.recipes.schema import Compute
+
+MARK = "\x1e"
+"""What a worker's message begins with; all else that workers print goes to the log."""
+LOG = "workers.log"
+TAIL = 2000
+"""Characters of the log that a failure shows."""
+PORT = 29500
+DRIVER = "RLP_BENCH_DRIVER"
+"""Variable with the number of the process that waits, where workers are on its machine: they end with it."""
+OUT_OF_MEMORY = "CUDA out of memory"
+
+
+def world_size(compute: Compute) -> int:
+    """How many processes train a stage together."""
+    return 1 if compute.strategy == "one" else compute.workers * compute.nodes
+
+
+def train_together(
+    trainer: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Artifact | Sequence[Artifact]],
+    out: Path,
+    context: Context,
+    compute: Compute,
+) -> Mapping[str, float]:
+    """What `train` returns, by `world_size` processes of which the first writes into `out`.
+
+    Raises:
+        BenchError: what a worker raised; not enough memory; no way to start workers on several nodes.
+        RuntimeError: a worker died; the message has the end of its log.
+    """
+    job = context.scratch / "job.json"
+    prompting = asdict(context.prompting) if isinstance(context.prompting, Prompting) else None
+    write_json(
+        job,
+        {
+            "trainer": trainer,
+            "settings": dict(settings),
+            "inputs": {name: _described(given) for name, given in inputs.items()},
+            "out": str(out.resolve()),
+            "scratch": str(context.scratch.resolve()),
+            "seed": context.seed,
+            "device": compute.device,
+            "threads": compute.threads,
+            "prompting": prompting,
+            "training": asdict(context.training),
+            "strategy": compute.strategy,
+            "activation_checkpointing": compute.activation_checkpointing,
+        },
+    )
+    driver = {DRIVER: str(os.getpid())} if compute.nodes == 1 else {}
+    return _run([*launcher(compute, job), str(job.resolve())], context, driver)
+
+
+def launcher(compute: Compute, job: Path) -> list[str]:
+    """The command that starts the workers, up to the job's file.
+
+    Raises:
+        BenchError: several nodes outside a Slurm allocation.
+    """
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={compute.workers}",
+        "--max-restarts=0",
+    ]
+    module = ["-m", "rlp_bench.run.worker"]
+    if compute.nodes == 1:
+        return [*start, "--standalone", *module]
+    if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
+        raise BenchError(
+            f"compute.nodes is {compute.nodes}: run the command inside a Slurm allocation of as many nodes (salloc, or "
+            "a batch script), with the store on a file system that all of them see; or set compute.nodes to 1"
+        )
+    found = subprocess.run(
+        ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    meeting = [
+        f"--nnodes={compute.nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-id={job.parent.name}",
+        f"--rdzv-endpoint={found.stdout.split()[0]}:{PORT}",
+    ]
+    nodes = ["srun", f"--nodes={compute.nodes}", f"--ntasks={compute.nodes}", "--ntasks-per-node=1"]
+    return [*nodes, *start, *meeting, *module]
+
+
+def _run(command: Sequence[str], context: Context, driver: Mapping[str, str]) -> Mapping[str, float]:
+    """Starts the workers, passes their progress on, and takes what the first one returns."""
+    result: dict[str, Any] = {}
+    with (context.scratch / LOG).open("a", encoding="utf-8") as log:
+        workers = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8", errors="replace",
+            start_new_session=True, env={**os.environ, **driver},
+        )  # fmt: skip
+        try:
+            assert workers.stdout is not None
+            for line in workers.stdout:
+                if not line.startswith(MARK):
+                    log.write(line)
+                    continue
+                said = json.loads(line.removeprefix(MARK))
+                if "done" in said:
+                    context.progress(said["done"], said["total"], said["note"])
+                result |= {
+                    key: value for key, value in said.items() if key in ("metrics", "counters", "error")
+                }
+            status = workers.wait()
+        finally:
+            _end(workers)
+    if "error" in result:
+        raise BenchError(str(result["error"]))
+    if status != 0 or "metrics" not in result:
+        _told(context.scratch / LOG, status)
+    context.meter.count(**result.get("counters", {}))
+    metrics: dict[str, float] = result["metrics"]
+    return metrics
+
+
+def _end(workers: "subprocess.Popen[str]") -> None:
+    """No worker outlives this process."""
+    if workers.poll() is None:
+        os.killpg(workers.pid, signal.SIGTERM)
+        try:
+            workers.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(workers.pid, signal.SIGKILL)
+            workers.wait()
+
+
+def _told(log: Path, status: int) -> None:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if OUT_OF_MEMORY in text:
+        raise BenchError(
+            f'training ran out of device memory (log: "{log}"); lower the stage\'s microbatch, set '
+            "compute.activation_checkpointing = true, or spread over more workers with compute.strategy = fsdp; "
+            "`rlp-bench plan` says what each saves"
+        )
+    raise RuntimeError(f"a training process ended with status {status}; the end of {log}:\n{text[-TAIL:]}")
+
+
+def _described(given: Artifact | Sequence[Artifact]) -> Any:
+    if isinstance(given, Artifact):
+        return {"kind": given.kind, "fingerprint": given.fingerprint, "path": str(given.path.resolve())}
+    return [_described(one) for one in given]

@@ -1,0 +1,124 @@
+"""`python -m rlp_bench.run.worker JOB`: one of the processes that train a stage together, started by `torchrun`.
+
+The first one tells progress, result and a person's mistake on stdout, a line of JSON each.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.protocols import Context
+from rlp_bench.api.types import Artifact, ProcessGroup, Prompting, Training
+from rlp_bench.recipes.load import load_trainer
+from rlp_bench.recipes.trainer_settings import build
+from rlp_bench.run.launcher import DRIVER, MARK
+from rlp_bench.run.runner import set_threads
+
+WATCH_SECONDS = 0.5
+"""Between two looks at whether the process that waits is still there."""
+
+
+class Counts(Counter[str]):
+    """A meter that only counts; seconds and memory are taken by the process that waits."""
+
+    def count(self, **amounts: float) -> None:
+        """Adds."""
+        self.update(amounts)
+
+
+def say(**what: Any) -> None:
+    """One message to the process that waits."""
+    sys.stdout.write(MARK + json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Trains; 0, or 3 after a person's mistake, which was told."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    rank = int(os.environ["RANK"])
+    end_with(int(os.environ.get(DRIVER, "0")))
+    set_threads(job["threads"])
+    meter = Counts()
+    context = Context(
+        seed=job["seed"],
+        device=_device(job["device"]),
+        prompting=Prompting(**job["prompting"]),
+        scratch=Path(job["scratch"]),
+        progress=(lambda done, total, note="": say(done=done, total=total, note=note))
+        if rank == 0
+        else _silent,
+        meter=meter,
+        engine=None,  # type: ignore[arg-type]
+        training=Training(**{**job["training"], "lora_targets": tuple(job["training"]["lora_targets"])}),
+        process_group=ProcessGroup(
+            rank, int(os.environ["WORLD_SIZE"]), job["strategy"], job["activation_checkpointing"]
+        ),
+    )
+    trainer, faults = build(load_trainer(job["trainer"]), job["settings"])
+    if faults:
+        raise RuntimeError(f"settings that were right a moment ago are not: {faults}")
+    inputs = {name: _artifacts(given) for name, given in job["inputs"].items()}
+    try:
+        metrics = trainer.train(inputs, Path(job["out"]), context)
+    except BenchError as error:
+        say(error=str(error))
+        return 3
+    finally:
+        _leave()
+    if rank == 0:
+        say(metrics=dict(metrics), counters=dict(meter))
+    return 0
+
+
+def end_with(driver: int) -> None:
+    """Ends this process when the one that waits for it is gone: nobody trains beside who goes on in its place."""
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(driver, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            except PermissionError:
+                return
+            time.sleep(WATCH_SECONDS)
+
+    if driver:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _device(device: str) -> str:
+    """Each process has a device of its own."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return f"cuda:{os.environ['LOCAL_RANK']}"
+
+
+def _artifacts(given: Any) -> Artifact | list[Artifact]:
+    if isinstance(given, list):
+        return [Artifact(one["kind"], one["fingerprint"], Path(one["path"])) for one in given]
+    return Artifact(given["kind"], given["fingerprint"], Path(given["path"]))
+
+
+def _leave() -> None:
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _silent(done: int, total: int, note: str = "") -> None:
+    """The other processes say nothing."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Sealed artifacts by content address: made once, opened by hash, verified, collected."""

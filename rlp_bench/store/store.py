@@ -1,0 +1,248 @@
+"""Sealed artifacts by content address: one folder each, made under a lock, the manifest written last.
+
+ROOT/store_version                       "1"; a newer one is refused
+ROOT/artifacts/<kind>-<fingerprint[:16]>/  files, metrics.json, meter.json, manifest.json
+ROOT/artifacts/.partial-<kind>-...       being made, or left by a kill; made afresh
+ROOT/scratch/<fingerprint[:16]>/         checkpoints of an unfinished stage; kept until it is sealed
+ROOT/runs/<recipe>/<method>-s<seed>-.../   run.json, report.json
+ROOT/locks/                              empty lock files
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from rlp_bench.api.errors import StoreError
+from rlp_bench.api.files import write_json
+from rlp_bench.api.types import Artifact
+
+STORE_VERSION = 1
+MANIFEST = "manifest.json"
+UNHASHED = {"meter.json", "log.txt"}
+"""Files that say how a stage went, not what it made: they differ from run to run."""
+Build = Callable[[Path], Mapping[str, float] | None]
+
+
+def fingerprint(value: Any) -> str:
+    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces, NaN refused."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_folder(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> dict[str, str]:
+    """Relative name -> sha256 of every file below a folder that counts as content."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    return {name: hash_one(path) for name, path in names.items() if name not in UNHASHED | {MANIFEST}}
+
+
+class Store:
+    """A folder of artifacts, shared by runs and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.artifacts = self.root / "artifacts"
+        self.runs = self.root / "runs"
+        self._check_version()
+
+    def _check_version(self) -> None:
+        try:
+            text = (self.root / "store_version").read_text().strip()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(
+                f'store "{self.root}": cannot be read ({error.strerror}); give another --store'
+            ) from None
+        if not text.isdigit() or int(text) > STORE_VERSION:
+            raise StoreError(
+                f'store "{self.root}" has version {text or "(empty)"}, this rlp-bench knows up to '
+                f"{STORE_VERSION}: upgrade rlp-bench or give another --store"
+            )
+
+    def folder(self, kind: str, fp: str) -> Path:
+        """Where an artifact lies once it is sealed."""
+        return self.artifacts / f"{kind}-{fp[:16]}"
+
+    def scratch(self, fp: str) -> Path:
+        """Where an unfinished stage keeps its checkpoints (made by whoever needs it)."""
+        return self.root / "scratch" / fp[:16]
+
+    def has(self, kind: str, fp: str) -> bool:
+        """Whether the artifact is there and sealed."""
+        return (self.folder(kind, fp) / MANIFEST).exists()
+
+    def get(self, kind: str, fp: str) -> Artifact:
+        """A sealed artifact.
+
+        Raises:
+            StoreError: it is absent, damaged, or from a newer version.
+        """
+        return self.open(self.folder(kind, fp), fp)
+
+    def open(self, folder: Path, fp: str | None = None) -> Artifact:
+        """The artifact in `folder`; its files must be there and as long as when they were sealed."""
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(f'artifact "{folder.name}": is not in store "{self.root}"') from None
+        except ValueError:
+            raise _damaged(folder, f"{MANIFEST} is not JSON") from None
+        if manifest.get("store_version", 0) > STORE_VERSION:
+            raise StoreError(
+                f'artifact "{folder.name}" is of store version {manifest["store_version"]}: upgrade rlp-bench'
+            )
+        if fp is not None and manifest.get("fingerprint") != fp:
+            raise _damaged(folder, "its fingerprint is another one")
+        for name, size in manifest["bytes"].items():
+            file = folder / name
+            if not file.is_file() or file.stat().st_size != size:
+                raise _damaged(folder, f"{name} is missing or has another length")
+        return Artifact(manifest["kind"], manifest["fingerprint"], folder, manifest)
+
+    def all(self) -> Iterator[Artifact]:
+        """Every sealed artifact, by name; damaged ones raise StoreError."""
+        for folder in self.folders():
+            yield self.open(folder)
+
+    def folders(self) -> list[Path]:
+        """The folders of all sealed artifacts, by name."""
+        return sorted(path.parent for path in self.artifacts.glob(f"[!.]*/{MANIFEST}"))
+
+    def make(
+        self,
+        kind: str,
+        fp: str,
+        build: Build,
+        provenance: Mapping[str, Any],
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Artifact:
+        """The artifact: there already, or made by `build(partial folder)`, which returns its metrics.
+
+        Another process that makes the same one is waited for (`waiting` is called once). A build that
+        fails or is killed leaves nothing that `get` would return.
+        """
+        if self.has(kind, fp):
+            return self.get(kind, fp)
+        with self.errors_as_lines():
+            self._prepare()
+            with self._lock(kind, fp, waiting):
+                if not self.has(kind, fp):
+                    self._build(kind, fp, build, provenance)
+        return self.get(kind, fp)
+
+    def _prepare(self) -> None:
+        for folder in (self.artifacts, self.root / "locks"):
+            folder.mkdir(parents=True, exist_ok=True)
+        version = self.root / "store_version"
+        if not version.exists():
+            temporary = self.root / f".store_version-{os.getpid()}"
+            temporary.write_text(f"{STORE_VERSION}\n")
+            temporary.replace(version)
+
+    def lock_of(self, name: str) -> FileLock:
+        """The lock that whoever makes or removes the artifact `name` (kind-16 hex) holds."""
+        return FileLock(self.root / "locks" / f"{name}.lock")
+
+    @contextmanager
+    def _lock(self, kind: str, fp: str, waiting: Callable[[], None]) -> Iterator[None]:
+        lock = self.lock_of(self.folder(kind, fp).name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _build(self, kind: str, fp: str, build: Build, provenance: Mapping[str, Any]) -> None:
+        final = self.folder(kind, fp)
+        partial = self.artifacts / f".partial-{final.name}"
+        for leftover in (partial, final):  # of a kill; a folder without a manifest is no artifact
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        partial.mkdir()
+        try:
+            metrics = build(partial)
+            if metrics is not None:
+                write_json(partial / "metrics.json", dict(metrics))
+            seal(partial, kind, fp, provenance)
+            partial.rename(final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    @contextmanager
+    def errors_as_lines(self) -> Iterator[None]:
+        """A full or forbidden disk is a person's to mend: one line. Everything else rises."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+                raise StoreError(
+                    f'store "{self.root}": cannot be written ({error}); give another --store'
+                ) from error
+            if disk_full(error):
+                raise self._full() from error
+            raise
+        except Exception as error:
+            if disk_full(error):
+                raise self._full() from error
+            raise
+
+    def _full(self) -> StoreError:
+        return StoreError(
+            f'store "{self.root}": the disk is full; nothing half-written was kept: free space '
+            "(`rlp-bench gc`) or give another --store, then run the same command to resume"
+        )
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error means "no space left": libraries wrap the OSError in errors of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return not isinstance(error, OSError) and os.strerror(errno.ENOSPC) in str(error)
+
+
+def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> None:
+    """Hashes the files and writes the manifest, last; files are on the disk before it names them."""
+    files = hash_folder(folder)
+    if not files:
+        raise StoreError(f'artifact "{kind}-{fp[:16]}": its stage wrote no file')
+    for name in files:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+    manifest = {
+        "store_version": STORE_VERSION,
+        "kind": kind,
+        "fingerprint": fp,
+        "provenance": dict(provenance),
+        "files": files,
+        "bytes": {name: (folder / name).stat().st_size for name in files},
+        "content": fingerprint(files),
+    }
+    write_json(folder / MANIFEST, manifest)
+    with (folder / MANIFEST).open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _damaged(folder: Path, what: str) -> StoreError:
+    return StoreError(
+        f'artifact "{folder.name}": {what}; remove the folder "{folder}" and run the same command again'
+    )

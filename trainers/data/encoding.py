@@ -1,0 +1,32 @@
+"""Rows of an artifact to token ids, with what does not fit dropped and counted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rlp_bench.api import DataError, Prompting
+
+from .row_accounting import RowAccount
+from .tokenize import encode_prompt
+
+
+def encode_prompts(
+    rows: Sequence[Mapping[str, Any]], tokenizer: Any, prompting: Prompting, account: RowAccount
+) -> Iterator[tuple[Mapping[str, Any], list[int]]]:
+    """(row, prompt tokens) of every row whose rendered prompt fits; the others are counted as prompt_too_long."""
+    for row in rows:
+        text = prompting.render(row["instruction"], row.get("input", ""))
+        try:
+            yield row, encode_prompt(tokenizer, text, prompting.max_prompt_tokens)
+        except DataError:
+            account.drop("prompt_too_long")
+
+
+def fitting_rows(
+    rows: Sequence[Mapping[str, Any]], policy: Any, prompting: Prompting, account: RowAccount
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The rows whose prompt fits the tokenizer of the checkpoint folder `policy`, and their rendered prompts."""
+    from .tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(policy)
+    kept = [row for row, _ in encode_prompts(rows, tokenizer, prompting, account)]
+    return kept, [prompting.render(row["instruction"], row.get("input", "")) for row in kept]

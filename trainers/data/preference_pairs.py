@@ -1,0 +1,82 @@
+"""Preference rows to token rows, with a held-out part that only content decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlp_bench.api import Artifact, DataError, Prompting, content_id
+
+from .encoding import encode_prompts
+from .row_accounting import RowAccount
+from .tokenize import encode_response
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """Two responses to one prompt, each with the prompt before it."""
+
+    chosen: list[int]
+    rejected: list[int]
+
+
+def split_pairs(
+    artifacts: Sequence[Artifact], tokenizer: Any, prompting: Prompting, heldout: float, eos: bool
+) -> tuple[list[TokenPair], list[TokenPair], RowAccount]:
+    """(pairs to train on, held-out pairs, ledger).
+
+    Args:
+        artifacts: of kind "preferences"; held-out prompts come from the first and are never trained on, also where a
+            later artifact has them (counted as heldout_prompt).
+        heldout: share of the first artifact's prompts, at least one prompt.
+        eos: whether a finished response gets its EOS.
+    """
+    given = [artifact.rows() for artifact in artifacts]
+    held_ids = heldout_prompts(given[0], heldout)
+    account = RowAccount(sum(map(len, given)))
+    train: list[TokenPair] = []
+    held: list[TokenPair] = []
+    of_first = 0
+    for place, rows in enumerate(given):
+        for row, prompt in encode_prompts(rows, tokenizer, prompting, account):
+            is_held = prompt_id(row) in held_ids
+            if is_held and place:
+                account.drop("heldout_prompt")
+                continue
+            pair = token_pair(row, prompt, tokenizer, eos)
+            limit = len(prompt) + prompting.max_response_tokens + 1
+            if max(len(pair.chosen), len(pair.rejected)) > limit:
+                account.drop("response_too_long")
+                continue
+            (held if is_held else train).append(pair)
+        of_first = of_first or len(train)
+    if not train or not held:
+        raise DataError(
+            f"reward: {len(train)} pairs to train on and {len(held)} held out of {account.rows_in} rows in "
+            f"{artifacts[0].path} {account.drops or ''}; expected at least one of each: give more preferences "
+            "or another heldout"
+        )
+    account.note("synthetic_share", _synthetic(given) / account.rows_in)
+    account.note("pairs_of_first", of_first)
+    return train, held, account
+
+
+def heldout_prompts(rows: Sequence[Mapping[str, Any]], share: float) -> set[str]:
+    """The ids of the prompts that are held out: the first in order of their hash, so that order of rows is nothing."""
+    ids = sorted({prompt_id(row) for row in rows})
+    return set(ids[: max(1, round(share * len(ids)))])
+
+
+def prompt_id(row: Mapping[str, Any]) -> str:
+    """Identity of the question a row is about."""
+    return content_id(row["instruction"], row.get("input", ""))
+
+
+def token_pair(row: Mapping[str, Any], prompt: list[int], tokenizer: Any, eos: bool) -> TokenPair:
+    """Both responses after their prompt, EOS where they ended by themselves and the model is to see it."""
+    chosen = encode_response(tokenizer, row["chosen"], eos and row["chosen_finished"])
+    rejected = encode_response(tokenizer, row["rejected"], eos and row["rejected_finished"])
+    return TokenPair(prompt + chosen, prompt + rejected)
+
+
+def _synthetic(given: Sequence[Sequence[Mapping[str, Any]]]) -> int:
+    return sum(row["source"] != "annotator" for rows in given for row in rows)

@@ -1,0 +1,1 @@
+"""Checkpoints in and out, forward passes, LoRA, the scoring of pairs with shared prompts."""

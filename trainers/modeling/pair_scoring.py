@@ -1,0 +1,143 @@
+"""Scores of two responses to one prompt for the price of one prompt.
+
+A chosen and a rejected row begin alike. Put behind one another, [prompt | chosen | rejected], with positions that
+start again and a mask under which the rejected response does not see the chosen one, they need the prompt once:
+a quarter fewer tokens where all three are of equal length. Letters: B pairs, L tokens of prompt and both responses.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from ..data.tokenize import length_sorted_batches, right_pad
+from .forward import hidden_states, scalar_scores, scored_states
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Rows = Sequence[list[int]]
+
+
+def pair_scores(
+    model: "PreTrainedModel", chosen: Rows, rejected: Rows, pad_id: int, microbatch: int
+) -> tuple[Tensor, Tensor]:
+    """Scores (B,) of the chosen and of the rejected rows: what `scalar_scores` gives, up to rounding. Differentiable.
+
+    Args:
+        chosen, rejected: B token rows each, prompt included; whatever they begin with in common is computed once.
+        microbatch: pairs of one forward pass, of like length; a memory and speed knob.
+    """
+    if not shares_beginnings(model):
+        scores = row_scores(model, [*chosen, *rejected], pad_id, 2 * microbatch)
+        return scores[: len(chosen)], scores[len(chosen) :]
+    scores = _pairs(chosen, rejected, microbatch, lambda pairs: _together(model, pairs, pad_id))
+    return scores[:, 0], scores[:, 1]
+
+
+def pair_states(
+    model: "PreTrainedModel", first: Rows, second: Rows, pad_id: int, microbatch: int
+) -> tuple[Tensor, Tensor]:
+    """(B, d) hidden states of the first and of the second rows, where `pair_scores` reads its scores."""
+    if not shares_beginnings(model):
+        states = row_states(model, [*first, *second], pad_id, 2 * microbatch)
+        return states[: len(first)], states[len(first) :]
+    states = _pairs(first, second, microbatch, lambda pairs: _states_together(model, pairs, pad_id))
+    return states[:, 0], states[:, 1]
+
+
+Pairs = list[tuple[list[int], list[int], int]]
+"""(first row, second row, how many tokens they begin with in common)."""
+
+
+def _pairs(first: Rows, second: Rows, microbatch: int, read: Callable[[Pairs], Tensor]) -> Tensor:
+    """(B, 2, ...): what `read` makes of batches of pairs of like length, in the order given."""
+    common = [shared_tokens(one, two) for one, two in zip(first, second, strict=True)]
+    lengths = [len(one) + len(two) - both for one, two, both in zip(first, second, common, strict=True)]
+    order: list[int] = []
+    parts = []
+    for batch in length_sorted_batches(lengths, microbatch):
+        parts.append(read([(first[row], second[row], common[row]) for row in batch]))
+        order += batch
+    return torch.cat(parts)[torch.tensor(order).argsort()]
+
+
+def shared_tokens(first: list[int], second: list[int]) -> int:
+    """How many tokens two rows begin with in common."""
+    differ = (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return next(differ, min(len(first), len(second)))
+
+
+def _together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
+    """(B, 2) scores of (chosen, rejected, tokens in common)."""
+    return model.score(_states_together(model, pairs, pad_id)).squeeze(-1)
+
+
+def _states_together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
+    """(B, 2, d) hidden states that scores are read from."""
+    ids, mask = right_pad([one + two[both:] for one, two, both in pairs], pad_id)
+    places = torch.arange(ids.shape[1])
+    common = torch.tensor([both for _, _, both in pairs])[:, None]
+    ends_first = torch.tensor([len(one) for one, _, _ in pairs])[:, None]
+    in_second = places >= ends_first
+    positions = torch.where(in_second, places - ends_first + common, places)
+    of_first_alone = (places >= common) & ~in_second
+    hidden = (places[None, :] > places[:, None]) | (in_second[:, :, None] & of_first_alone[:, None, :])
+    bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]
+    device = model.device
+    states = hidden_states(model, ids.to(device), mask.to(device), positions.to(device), bias.to(device))
+    second = mask.sum(1) - 1
+    # A rejected row that is no longer than what both begin with ends there.
+    second = torch.where(second < ends_first[:, 0], common[:, 0] - 1, second)
+    last = torch.stack([ends_first[:, 0] - 1, second], dim=1).to(device)
+    return states[torch.arange(len(pairs), device=device)[:, None], last]
+
+
+def row_scores(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
+    """(B,) scores of single rows."""
+    return _rows(model, rows, pad_id, microbatch, scalar_scores)
+
+
+def row_states(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
+    """(B, d) hidden states of single rows, where `row_scores` reads its scores."""
+    return _rows(model, rows, pad_id, microbatch, scored_states)
+
+
+def _rows(
+    model: Any, rows: Rows, pad_id: int, microbatch: int, read: Callable[[Any, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """(B, ...): what `read` makes of batches of rows of like length, in the order given."""
+    order: list[int] = []
+    parts = []
+    for batch in length_sorted_batches([len(row) for row in rows], microbatch):
+        ids, mask = right_pad([rows[row] for row in batch], pad_id)
+        parts.append(read(model, ids.to(model.device), mask.to(model.device)))
+        order += batch
+    return torch.cat(parts)[torch.tensor(order).argsort()]
+
+
+_SHARES: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+
+
+def shares_beginnings(model: "PreTrainedModel") -> bool:
+    """Whether this architecture takes a mask for every pair of tokens and positions that start again.
+
+    Asked of the model itself, once: a small batch both ways. Not every architecture does (ALiBi, sliding windows),
+    and one that ignored the mask would be wrong without a word.
+    """
+    if model not in _SHARES:
+        training = model.training
+        model.eval()
+        chosen, rejected = [[2, 3, 4, 5], [3, 2]], [[2, 3, 5], [3, 4, 5, 2, 2]]
+        try:
+            with torch.no_grad():
+                both = [shared_tokens(one, two) for one, two in zip(chosen, rejected, strict=True)]
+                together = _together(model, list(zip(chosen, rejected, both, strict=True)), 0).T.flatten()
+                apart = row_scores(model, [*chosen, *rejected], 0, 4)
+            _SHARES[model] = torch.allclose(together, apart, rtol=1e-4, atol=1e-6)
+        except (TypeError, ValueError, RuntimeError):
+            _SHARES[model] = False
+        model.train(training)
+    return _SHARES[model]

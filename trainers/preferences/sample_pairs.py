@@ -1,0 +1,35 @@
+"""Two random samples of each prompt: what all labellers of samples but RLP-SPG compare, the same two for each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rlp_bench.api import Sample, content_id
+
+from ..data.row_accounting import RowAccount
+from ..data.seeding import derived_seed, shuffled
+
+Compared = tuple[Mapping[str, Any], Sample, Sample]
+"""(row, first, second); which is first is random too."""
+
+
+def sample_pairs(rows: Sequence[Mapping[str, Any]], seed: int, account: RowAccount) -> Iterator[Compared]:
+    """Two samples of a prompt, uniform over its finished, not empty samples; without them the row is dropped.
+
+    Two identical texts hold no preference: such a row is dropped as `identical`.
+    """
+    for row in rows:
+        usable = [Sample(**r) for r in row["responses"]]
+        usable = [sample for sample in usable if sample.finished and sample.text.strip()]
+        if len(usable) < 2:
+            account.drop("too_few_kept")
+            continue
+        first, second = shuffled(len(usable), derived_seed(seed, "sample_pair"), question_id(row))[:2]
+        if usable[first].text == usable[second].text:
+            account.drop("identical")
+            continue
+        yield row, usable[first], usable[second]
+
+
+def question_id(row: Mapping[str, Any]) -> str:
+    """Identity of the question a row is about."""
+    return content_id(row["instruction"], row.get("input", ""))

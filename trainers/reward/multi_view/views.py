@@ -1,0 +1,106 @@
+"""Two different responses of a policy to one prompt: the views that RLP-UML learns from.
+
+Prompts of one batch are distinct, or a false pair in it would be a true one. A held-out share is never trained on.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlp_bench.api import Artifact, DataError, Prompting
+
+from ...data.encoding import encode_prompts
+from ...data.preference_pairs import heldout_prompts, prompt_id
+from ...data.row_accounting import RowAccount
+from ...data.seeding import derived_seed, shuffled
+from ...data.tokenize import encode_response
+
+CONTRAST = 8
+"""The fewest distinct prompts in a batch: with fewer, in-batch negatives say next to nothing, with one there are none.
+Gradient accumulation does not help. Lang et al. 2024 are silent; ours."""
+
+
+@dataclass(frozen=True)
+class PromptViews:
+    """Every usable response to one prompt as a token row with the prompt before it; at least two of them differ."""
+
+    rows: list[list[int]]
+
+    def draw(self, chance: random.Random) -> tuple[int, int]:
+        """Places of two different rows: the first uniform, the second uniform among those unlike it."""
+        first = chance.randrange(len(self.rows))
+        others = [place for place, row in enumerate(self.rows) if row != self.rows[first]]
+        return first, others[chance.randrange(len(others))]
+
+
+def read_views(
+    samples: Artifact, tokenizer: Any, prompting: Prompting, eos: bool, heldout: float
+) -> tuple[list[PromptViews], list[PromptViews], RowAccount]:
+    """(prompts to train on, held-out prompts, ledger).
+
+    Args:
+        samples: of kind "samples". Empty responses are left out, and prompts without two different ones.
+        eos: whether a finished response gets its EOS.
+        heldout: share of the prompts, by content; at least `CONTRAST` of them.
+
+    Raises:
+        DataError: fewer than `CONTRAST` prompts remain for either part.
+    """
+    rows = samples.rows()
+    account = RowAccount(len(rows))
+    found: dict[str, PromptViews] = {}
+    kept = []
+    for row, prompt in encode_prompts(rows, tokenizer, prompting, account):
+        views = _views(row["responses"], prompt, tokenizer, prompting.max_response_tokens, eos)
+        if prompt_id(row) in found:
+            account.drop("repeated_prompt")
+        elif all(view == views[0] for view in views):
+            account.drop("no_two_different_responses")
+        else:
+            found[prompt_id(row)] = PromptViews(views)
+            kept.append(row)
+    if len(found) < 2 * CONTRAST:
+        raise DataError(
+            f"reward_uml: {len(found)} prompts with two different responses among {len(rows)} in {samples.path} "
+            f"{account.drops or ''}; expected at least {2 * CONTRAST}: {CONTRAST} to contrast in a batch and "
+            f"{CONTRAST} held out; sample more prompts, or more responses each"
+        )
+    held_ids = heldout_prompts(kept, max(heldout, CONTRAST / len(found)))
+    held = [views for name, views in found.items() if name in held_ids]
+    train = [views for name, views in found.items() if name not in held_ids]
+    if len(train) < CONTRAST:
+        raise DataError(
+            f"reward_uml: {len(train)} of {len(found)} prompts are left to train on; in-batch negatives need at least "
+            f"{CONTRAST}; lower heldout_prompts (now {heldout:g}) or sample more prompts"
+        )
+    return train, held, account
+
+
+def distinct_batches(n: int, batch: int, count: int, seed: int) -> list[list[int]]:
+    """`count` batches of `batch` distinct indices: pass after pass over range(n), what is left of a pass unused."""
+    batch = min(batch, n)
+    batches: list[list[int]] = []
+    while len(batches) < count:
+        order = shuffled(n, seed, "prompts", len(batches))
+        batches += [order[start : start + batch] for start in range(0, n - batch + 1, batch)]
+    return batches[:count]
+
+
+def drawn_rows(
+    prompts: Sequence[PromptViews], seed: int, *what: object
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Two views of every prompt, drawn for this purpose: (B first rows, B second rows)."""
+    chance = random.Random(derived_seed(seed, "views", *what))
+    places = [prompt.draw(chance) for prompt in prompts]
+    first = [prompt.rows[one] for prompt, (one, _) in zip(prompts, places, strict=True)]
+    return first, [prompt.rows[other] for prompt, (_, other) in zip(prompts, places, strict=True)]
+
+
+def _views(
+    responses: Sequence[Any], prompt: list[int], tokenizer: Any, max_tokens: int, eos: bool
+) -> list[list[int]]:
+    """Token rows of the responses that say something and are no longer than what a policy may say."""
+    said = [response for response in responses if response["text"].strip()]
+    tokens = [encode_response(tokenizer, response["text"], eos and response["finished"]) for response in said]
+    return [prompt + row for row in tokens if len(row) <= max_tokens + 1]

@@ -1,0 +1,1 @@
+"""What every training loop shares: processes, checkpoints of unfinished stages, optimizers, setting types."""

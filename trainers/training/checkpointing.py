@@ -1,0 +1,134 @@
+"""Checkpoints of a stage that is not finished: safetensors and JSON in its scratch folder, the newest one only.
+
+There are no generator states to keep: every draw is a function of seed and step (see `chance`).
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import Module
+
+from rlp_bench.api import DataError
+
+from .distributed import ALONE, Processes
+from .optimizer import Optimizer
+
+PREFIX = "checkpoint-"
+
+
+def save_checkpoint(
+    scratch: Path,
+    step: int,
+    modules: Mapping[str, Module],
+    optimizer: Optimizer,
+    state: Mapping[str, Any],
+    processes: Processes = ALONE,
+) -> None:
+    """Writes all of it beside, then renames: a kill leaves the previous checkpoint or this one, never half.
+
+    Args:
+        scratch: the stage's folder that survives a kill.
+        step: how many updates (PPO: rollouts) are done; names the checkpoint.
+        modules: what is trained, by name.
+        optimiser: its Adam moments are kept with their step counts.
+        state: anything else, as JSON (the log so far, the KL coefficient).
+        spread: processes that train together. Models in shards are written in shards, a file a process.
+    """
+    folder = scratch / f"{PREFIX}{step:08d}"
+    partial = scratch / f"partial-{step:08d}"
+    if processes.main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "state.json").write_text(json.dumps(state))
+    processes.wait()
+    if processes.main or processes.sharded:
+        save_file(_tensors(modules, optimizer), partial / _file(processes))
+    processes.wait()
+    if processes.main:
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        for older in scratch.glob(f"{PREFIX}*"):
+            if older != folder:
+                shutil.rmtree(older)
+    processes.wait()
+
+
+def load_checkpoint(
+    scratch: Path, modules: Mapping[str, Module], optimizer: Optimizer, processes: Processes = ALONE
+) -> tuple[int, dict[str, Any]]:
+    """Puts the newest checkpoint into modules and optimiser.
+
+    Returns:
+        (steps done, state); (0, {}) where there is none, and nothing is changed then.
+
+    Raises:
+        DataError: it was written in shards, by another number of processes.
+    """
+    found = sorted(scratch.glob(f"{PREFIX}*"))
+    if not found:
+        return 0, {}
+    folder = found[-1]
+    path = folder / _file(processes)
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in folder.glob("*.safetensors")))
+        raise DataError(
+            f'"{folder}": has {there}, and {path.name} is needed: it was begun with another [compute] strategy or '
+            "number of workers; go on with that one, or remove the folder to begin again"
+        )
+    with safe_open(path, framework="pt") as file:
+        for name, parameter in _parameters(modules).items():
+            local(parameter.data).copy_(file.get_tensor(name))
+        for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
+            if key.startswith("adam/"):
+                _, index, moment = key.split("/")
+                owner = optimizer.parameters[int(index)]
+                optimizer.adam.state[owner][moment] = _like(owner, file.get_tensor(key))
+    return int(folder.name.removeprefix(PREFIX)), json.loads((folder / "state.json").read_text())
+
+
+def local(tensor: Any) -> Tensor:
+    """This process's shard of a tensor; the tensor itself where it is whole."""
+    shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return shard
+
+
+def _like(owner: Any, tensor: Tensor) -> Tensor:
+    """A stored moment as the optimiser holds it: in shards where its parameter is."""
+    tensor = tensor.to(owner.device)
+    if not hasattr(owner, "to_local") or not tensor.ndim:
+        return tensor
+    from torch.distributed.tensor import DTensor
+
+    shaped: Tensor = DTensor.from_local(
+        tensor, owner.device_mesh, owner.placements, shape=owner.shape, stride=owner.stride()
+    )
+    return shaped
+
+
+def _file(processes: Processes) -> str:
+    return (
+        f"tensors-{processes.rank:04d}-of-{processes.size:04d}.safetensors"
+        if processes.sharded
+        else "tensors.safetensors"
+    )
+
+
+def _parameters(modules: Mapping[str, Module]) -> dict[str, Tensor]:
+    """Every parameter once, also where two names share it (tied embeddings)."""
+    return {f"{name}/{key}": p for name, module in modules.items() for key, p in module.named_parameters()}
+
+
+def _tensors(modules: Mapping[str, Module], optimizer: Optimizer) -> dict[str, Tensor]:
+    tensors = {
+        name: local(parameter.detach()).contiguous() for name, parameter in _parameters(modules).items()
+    }
+    for index, parameter in enumerate(optimizer.parameters):
+        for moment, tensor in optimizer.adam.state.get(parameter, {}).items():
+            tensors[f"adam/{index}/{moment}"] = local(tensor.detach()).contiguous()
+    return tensors
