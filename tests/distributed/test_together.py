@@ -10,7 +10,8 @@ import pytest
 from rlp_bench.api.errors import BenchError
 from rlp_bench.display import Display
 from rlp_bench.plan.graph import build_plan
-from rlp_bench.recipes.load import Compute, load_recipe
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.recipes.schema import Compute
 from rlp_bench.run.launcher import launcher
 from rlp_bench.run.runner import run_plan
 from rlp_bench.store.store import Store

@@ -8,7 +8,7 @@ from runs import checkpoint
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.plan.estimate.shapes import on_meta_device, read_folder, shape_of, shipped, shipped_names
-from rlp_bench.recipes.load import Base
+from rlp_bench.recipes.schema import Base
 
 
 @pytest.mark.parametrize(

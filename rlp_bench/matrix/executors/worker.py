@@ -17,7 +17,7 @@ from rlp_bench.store.store import Store
 
 
 def execute(sent: str) -> str:
-    """Does the job that `rlp_bench.matrix.executors.executor.message` describes: {"seconds", ...}, or {"error": line}.
+    """Does the job that `rlp_bench.matrix.executors.executor.encode` describes: {"seconds", ...}, or {"error": line}.
 
     What is no person's mistake rises here, with its traceback.
     """
