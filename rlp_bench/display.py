@@ -46,8 +46,11 @@ class Display:
 
     def say(self, line: str) -> None:
         """One line that stays."""
-        if self.quiet:
-            return
+        if not self.quiet:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """One line that stays, said to those too who asked for quiet."""
         if self._bars is not None:
             self._bars.console.print(line, highlight=False, markup=False)
         else:

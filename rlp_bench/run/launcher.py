@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ MARK = "\x1e"
 LOG = "workers.log"
 TAIL = 2000
 """Characters of the log that a failure shows."""
+WARNING_TAIL = 240
+"""Characters of the log that a warning shows."""
 PORT = 29500
 DRIVER = "RLP_BENCH_DRIVER"
 """Variable with the number of the process that waits, where workers are on its machine: they end with it."""
@@ -44,12 +46,15 @@ def train_together(
     out: Path,
     context: Context,
     compute: Compute,
+    warn: Callable[[str], None],
 ) -> Mapping[str, float]:
     """What `train` returns, by `world_size` processes of which the first writes into `out`.
 
+    The first one tells its metrics when `out` is whole: how the processes end after that only gives a warning.
+
     Raises:
         BenchError: what a worker raised; not enough memory; no way to start workers on several nodes.
-        RuntimeError: a worker died; the message has the end of its log.
+        RuntimeError: a worker died before; the message has the end of its log.
     """
     job = context.scratch / "job.json"
     prompting = asdict(context.prompting) if isinstance(context.prompting, Prompting) else None
@@ -71,7 +76,7 @@ def train_together(
         },
     )
     driver = {DRIVER: str(os.getpid())} if compute.nodes == 1 else {}
-    return _run([*launcher(compute, job), str(job.resolve())], context, driver)
+    return _run([*launcher(compute, job), str(job.resolve())], context, driver, warn)
 
 
 def launcher(compute: Compute, job: Path) -> list[str]:
@@ -111,7 +116,9 @@ def launcher(compute: Compute, job: Path) -> list[str]:
     return [*nodes, *start, *meeting, *module]
 
 
-def _run(command: Sequence[str], context: Context, driver: Mapping[str, str]) -> Mapping[str, float]:
+def _run(
+    command: Sequence[str], context: Context, driver: Mapping[str, str], warn: Callable[[str], None]
+) -> Mapping[str, float]:
     """Starts the workers, passes their progress on, and takes what the first one returns."""
     result: dict[str, Any] = {}
     with (context.scratch / LOG).open("a", encoding="utf-8") as log:
@@ -122,10 +129,11 @@ def _run(command: Sequence[str], context: Context, driver: Mapping[str, str]) ->
         try:
             assert workers.stdout is not None
             for line in workers.stdout:
-                if not line.startswith(MARK):
-                    log.write(line)
+                printed, mark, message = line.partition(MARK)  # another worker's words may begin the line
+                log.write(printed)
+                if not mark:
                     continue
-                said = json.loads(line.removeprefix(MARK))
+                said = json.loads(message)
                 if "done" in said:
                     context.progress(said["done"], said["total"], said["note"])
                 result |= {
@@ -136,8 +144,10 @@ def _run(command: Sequence[str], context: Context, driver: Mapping[str, str]) ->
             _end(workers)
     if "error" in result:
         raise BenchError(str(result["error"]))
-    if status != 0 or "metrics" not in result:
+    if "metrics" not in result:
         _told(context.scratch / LOG, status)
+    if status != 0:
+        warn(_warning(context.scratch / LOG, status))
     context.meter.count(**result.get("counters", {}))
     metrics: dict[str, float] = result["metrics"]
     return metrics
@@ -163,6 +173,15 @@ def _told(log: Path, status: int) -> None:
             "`rlp-bench plan` says what each saves"
         )
     raise RuntimeError(f"a training process ended with status {status}; the end of {log}:\n{text[-TAIL:]}")
+
+
+def _warning(log: Path, status: int) -> str:
+    """One line, with the end of the log: the log itself goes when the stage is sealed."""
+    tail = " ".join(log.read_text(encoding="utf-8", errors="replace").split()).strip("= ")[-WARNING_TAIL:]
+    return (
+        f"warning: training processes ended with status {status} after the stage was done; its result is kept; "
+        f"their log ends: {tail}"
+    )
 
 
 def _described(given: Artifact | Sequence[Artifact]) -> Any:

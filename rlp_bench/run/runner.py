@@ -131,7 +131,9 @@ class StageRunner:
             compute = self.recipe.compute
             with meter:
                 if world_size(compute) > 1 and getattr(node.instance, "spreads", False):
-                    metrics = train_together(node.trainer, node.settings, inputs, out, context, compute)
+                    metrics = train_together(
+                        node.trainer, node.settings, inputs, out, context, compute, self.display.warn
+                    )
                 else:
                     metrics = node.instance.train(inputs, out, context)
             figures = {**meter.figures(), "attempts": attempts, "trainer": node.trainer}

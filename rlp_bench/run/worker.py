@@ -3,14 +3,16 @@
 The first one tells progress, result and a person's mistake on stdout, a line of JSON each.
 """
 
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.protocols import Context
@@ -48,7 +50,7 @@ def main() -> int:
     context = Context(
         seed=job["seed"],
         device=_device(job["device"]),
-        prompting=Prompting(**job["prompting"]),
+        prompting=Prompting(**job["prompting"]) if job["prompting"] else None,  # type: ignore[arg-type]
         scratch=Path(job["scratch"]),
         progress=(lambda done, total, note="": say(done=done, total=total, note=note))
         if rank == 0
@@ -69,11 +71,33 @@ def main() -> int:
     except BenchError as error:
         say(error=str(error))
         return 3
-    finally:
-        _leave()
     if rank == 0:
         say(metrics=dict(metrics), counters=dict(meter))
+    _destroy_process_group()
     return 0
+
+
+def run() -> NoReturn:
+    """`main`, then the end of the process; the traceback of a bug goes to stderr, and the status is 1."""
+    status = 1
+    try:
+        status = main()
+    except BaseException:
+        traceback.print_exc()
+    leave(status)
+
+
+def leave(status: int = 0) -> NoReturn:
+    """Ends a process that has been in a process group; what was printed is written out first.
+
+    Python's own way out would finalise the interpreter under gloo's thread, which may still want the GIL to drop a
+    tensor; Python 3.11 ends such a thread within a C++ frame that may not throw, and the process aborts. Destroying the
+    group does not help: FSDP's device mesh holds it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            stream.flush()
+    os._exit(status)
 
 
 def end_with(driver: int) -> None:
@@ -109,10 +133,9 @@ def _artifacts(given: Any) -> Artifact | list[Artifact]:
     return Artifact(given["kind"], given["fingerprint"], Path(given["path"]))
 
 
-def _leave() -> None:
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
+def _destroy_process_group() -> None:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
@@ -121,4 +144,4 @@ def _silent(done: int, total: int, note: str = "") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -15,7 +15,7 @@ from rlp_bench.api.protocols import Context
 from rlp_bench.api.types import Artifact, ProcessGroup, Prompting, Training
 from rlp_bench.recipes.load import load_trainer
 from rlp_bench.recipes.trainer_settings import build
-from rlp_bench.run.worker import Counts
+from rlp_bench.run.worker import Counts, leave
 from rlp_bench.trainers.training import distributed as module
 
 torch.set_num_threads(1)
@@ -74,5 +74,4 @@ together = torch.distributed.is_initialized()
 seen["world"] = torch.distributed.get_world_size() if together else 1
 seen["backend"] = torch.distributed.get_backend() if together else ""
 (path.parent / f"seen-{rank}.json").write_text(json.dumps(seen))
-if together:
-    torch.distributed.destroy_process_group()
+leave()

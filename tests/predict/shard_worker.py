@@ -10,6 +10,7 @@ from live_bytes import LiveBytes
 
 from rlp_bench.api.protocols import Context
 from rlp_bench.api.types import ProcessGroup, Prompting, Training
+from rlp_bench.run.worker import leave
 from rlp_bench.trainers.training.distributed import Processes
 
 torch.set_num_threads(1)
@@ -61,9 +62,7 @@ def main() -> None:
         pass
     Processes.whole = whole  # type: ignore[method-assign]
     (Path(job["root"]) / f"peak-{rank}.json").write_text(json.dumps({"rank": rank, "peak": live.peak}))
-    import torch.distributed
-
-    torch.distributed.destroy_process_group()
 
 
 main()
+leave()

@@ -10,6 +10,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from rlp_bench.api.types import Decoding
+from rlp_bench.run.worker import leave
 from rlp_bench.trainers.generation.sampler import make_sampler
 from rlp_bench.trainers.modeling.checkpoints import load_policy
 from rlp_bench.trainers.modeling.forward import response_logprobs
@@ -56,4 +57,4 @@ total = torch.ones(1)
 dist.all_reduce(total)  # the trainer's process group is still there
 found["total"] = float(total)
 (out / f"found-{rank}.json").write_text(json.dumps(found))
-dist.destroy_process_group()
+leave()
