@@ -7,9 +7,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
+
+if find_spec("hypothesis") is not None:  # the same examples every time, however slow the machine
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("steady")
+for _name in ("RLP_BENCH_STORE", "RLP_BENCH_CACHE", "GITHUB_STEP_SUMMARY", "COLUMNS"):
+    os.environ.pop(_name, None)  # of the person who runs the tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,7 +73,7 @@ def cli(stranger: Path, tmp_path: Path) -> Cli:
             env={**environment(stranger), **variables},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     return call

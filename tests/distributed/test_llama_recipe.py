@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.display import Display
 from rlp_bench.plan.graph import build_plan
@@ -79,7 +80,7 @@ def world(tmp_path_factory) -> Path:
         str(folder / "models" / "llama-7b"),
     ]
     (folder / "models").mkdir()
-    subprocess.run([*tool, "--vocab", "1500", "--hidden", "32"], check=True, timeout=120)
+    subprocess.run([*tool, "--vocab", "1500", "--hidden", "32"], check=True, timeout=PATIENCE)
     pretrain(folder / "models" / "llama-7b", splits["val"])
     return folder
 

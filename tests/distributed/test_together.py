@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE, wait_until
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.display import Display
@@ -70,7 +71,7 @@ def together(folder, todo, processes=2):
         [*command, str(SCRIPT), str(folder / "jobs.json")],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -188,7 +189,7 @@ def test_killed_workers_go_on_from_their_checkpoint(alone, tmp_path, strategy):
         str(SCRIPT),
     ]
     done = subprocess.run(
-        [*command, str(tmp_path / "jobs.json")], capture_output=True, timeout=300, check=False
+        [*command, str(tmp_path / "jobs.json")], capture_output=True, timeout=PATIENCE, check=False
     )
     assert done.returncode != 0
     [checkpoint] = (tmp_path / "sft-scratch").glob("checkpoint-*")
@@ -203,7 +204,6 @@ def test_killed_workers_go_on_from_their_checkpoint(alone, tmp_path, strategy):
 def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
     import os
     import signal
-    import time
 
     command = [
         sys.executable,
@@ -231,16 +231,10 @@ def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
                 found.append(int(entry.parent.name))
         return found
 
-    until = time.monotonic() + 120
-    while len(workers()) < 2 and time.monotonic() < until:
-        time.sleep(0.2)
-    assert len(workers()) == 2
+    wait_until(lambda: len(workers()) == 2)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    until = time.monotonic() + 30
-    while workers() and time.monotonic() < until:
-        time.sleep(0.2)
-    assert workers() == []
+    wait_until(lambda: workers() == [])
 
 
 def test_the_launcher_asks_for_a_slurm_allocation(monkeypatch, tmp_path):
@@ -279,20 +273,24 @@ def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(tmp_path):
         [*command, "--set", "prompting.max_prompt_tokens=1"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert wrong.returncode == 2, wrong.stderr
     assert "error: sft: none of" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     policy = Path(json.loads(done.stdout)["policy"])
     meter = json.loads((policy / "meter.json").read_text())
     assert meter["counters"]["tokens_trained"] > 0
     assert (policy / "model.safetensors").exists()
     mixed = subprocess.run(
-        [*command[:-5], "--set", "compute.workers=2"], capture_output=True, text=True, timeout=60, check=False
+        [*command[:-5], "--set", "compute.workers=2"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert mixed.returncode == 2
     assert "2 training processes with strategy one; choose ddp" in mixed.stderr

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import BenchError, DataError, UnknownName
 from rlp_bench.evaluation.evaluate import eval_command
@@ -142,7 +143,7 @@ def test_the_command_exits_with_two_and_one_line(tmp_path):
     assert command
     path = write(tmp_path / "o.json", [{"instruction": "a"}])
     arguments = ["eval", "--outputs", str(path), "--recipe", "nano", "--store", str(tmp_path / "s"), "--json"]
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.recipes.hub import localize
@@ -85,14 +86,21 @@ def hub():
 def environment(hub, home: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE"))}
     address = f"http://127.0.0.1:{hub.server_address[1]}"
-    return {**kept, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+    slow = {"HF_HUB_ETAG_TIMEOUT": str(int(PATIENCE)), "HF_HUB_DOWNLOAD_TIMEOUT": str(int(PATIENCE))}
+    own = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return {**kept, **slow, **own, **more}
 
 
 def run(hub, home: Path, code: str, **more: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads its address when it is imported."""
     command = [sys.executable, "-c", PRELUDE + code]
     return subprocess.run(
-        command, env=environment(hub, home, **more), capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=environment(hub, home, **more),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -123,7 +131,7 @@ def test_eval_reads_a_suite_from_the_hub(hub, tmp_path):
         env=environment(hub, tmp_path / "hf"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -4,14 +4,17 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
+from patience import wait_until
 
 from rlp_bench.plan.graph import Node, build_plan
 from rlp_bench.recipes.load import load_recipe
 
+HERE = Path(__file__).parent
+VICTIM, STUCK = "RLP_BENCH_TEST_VICTIM", "stuck"
+"""What stuck/sitecustomize.py reads, and the file that it leaves in the stage's scratch folder."""
 SETS = [
     "evaluation.suites=['vicuna']",
     "evaluation.dev_pairs=8",
@@ -47,6 +50,11 @@ def _sets() -> list[str]:
     return [part for override in SETS for part in ("--set", override)]
 
 
+def stuck_in(fingerprint: str) -> dict[str, str]:
+    """Variables under which a stage stops after its first checkpoint, until `killed_in` ends it; then it goes on."""
+    return {"PYTHONPATH": str(HERE / "stuck"), VICTIM: fingerprint[:16]}
+
+
 def stage(method: str, seed: int, label: str, *more: str) -> Node:
     """A stage of its plans."""
     plan = build_plan(load_recipe("nano", [*SETS, *more]), method, seed)
@@ -56,27 +64,19 @@ def stage(method: str, seed: int, label: str, *more: str) -> Node:
 def killed_in(
     store: Path, fingerprint: str, driver: subprocess.Popen[str], how: int = signal.SIGKILL, whom: int = 0
 ) -> int:
-    """Waits until a stage has left a checkpoint; kills the process that makes it (or another) and says which."""
+    """Waits until a stage is stuck; kills the process that makes it (or another) and says which."""
     scratch = store / "scratch" / fingerprint[:16]
-    deadline = time.monotonic() + 90
-    while not list(scratch.glob("checkpoint-*")):
-        assert driver.poll() is None, driver.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: (scratch / STUCK).exists() or driver.poll() is not None)
+    assert driver.poll() is None, driver.communicate()[1]
     (mark,) = store.glob(f"cluster/*/{fingerprint[:16]}.began")
     pid = whom or int(mark.read_text().split()[1])
     os.kill(pid, how)
     return pid
 
 
-def ray_processes() -> set[psutil.Process]:
-    """Of any cluster on this machine."""
-    names = ("raylet", "gcs_server", "ray::")
-    return {
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if any(n in " ".join(p.info["cmdline"] or []) for n in names)
-    }
+def ray_processes(victim: str) -> set[psutil.Process]:
+    """Those of the cluster that was started with `stuck_in(victim)`; another test may have one of its own."""
+    return {p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(VICTIM) == victim}
 
 
 def contents(folder: Path) -> tuple[dict[str, str], dict[str, bytes], dict[str, bytes]]:

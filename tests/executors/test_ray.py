@@ -2,12 +2,15 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
-from small_matrix import attempts, contents, killed_in, matrix, one, ray_processes, stage
+from filelock import FileLock
+from patience import PATIENCE, wait_until
+from small_matrix import attempts, contents, killed_in, matrix, one, ray_processes, stage, stuck_in
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.matrix.executors.ray_cluster import check_view
@@ -19,20 +22,33 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_ADDRE
 """No cluster of the person who runs the tests, no token in their home, no statistics sent."""
 
 
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cluster of the tests at a time, whatever process runs them: two that start at once may take one port."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
+
+
+CLUSTER = pytest.mark.usefixtures("alone")
+
+
+@CLUSTER
 def test_a_matrix_whose_worker_is_killed_half_way_equals_an_undisturbed_one_of_processes(start, tmp_path):
     victim = stage("rlp_spg", 1, "ppo")
     process = start(
-        *matrix("--store", "ray", "--executor", "ray", "--jobs", "2", methods="sft,ppo,rlp_spg"), **QUIET
+        *matrix("--store", "ray", "--executor", "ray", "--jobs", "2", methods="sft,ppo,rlp_spg"),
+        **QUIET,
+        **stuck_in(victim.fingerprint),
     )
     try:
         pid = killed_in(tmp_path / "ray", victim.fingerprint, process)
-        said = process.communicate(timeout=300)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
     finally:
         process.kill()
     assert process.returncode == 0, said
     assert not psutil.pid_exists(pid)
     calm = start(*matrix("--store", "calm", "--jobs", "2", methods="sft,ppo,rlp_spg"))
-    said = calm.communicate(timeout=300)[1]
+    said = calm.communicate(timeout=PATIENCE)[1]
     assert calm.returncode == 0, said
     assert contents(tmp_path / "ray") == contents(tmp_path / "calm")
     _, reports, points = contents(tmp_path / "ray")
@@ -51,6 +67,7 @@ def test_a_matrix_whose_worker_is_killed_half_way_equals_an_undisturbed_one_of_p
     assert not list((tmp_path / "ray" / "artifacts").glob(".partial-*"))
 
 
+@CLUSTER
 def test_what_no_machine_can_ever_take_is_one_line_and_nothing_is_made(cli, tmp_path):
     done = cli(*one("--store", "ray", "--executor", "ray", "--set", "compute.threads=64"), **QUIET)
     assert done.returncode == 2
@@ -84,30 +101,36 @@ def test_a_machine_with_another_store_or_other_versions_is_refused(seen, line):
     check_view({"host": "node7", "token": "t", "versions": versions()}, "t", Path("store"))
 
 
+@CLUSTER
 @pytest.mark.slow
 def test_an_interrupt_leaves_nothing_half_made_and_no_process(start, cli, tmp_path):
     victim = stage("ppo", 0, "ppo", "stages.ppo.rollouts=60")
-    before = ray_processes()
-    process = start(*one("--store", "ray", "--executor", "ray", "--set", "stages.ppo.rollouts=60"), **QUIET)
+    process = start(
+        *one("--store", "ray", "--executor", "ray", "--set", "stages.ppo.rollouts=60"),
+        **QUIET,
+        **stuck_in(victim.fingerprint),
+    )
     killed_in(tmp_path / "ray", victim.fingerprint, process, signal.SIGINT, process.pid)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert "run the same command to resume" in said
     assert "Traceback" not in said
     assert not list((tmp_path / "ray" / "artifacts").glob(".partial-*"))
     assert list((tmp_path / "ray" / "scratch" / victim.fingerprint[:16]).glob("checkpoint-*"))
     assert not (tmp_path / "ray" / "cluster").exists()
-    psutil.wait_procs(ray_processes() - before, timeout=20)
-    assert ray_processes() - before == set()
+    wait_until(lambda: not ray_processes(victim.fingerprint[:16]))
 
 
+@CLUSTER
 @pytest.mark.slow
 def test_a_worker_lost_more_often_than_allowed_is_one_line_and_the_same_command_goes_on(start, cli, tmp_path):
     (tmp_path / "ray.toml").write_text("retries = 0\n")
     victim = stage("ppo", 0, "ppo")
-    process = start(*one("--store", "ray", "--executor", "ray:ray.toml"), **QUIET)
+    process = start(
+        *one("--store", "ray", "--executor", "ray:ray.toml"), **QUIET, **stuck_in(victim.fingerprint)
+    )
     killed_in(tmp_path / "ray", victim.fingerprint, process)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
     assert "error: ppo seed 0 ppo: begun 1 times, its worker was lost each time" in said
     assert "Traceback" not in said
@@ -117,6 +140,7 @@ def test_a_worker_lost_more_often_than_allowed_is_one_line_and_the_same_command_
     assert attempts(tmp_path / "ray")[f"policy-{victim.fingerprint[:16]}"] == 2
 
 
+@CLUSTER
 @pytest.mark.slow
 def test_a_stage_of_two_processes_is_placed_whole_and_equals_that_of_this_machine(cli, tmp_path):
     spread = ["--no-eval", "--set", "compute.strategy=ddp", "--set", "compute.workers=2"]

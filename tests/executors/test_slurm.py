@@ -7,7 +7,8 @@ from pathlib import Path
 from shutil import which
 
 import pytest
-from small_matrix import attempts, contents, killed_in, matrix, one, stage
+from patience import PATIENCE
+from small_matrix import attempts, contents, killed_in, matrix, one, stage, stuck_in
 
 from rlp_bench.matrix.executors.executor import Task
 from rlp_bench.matrix.executors.requirements import Requirements
@@ -53,10 +54,12 @@ def parameters(tmp_path: Path, more: str, task: Task = ORDER) -> dict:
 
 def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(start, cli, tmp_path, queue):
     victim = stage("sft", 0, "sft")
-    process = start(*one("--store", "jobs", "--executor", queue, method="sft"))
+    process = start(
+        *one("--store", "jobs", "--executor", queue, method="sft"), **stuck_in(victim.fingerprint)
+    )
     try:
         killed_in(tmp_path / "jobs", victim.fingerprint, process)
-        said = process.communicate(timeout=300)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
     finally:
         process.kill()
     assert process.returncode == 0, said
@@ -75,9 +78,12 @@ def test_a_run_whose_job_is_killed_equals_an_undisturbed_one_of_this_process(sta
 def test_a_job_that_is_preempted_goes_back_into_the_queue_and_on_from_its_checkpoints(start, tmp_path):
     (tmp_path / "queue.toml").write_text("time = 30\npoll_seconds = 0.5\n")
     victim = stage("sft", 0, "sft")
-    process = start(*one("--store", "jobs", "--executor", "slurm:queue.toml", "--no-eval", method="sft"))
+    process = start(
+        *one("--store", "jobs", "--executor", "slurm:queue.toml", "--no-eval", method="sft"),
+        **stuck_in(victim.fingerprint),
+    )
     killed_in(tmp_path / "jobs", victim.fingerprint, process, signal.SIGUSR2)
-    said = process.communicate(timeout=300)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0, said
     assert attempts(tmp_path / "jobs") == {f"policy-{victim.fingerprint[:16]}": 2}
 
@@ -86,7 +92,7 @@ def test_a_job_that_is_preempted_goes_back_into_the_queue_and_on_from_its_checkp
 def test_a_matrix_of_jobs_equals_one_of_processes(start, tmp_path, here):
     for store, more in (("jobs", ["--executor", here]), ("calm", ["--jobs", "2"])):
         process = start(*matrix("--store", store, *more, methods="sft,ppo"))
-        said = process.communicate(timeout=600)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 0, said
     assert contents(tmp_path / "jobs") == contents(tmp_path / "calm")
     assert set(attempts(tmp_path / "jobs").values()) == {1}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gate_parts import Bench
+from patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,7 @@ def command(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str
     """The installed console script."""
     script = Path(sys.executable).parent / "rlp-bench"
     return subprocess.run(
-        [str(script), *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=180
+        [str(script), *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

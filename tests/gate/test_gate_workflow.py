@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def run_steps(lane: str, tmp_path: Path) -> dict[str, subprocess.CompletedProces
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=PATIENCE,
             )
     return done
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from patience import PATIENCE
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.types import Decoding
@@ -37,7 +38,7 @@ def call(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.Comp
         env={**kept, "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **variables},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
 

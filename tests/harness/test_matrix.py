@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-import time
 
 import psutil
 import pytest
+from patience import PATIENCE, wait_until
 
 from rlp_bench.api.errors import BenchError, RecipeError, UnknownName
 from rlp_bench.cli.commands.matrix import chosen_methods, chosen_seeds
@@ -153,9 +153,9 @@ def contents(folder):
 
 
 def test_a_matrix_killed_twice_equals_an_undisturbed_one_in_one_process(start, cli, tmp_path):
-    for seconds in (8, 12):
+    for made in (3, 8):
         process = start(*arguments("--jobs", "2"))
-        time.sleep(seconds)
+        wait_until(lambda: len(list(tmp_path.glob("store/artifacts/[!.]*/manifest.json"))) >= made)  # noqa: B023
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     resumed = cli(*arguments("--jobs", "2"))
@@ -179,15 +179,12 @@ def test_a_matrix_killed_twice_equals_an_undisturbed_one_in_one_process(start, c
 
 def test_processes_end_with_the_matrix_that_started_them(start):
     process = start(*arguments("--jobs", "2"))
-    deadline = time.monotonic() + 60
-    while (
-        len(children := psutil.Process(process.pid).children(recursive=True)) < 3
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.1)  # two workers and the resource tracker
+    driver = psutil.Process(process.pid)
+    wait_until(lambda: len(driver.children(recursive=True)) >= 3)  # two workers and the resource tracker
+    children = driver.children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    gone, alive = psutil.wait_procs(children, timeout=30)
+    gone, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert len(gone) >= 3
     assert alive == []
 

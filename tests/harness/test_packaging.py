@@ -14,13 +14,11 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("trainers", "judges", "suites", "leaderboard")
 CARRIED = {".py", ".toml", ".json", ".txt", ".typed", ".safetensors", ".css", ".js", ".j2"}
 NOT_CARRIED = shutil.ignore_patterns(
-    ".git",
-    ".venv",
+    ".*",
     "*.egg-info",
     "build",
     "dist",
     "__pycache__",
-    ".*_cache",
     "rlp-bench-store",
     "tests",
     "docs",

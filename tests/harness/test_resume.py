@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
 COMMAND = ("run", "--method", "stranger", "--recipe", "greetings.toml", "--no-eval", "--store")
@@ -26,7 +27,7 @@ def test_kill_9_at_a_random_moment_then_the_same_command(
     start: Start, recipe_file: Path, tmp_path: Path, attempt: int
 ) -> None:
     calm = start(*COMMAND, "calm", STRANGER_STEP_SECONDS="0")
-    assert calm.wait(60) == 0
+    assert calm.wait(PATIENCE) == 0
     moments = random.Random(attempt)
     for _ in range(3):
         process = start(*COMMAND, "killed", STRANGER_STEP_SECONDS="0.1")
@@ -34,7 +35,7 @@ def test_kill_9_at_a_random_moment_then_the_same_command(
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     last = start(*COMMAND, "killed", STRANGER_STEP_SECONDS="0")
-    said = last.communicate(timeout=60)[1]
+    said = last.communicate(timeout=PATIENCE)[1]
     assert last.returncode == 0, said
     assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
     assert len(contents(tmp_path / "calm")) == 5
@@ -43,16 +44,14 @@ def test_kill_9_at_a_random_moment_then_the_same_command(
 
 
 def test_killed_stage_goes_on_from_its_checkpoint(start: Start, recipe_file: Path, tmp_path: Path) -> None:
-    process = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0.4")
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("store/scratch/*/step.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = start(*COMMAND, "store", STRANGER_STUCK="1")
+    wait_until(lambda: list(tmp_path.glob("store/scratch/*/step.json")))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (run,) = tmp_path.glob("store/runs/greetings/*/run.json")
     assert json.loads(run.read_text())["status"] == "running"
     again = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0")
-    said = again.communicate(timeout=60)[1]
+    said = again.communicate(timeout=PATIENCE)[1]
     assert "stranger_parrot: resumed" in said
     meters = [json.loads(p.read_text()) for p in tmp_path.glob("store/artifacts/policy-*/meter.json")]
     resumed = [meter for meter in meters if meter["attempts"] == 2]
@@ -64,12 +63,10 @@ def test_killed_stage_goes_on_from_its_checkpoint(start: Start, recipe_file: Pat
 def test_interrupt_is_status_130_and_says_how_to_go_on(
     start: Start, recipe_file: Path, tmp_path: Path
 ) -> None:
-    process = start(*COMMAND, "store", STRANGER_STEP_SECONDS="0.4")
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("store/scratch/*/step.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = start(*COMMAND, "store", STRANGER_STUCK="1")
+    wait_until(lambda: list(tmp_path.glob("store/scratch/*/step.json")))
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert "run the same command to resume" in said
     assert "Traceback" not in said
@@ -84,17 +81,16 @@ def test_main_job_on_nano_is_the_same_after_kills_at_random_moments(start: Start
     """The real trainers: SFT, preferences, reward model, PPO, samples, synthetic preferences, and again."""
     nano = ("run", "--method", "rlp_spg", "--recipe", "nano", "--no-eval", "--store")
     calm = start(*nano, "calm")
-    assert calm.wait(120) == 0
+    assert calm.wait(PATIENCE) == 0
     moments = random.Random(7)
     for target in (2, 5, 8):  # artifacts that are there when the kill comes, and a moment more
         process = start(*nano, "killed")
-        while sealed(tmp_path / "killed") < target and process.poll() is None:
-            time.sleep(0.01)
+        wait_until(lambda: sealed(tmp_path / "killed") >= target)  # noqa: B023
         time.sleep(moments.random() * 0.8)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     last = start(*nano, "killed")
-    said = last.communicate(timeout=120)[1]
+    said = last.communicate(timeout=PATIENCE)[1]
     assert last.returncode == 0, said
     assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
     assert len(contents(tmp_path / "calm")) == 11

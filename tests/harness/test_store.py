@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import StoreError
 from rlp_bench.store.garbage_collection import collect
@@ -159,7 +160,7 @@ print(artifact.manifest["content"])
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RACE, str(tmp_path / "store"), str(tmp_path / "log")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=30)[0].split() for process in both]
+    said = [process.communicate(timeout=PATIENCE)[0].split() for process in both]
     assert (tmp_path / "log").read_text() == "built\n"
     assert {lines[-1] for lines in said} == {said[0][-1]}
     assert [process.returncode for process in both] == [0, 0]

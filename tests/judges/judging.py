@@ -22,7 +22,7 @@ def chat(stub: Stub | str, more: str = "", model: str = "judge-1", **options: An
     """A judge over the stub: quick to try again, patient enough for a busy machine."""
     given = {
         "base_url": stub if isinstance(stub, str) else stub.url,
-        "timeout": 5,
+        "timeout": 300,
         "first_pause": 0.01,
         **options,
     }

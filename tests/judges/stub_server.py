@@ -39,23 +39,18 @@ class Stub:
         model: str = "",
         reply: str | Callable[[dict[str, Any]], str] = "",
         retry_after: str = "0",
-        hang: float = 0.6,
         delay: float = 0.0,
         finish: str = "stop",
         usage: bool = True,
         logprobs: dict[str, float] | None = None,
         at_once: int = 0,
+        gather: int | Callable[[], int] = 0,
         log: Path | None = None,
     ) -> None:
         self.faults, self.script, self.model, self.reply = faults, list(script), model, reply
-        self.retry_after, self.hang, self.delay, self.finish, self.usage = (
-            retry_after,
-            hang,
-            delay,
-            finish,
-            usage,
-        )
+        self.retry_after, self.delay, self.finish, self.usage = retry_after, delay, finish, usage
         self.logprobs, self.at_once = logprobs, at_once
+        self.gather = gather
         self.log: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -141,13 +136,21 @@ class Stub:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            if self.delay:
-                await asyncio.sleep(self.delay)
-            return await self._respond(writer, body, key)
+            await self._work()
+            return await self._respond(reader, writer, body, key)
         finally:
             self.running -= 1
 
-    async def _respond(self, writer: asyncio.StreamWriter, body: dict[str, Any], key: str) -> bool:
+    async def _work(self) -> None:
+        """For `delay` seconds, and until as many are there as are to be: once (a number), or now (a function)."""
+        while self.running < self.gather() if callable(self.gather) else self.most_running < self.gather:
+            await asyncio.sleep(0.002)
+        if self.delay:
+            await asyncio.sleep(self.delay)
+
+    async def _respond(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any], key: str
+    ) -> bool:
         fault = self.fault(key)
         whole = json.dumps(self.answer(body, key)).encode()
         if fault == "":
@@ -161,7 +164,7 @@ class Stub:
         elif fault == "quota":
             await self._send(writer, 429, b'{"error": {"message": "no money", "code": "insufficient_quota"}}')
         elif fault == "timeout":
-            await asyncio.sleep(self.hang)
+            await reader.read()  # until the one who asked gives up
             return False
         elif fault == "cut":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
@@ -195,12 +198,12 @@ class Stub:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready.set)), daemon=True)
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(900)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(900)
 
     async def _main(self, ready: Callable[[], None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

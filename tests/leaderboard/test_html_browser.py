@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from html_parts import METHODS, result
+from patience import PATIENCE
 
 from rlp_bench.api import registry
 
@@ -24,7 +25,9 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("needs a browser: no chromium on the path")
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=1000 * PATIENCE
+        )
         yield found
         found.close()
 
@@ -43,6 +46,7 @@ def opened(browser, address):
 
     def open_page(**options):
         context = browser.new_context(**options)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: noise.append(message.text))

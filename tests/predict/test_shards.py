@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from test_against_runs import SIZES, TOLERANCE, run_of
 
 from rlp_bench.api.types import Training
@@ -38,7 +39,7 @@ def test_of_each_of_two_processes(
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*start, str(HERE / "shard_worker.py"), json.dumps(job)],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     told = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("peak-*.json"))]

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.evaluation.evaluate import eval_command
@@ -171,7 +172,7 @@ def test_the_command_line_prints_the_published_digits(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     report, row = json.loads(done.stdout), published(DAVINCI)
     assert row is not None

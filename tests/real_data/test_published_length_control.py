@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.length_control import predicted
@@ -151,5 +152,5 @@ def test_the_shipped_file_is_what_the_tool_makes(tmp_path):
 
     out = tmp_path / "again.json"
     tool = str(ROOT / "tools" / "recover_difficulty.py")
-    subprocess.run([sys.executable, tool, str(DATA), str(out)], check=True, timeout=600)
+    subprocess.run([sys.executable, tool, str(DATA), str(out)], check=True, timeout=PATIENCE)
     assert out.read_bytes() == (ROOT / "suites" / "alpaca_eval_2.json").read_bytes()

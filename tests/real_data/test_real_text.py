@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.files import read_jsonl
 from rlp_bench.api.protocols import Context
@@ -48,7 +49,7 @@ def call(*command: str | Path) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

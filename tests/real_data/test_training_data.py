@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.plan.graph import build_plan
@@ -324,7 +325,7 @@ for reference, split in ("alpacafarm_data:{hub}", "sft"), ("alpacafarm_preferenc
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

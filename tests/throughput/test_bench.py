@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.perf import timing
@@ -39,7 +40,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(file),
     ]
     env = {**os.environ, "PYTEST_ADDOPTS": "--collect-only"}
-    result = subprocess.run(command, env=env, cwd=file.parent, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        command, env=env, cwd=file.parent, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert result.returncode == 0, result.stderr
     assert f"saved: {file}" in result.stdout
     assert [path.name for path in file.parent.iterdir()] == ["baseline.json"]
@@ -58,8 +61,8 @@ def write(folder: Path, document: dict[str, Any]) -> Path:
     return file
 
 
-def faster(document: dict[str, Any], factor: float = 10) -> dict[str, Any]:
-    """The same, as if it had been measured when everything took a tenth."""
+def faster(document: dict[str, Any], factor: float = 1000) -> dict[str, Any]:
+    """The same, as if it had been measured when everything took a thousandth: more than any load of the machine."""
     made = copy.deepcopy(document)
     for one in made["benchmarks"]:
         one["stats"]["data"] = [value / factor for value in one["stats"]["data"]]
@@ -97,7 +100,7 @@ def test_what_is_stored_is_pytest_benchmarks_document_with_counters(document: di
     assert rows_of(document)[0]["cache_hit_rate"] is None  # asks nobody: not 0
 
 
-def test_against_itself_and_against_a_machine_ten_times_as_fast(
+def test_against_a_baseline_that_is_far_faster_and_one_that_is_far_slower(
     cli: Cli, measured: Path, document: dict[str, Any], tmp_path: Path
 ) -> None:
     slow = cli(*ONE, "--baseline", write(tmp_path, faster(document)), "--json")
@@ -110,7 +113,7 @@ def test_against_itself_and_against_a_machine_ten_times_as_fast(
     unasked = cli(*ONE, "--baseline", write(tmp_path, faster(document)), "--counters-only")
     assert unasked.returncode == 0, unasked.stdout
     assert "timings were not asked for" in unasked.stdout
-    slower_before = cli(*ONE, "--baseline", write(tmp_path, faster(document, 0.1)))
+    slower_before = cli(*ONE, "--baseline", write(tmp_path, faster(document, 0.001)))
     assert slower_before.returncode == 0
     assert "faster" in slower_before.stdout
 

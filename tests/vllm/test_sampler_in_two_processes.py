@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE
+
 
 def test_two_processes_hand_over_whole_models_shards_and_dictionaries(policy, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -14,7 +16,7 @@ def test_two_processes_hand_over_whole_models_shards_and_dictionaries(policy, tm
         [*command, str(script), str(policy), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=PATIENCE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 pytestmark = pytest.mark.without_vllm
 
@@ -12,7 +13,7 @@ HIDDEN = "import sys; sys.modules['vllm'] = None\n"
 
 def python(code, folder):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=folder
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, cwd=folder
     )
 
 

@@ -33,6 +33,8 @@ class Parrot:
         done = json.loads(checkpoint.read_text())["done"] if checkpoint.exists() else 0
         for step in range(done, self.steps):
             time.sleep(float(os.environ.get("STRANGER_STEP_SECONDS", "0")))  # so that a test can kill it
+            while step and "STRANGER_STUCK" in os.environ:  # with a checkpoint there, until it is killed
+                time.sleep(0.1)
             partial = context.scratch / "step.json.partial"
             partial.write_text(json.dumps({"done": step + 1}))
             partial.replace(checkpoint)
