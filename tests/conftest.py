@@ -6,11 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from patience import PATIENCE
 
 if find_spec("hypothesis") is not None:  # the same examples every time, however slow the machine
@@ -26,29 +28,67 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from warm import Cold, Warm  # noqa: E402  # beside this file
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+Shared = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """shared(name, make): a folder of the whole test run, filled by `make(folder)` in whichever worker needs it first.
+
+    Nobody writes into it afterwards: who wants to takes a copy.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def get(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def warm(shared: Shared) -> Iterator[Warm | Cold]:
+    """Processes without the seconds of imports, by one server of the whole test run."""
+    if sys.platform != "linux":
+        yield Cold()
+        return
+
+    def start(folder: Path) -> None:
+        path = Path(tempfile.mkdtemp(prefix="warm-")) / "socket"  # a socket's path must be short
+        Warm.start(path)
+        (folder / "path").write_text(str(path))
+
+    server = Warm(Path((shared("warm", start) / "path").read_text()))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def stranger(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which tests/plugin_package was installed by pip, offline."""
-    source = tmp_path_factory.mktemp("source") / "stranger"
-    shutil.copytree(HERE / "plugin_package", source, ignore=shutil.ignore_patterns("__pycache__"))
-    target = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
-    subprocess.run(
-        [*command, "--target", str(target), str(source)], check=True, capture_output=True, text=True
-    )
-    return target
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+
+    def install(target: Path) -> None:
+        source = tmp_path_factory.mktemp("source") / "stranger"
+        shutil.copytree(HERE / "plugin_package", source, ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+
+    return shared("stranger", install)
 
 
 def environment(*paths: Path) -> dict[str, str]:
@@ -63,8 +103,19 @@ def command_line() -> list[str]:
 
 
 @pytest.fixture
-def cli(stranger: Path, tmp_path: Path) -> Cli:
-    """Runs `rlp-bench ARGUMENTS` in an empty folder, the stranger's package visible."""
+def cli(warm: Warm | Cold, stranger: Path, tmp_path: Path) -> Cli:
+    """Does `rlp-bench ARGUMENTS` in an empty folder, the stranger's package visible; the imports are there already."""
+
+    def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        env = {**environment(stranger), **variables}
+        return warm.run(*arguments, cwd=tmp_path, env=env, timeout=120)
+
+    return call
+
+
+@pytest.fixture
+def cold_cli(stranger: Path, tmp_path: Path) -> Cli:
+    """Runs `rlp-bench ARGUMENTS` as a person does, in an empty folder, the stranger's package visible."""
 
     def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -49,7 +49,7 @@ def test_help_and_listing_import_nothing_heavy(arguments: list[str]) -> None:
     assert len(result.stdout) > 50
 
 
-def test_help_takes_little_more_than_the_libraries_that_print_it(cli: Cli) -> None:
+def test_help_takes_little_more_than_the_libraries_that_print_it(cold_cli: Cli) -> None:
     """CPU seconds beside theirs, the least of three: seconds on somebody's busy machine say nothing."""
 
     def spent(call: Callable[[], subprocess.CompletedProcess[str]]) -> float:
@@ -60,7 +60,7 @@ def test_help_takes_little_more_than_the_libraries_that_print_it(cli: Cli) -> No
 
     libraries = [sys.executable, "-c", "import typer, rich.console"]
     rounds = [
-        (spent(lambda: cli("--help")), spent(lambda: subprocess.run(libraries, text=True))) for _ in range(3)
+        (spent(lambda: cold_cli("--help")), spent(lambda: subprocess.run(libraries, text=True))) for _ in range(3)
     ]
     ours, theirs = (min(column) for column in zip(*rounds, strict=True))
     assert ours < 3 * theirs
@@ -75,9 +75,9 @@ def test_strangers_trainer_judge_suite_and_method_are_listed_like_our_own(cli: C
 
 
 def test_stranger_runs_from_recipe_to_report_and_a_second_time_for_nothing(
-    cli: Cli, recipe_file: Path, tmp_path: Path
+    cold_cli: Cli, recipe_file: Path, tmp_path: Path
 ) -> None:
-    first = run(cli, recipe_file, "--json")
+    first = run(cold_cli, recipe_file, "--json")
     assert first.returncode == 0, first.stderr
     said = json.loads(first.stdout)
     (suite,) = said["report"]["suites"]
@@ -85,7 +85,7 @@ def test_stranger_runs_from_recipe_to_report_and_a_second_time_for_nothing(
     assert suite["win_rate"] == 100.0
     assert (suite["n_items"], suite["n_scored"]) == (10, 10)
     assert (tmp_path / said["run"] / "report.json").exists()
-    second = run(cli, recipe_file)
+    second = run(cold_cli, recipe_file)
     assert "started" not in second.stderr
     assert second.stderr.count("there already") == 5
     assert "Stages" in second.stdout
