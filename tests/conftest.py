@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -32,6 +33,33 @@ sys.path.insert(0, str(HERE))
 from warm import Cold, Warm  # noqa: E402  # beside this file
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+LONGEST = (
+    "test_llama_recipe.py",
+    "test_together.py",
+    "test_ray.py",
+    "test_matrix.py",
+    "test_gate_nano.py",
+    "test_slurm.py",
+    "test_reports.py",
+    "test_gate_workflow.py",
+    "test_resume.py",
+)
+"""Files to begin with, so that no process is alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay in one process: what a file makes for all of them is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return LoadFileScheduling(config, log)
 
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
@@ -204,3 +232,54 @@ def recipe_file(checkpoint: Path, tmp_path: Path) -> Path:
     path = tmp_path / "greetings.toml"
     path.write_text(RECIPE.format(checkpoint=checkpoint))
     return path
+
+
+@pytest.fixture(scope="session")
+def nano_trained(shared: Shared, warm: Warm | Cold) -> Path:
+    """A store in which the recipe `nano` was trained by RLP-SPG, and nothing was evaluated; nobody writes into it."""
+
+    def make(folder: Path) -> None:
+        command = ("run", "--method", "rlp_spg", "--recipe", "nano", "--no-eval", "--store", "store")
+        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+
+    return shared("nano-trained", make) / "store"
+
+
+@pytest.fixture(scope="session")
+def nano_store(shared: Shared, warm: Warm | Cold, nano_trained: Path) -> Path:
+    """`nano_trained`, and the evaluated run of its SFT policy; nobody writes into it."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(nano_trained, folder / "store")
+        command = ("run", "--method", "sft", "--recipe", "nano", "--store", "store")
+        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+
+    return shared("nano-store", make) / "store"
+
+
+SMALL_SETS = [
+    'suites.alpacafarm="micro_vicuna"',
+    'evaluation.suites=["alpacafarm"]',
+    "evaluation.dev_pairs=24",
+    "tuning.prompts=8",
+    "data.sft=64",
+    "data.preferences=64",
+    "stages.ppo.rollouts=2",
+    "stages.ppo.snapshots=[1,2]",
+    "evaluation.trajectory=[1]",
+    "stages.reward.match_steps=true",  # what --match-steps says
+    "stages.reward_uml.match_steps=true",
+]
+
+
+@pytest.fixture(scope="session")
+def small_matrix(shared: Shared, warm: Warm | Cold) -> tuple[Path, list[str]]:
+    """(a store with a small matrix, its --set options): four methods, two seeds, 80 items; nobody writes into it."""
+    sets = [part for one in SMALL_SETS for part in ("--set", one)]
+
+    def make(folder: Path) -> None:
+        what = ("--methods", "ppo,rlaif,rlp_spg,select_all", "--seeds", "0..1", "--untuned", "--jobs", "1")
+        command = ("matrix", "--recipe", "nano", *what, *sets, "--store", "store")
+        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+
+    return shared("small-matrix", make) / "store", sets

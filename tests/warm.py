@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE
+
 COMMAND_LINE = "rlp-bench"
 LIBRARIES = (
     "torch",
@@ -83,7 +85,7 @@ class Warm:
         ranks: int = 0,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = PATIENCE,
     ) -> "subprocess.CompletedProcess[str]":
         """`rlp-bench ARGUMENTS`, or what else is the target: a script's path, or a module's name.
 
@@ -120,7 +122,7 @@ class Cold:
         ranks: int = 0,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = PATIENCE,
     ) -> "subprocess.CompletedProcess[str]":
         """See `Warm`."""
         command = [*self.command(target, ranks), *map(str, arguments)]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from rlp_bench.errors import BenchError
 from rlp_bench.nouns import Context, write_json
+
 from rlp_bench.plan import Bench, Handle, method
 
 

@@ -6,16 +6,14 @@ GPU, an API, an NLI model) are overridden, nothing else.
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE
 
 from rlp_bench.display import Display
 from rlp_bench.plan.graph import build_plan
 from rlp_bench.recipes.load import load_recipe, recipe_names
+from rlp_bench.run import launcher as launch
 from rlp_bench.run.runner import run_plan
 from rlp_bench.store.store import Store
 
@@ -47,7 +45,7 @@ def sentence(chance: random.Random, n: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
+def world(warm, tmp_path_factory) -> Path:
     """A folder with data/alpaca_farm, models/llama-7b (tiny, of the same architecture) and a three-way classifier."""
     folder = tmp_path_factory.mktemp("llama")
     chance = random.Random(0)
@@ -73,14 +71,10 @@ def world(tmp_path_factory) -> Path:
     (data / "alpaca_noisy_multi_preference.json").write_text(json.dumps(pairs))
     texts = folder / "texts.json"
     texts.write_text(json.dumps([splits, pairs, load_recipe(RECIPE).prompting.template]))
-    tool = [
-        sys.executable,
-        str(ROOT / "tools" / "tiny_base.py"),
-        str(texts),
-        str(folder / "models" / "llama-7b"),
-    ]
     (folder / "models").mkdir()
-    subprocess.run([*tool, "--vocab", "1500", "--hidden", "32"], check=True, timeout=PATIENCE)
+    model = folder / "models" / "llama-7b"
+    tool = ROOT / "tools" / "tiny_base.py"
+    warm.run(texts, model, "--vocab", "1500", "--hidden", "32", target=tool).check_returncode()
     pretrain(folder / "models" / "llama-7b", splits["val"])
     return folder
 
@@ -130,16 +124,20 @@ def overrides(world: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def runs(world):
+def runs(world, warm):
+    """{method: {label: artifact}}; the workers are forked, what `torchrun` itself does is tested in test_together."""
     recipe = load_recipe(RECIPE, overrides(world))
     assert recipe.compute.strategy == "fsdp"
     assert recipe.compute.activation_checkpointing
     assert recipe.training.precision == "bf16"
     store = Store(world / "store")
-    return {
-        method: dict(run_plan(build_plan(recipe, method, 0), store, Display(quiet=True)).lineage)
-        for method in ("rlp_uml", "rlp_spg")
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        workers = warm.command("rlp_bench.run.worker", launch.world_size(recipe.compute))
+        patch.setattr(launch, "launcher", lambda compute, job: workers)
+        return {
+            method: dict(run_plan(build_plan(recipe, method, 0), store, Display(quiet=True)).lineage)
+            for method in ("rlp_uml", "rlp_spg")
+        }
 
 
 def test_every_stage_ran_and_logged_finite_numbers(runs):

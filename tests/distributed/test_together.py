@@ -63,17 +63,10 @@ def jobs(alone, strategy, training, stages=STAGES):
     return found
 
 
-def together(folder, todo, processes=2):
+def together(warm, folder, todo, processes=2):
     """Runs the jobs in as many processes; (what they saw)."""
     (folder / "jobs.json").write_text(json.dumps(todo))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [*command, str(SCRIPT), str(folder / "jobs.json")],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = warm.run(folder / "jobs.json", target=SCRIPT, ranks=processes)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in range(processes)]
 
@@ -95,10 +88,10 @@ def largest_difference(one, other, names):
 
 
 @pytest.fixture(scope="session", params=["ddp", "fsdp"])
-def made(request, alone, tmp_path_factory):
+def made(request, alone, warm, tmp_path_factory):
     """(strategy, folder of outputs, what each process saw)."""
     folder = tmp_path_factory.mktemp(request.param)
-    return request.param, folder, together(folder, jobs(alone, request.param, {"precision": "fp32"}))
+    return request.param, folder, together(warm, folder, jobs(alone, request.param, {"precision": "fp32"}))
 
 
 def test_two_processes_answered_and_shards_are_shards(made):
@@ -163,12 +156,12 @@ def test_metrics_are_the_same(made, alone):
                 assert theirs[name] == pytest.approx(own[name], rel=1e-3, abs=1e-3), (stage, name)
 
 
-def test_adapters_learn_the_same_in_two_processes_as_in_one(alone, tmp_path):
+def test_adapters_learn_the_same_in_two_processes_as_in_one(alone, warm, tmp_path):
     training = {"lora_rank": 4, "lora_targets": []}
     for processes, strategy in ((1, "one"), (2, "ddp")):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        together(folder, jobs(alone, strategy, training, ("sft",)), processes)
+        together(warm, folder, jobs(alone, strategy, training, ("sft",)), processes)
     one, two = (log(tmp_path / n / "sft") for n in ("1", "2"))
     assert largest_difference(one, two, ["loss", "grad_norm"]) < 5e-5
     whole = log(alone[1]["sft"].path)
@@ -176,28 +169,18 @@ def test_adapters_learn_the_same_in_two_processes_as_in_one(alone, tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_killed_workers_go_on_from_their_checkpoint(alone, tmp_path, strategy):
+def test_killed_workers_go_on_from_their_checkpoint(alone, warm, tmp_path, strategy):
     [todo] = jobs(alone, strategy, {"precision": "fp32"}, ("sft",))
     todo["settings"]["checkpoint_every"] = 2
     (tmp_path / "jobs.json").write_text(json.dumps([{**todo, "kill_after": 5}]))
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(SCRIPT),
-    ]
-    done = subprocess.run(
-        [*command, str(tmp_path / "jobs.json")], capture_output=True, timeout=PATIENCE, check=False
-    )
+    done = warm.run(tmp_path / "jobs.json", target=SCRIPT, ranks=2)
     assert done.returncode != 0
     [checkpoint] = (tmp_path / "sft-scratch").glob("checkpoint-*")
     assert checkpoint.name == "checkpoint-00000004"
     names = sorted(path.name for path in checkpoint.glob("*.safetensors"))
     shards = ["tensors-0000-of-0002.safetensors", "tensors-0001-of-0002.safetensors"]
     assert names == (shards if strategy == "fsdp" else ["tensors.safetensors"])
-    together(tmp_path, [todo])
+    together(warm, tmp_path, [todo])
     assert largest_difference(log(alone[1]["sft"].path), log(tmp_path / "sft"), ["loss", "grad_norm"]) < 5e-5
 
 
@@ -264,7 +247,7 @@ def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(tmp_path):
         "--store",
         str(tmp_path / "s"),
         "--set",
-        "compute.strategy=ddp",
+        "compute.strategy=fsdp",
         "--set",
         "compute.workers=2",
         "--json",

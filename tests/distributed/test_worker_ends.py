@@ -6,14 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from rlp_bench import registry
 from rlp_bench.errors import BenchError
 from rlp_bench.launch import train_together
 from rlp_bench.nouns import Training
-from rlp_bench.plan import build_plan
 from rlp_bench.progress import Display
 from rlp_bench.recipe import Compute, load_recipe
+
+from rlp_bench import registry
+from rlp_bench.plan import build_plan
 from rlp_bench.run import run_plan
 from rlp_bench.store import Store
 

@@ -1,5 +1,6 @@
 """The report of a run: suites, subsets, KL and reward model accuracy, worked by hand on a table engine."""
 
+import copy
 import io
 import json
 import math
@@ -14,6 +15,7 @@ from rlp_bench.evaluation.evaluate import eval_command, evaluate_run, render, su
 from rlp_bench.evaluation.options_and_pairs import _hit, options_report, pairs_report
 from rlp_bench.judges.controls import Longest
 from rlp_bench.recipes.load import load_recipe
+from rlp_bench.store.store import Store
 
 OVERRIDES = ["evaluation.dev_pairs=4", "data.dev=4"]
 ANSWERS = ["it is red .", "i hope this helps . it is red ."]
@@ -25,20 +27,37 @@ def engine():
     return TableEngine()
 
 
+def make_policy(folder):
+    return artifact(folder / "policy", "policy", answers={"*": ANSWERS}, logprobs=LOGPROBS)
+
+
+def make_sft(folder):
+    logprobs = {ANSWERS[0]: -3.0, ANSWERS[1]: -5.5}
+    return artifact(folder / "sft", "policy", answers={"*": ANSWERS[::-1]}, logprobs=logprobs)
+
+
+def make_reward(folder):
+    return artifact(folder / "reward", "reward", scores={ANSWERS[0]: 1.0, ANSWERS[1]: 0.5})
+
+
+def make_run(folder, policy, sft, reward):
+    lineage = [("sft", sft), ("reward", reward), ("ppo", policy)]
+    return SimpleNamespace(method="ppo", seed=1, path=folder / "run", policy=policy, lineage=lineage)
+
+
 @pytest.fixture
 def policy(tmp_path):
-    return artifact(tmp_path / "policy", "policy", answers={"*": ANSWERS}, logprobs=LOGPROBS)
+    return make_policy(tmp_path)
 
 
 @pytest.fixture
 def sft(tmp_path):
-    logprobs = {ANSWERS[0]: -3.0, ANSWERS[1]: -5.5}
-    return artifact(tmp_path / "sft", "policy", answers={"*": ANSWERS[::-1]}, logprobs=logprobs)
+    return make_sft(tmp_path)
 
 
 @pytest.fixture
 def reward(tmp_path):
-    return artifact(tmp_path / "reward", "reward", scores={ANSWERS[0]: 1.0, ANSWERS[1]: 0.5})
+    return make_reward(tmp_path)
 
 
 def diagnostics(store, engine, n=4):
@@ -127,17 +146,26 @@ def test_pairs_accuracy_is_the_reward_models(store, engine, reward):
 
 @pytest.fixture
 def run(policy, sft, reward, tmp_path):
-    lineage = [("sft", sft), ("reward", reward), ("ppo", policy)]
-    return SimpleNamespace(method="ppo", seed=1, path=tmp_path / "run", policy=policy, lineage=lineage)
+    return make_run(tmp_path, policy, sft, reward)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A run that was evaluated on 805 items: run, store, engine, and the report."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    run = make_run(folder, make_policy(folder), make_sft(folder), make_reward(folder))
+    store, engine = Store(folder / "store"), TableEngine()
+    recipe = load_recipe("nano", OVERRIDES)
+    report = evaluate_run(run, store, recipe, engine, ["vicuna", "alpacafarm"], silent)
+    return SimpleNamespace(run=run, store=store, engine=engine, report=report)
 
 
 @pytest.fixture
-def report(run, store, engine):
-    recipe = load_recipe("nano", OVERRIDES)
-    return evaluate_run(run, store, recipe, engine, ["vicuna", "alpacafarm"], silent)
+def report(evaluated):
+    return copy.deepcopy(evaluated.report)
 
 
-def test_report_has_what_the_board_needs(report, store):
+def test_report_has_what_the_board_needs(report, evaluated):
     whole = report["suites"][1]
     assert whole["alias"] == "alpacafarm"
     assert whole["coverage"]["judged"] == 805
@@ -151,11 +179,11 @@ def test_report_has_what_the_board_needs(report, store):
         report["reward_model"]["policy_pairs"]["n"] + report["reward_model"]["policy_pairs"]["pool_ties"] == 4
     )
     assert report["method"] == "ppo"
-    assert (store.root / whole["scores"]).exists()
+    assert (evaluated.store.root / whole["scores"]).exists()
     json.dumps(report, allow_nan=False)
 
 
-def test_vicuna_is_computed_from_the_805(report, engine):
+def test_vicuna_is_computed_from_the_805(report, evaluated):
     part, whole = report["suites"]
     assert part["win_rate"] == whole["subsets"]["vicuna"]["win_rate"]
     assert part["standard_error"] == whole["subsets"]["vicuna"]["standard_error"]
@@ -163,26 +191,29 @@ def test_vicuna_is_computed_from_the_805(report, engine):
     assert part["evidence"] == "subset of alpacafarm: not independent evidence"
     assert part["second_judges"]["micro_gold"]["n_scored"] == 80
     assert (
-        engine.sampled == 805 + 2 * 4 * 2
+        evaluated.engine.sampled == 805 + 2 * 4 * 2
     )  # 805 answers, two samples a dev prompt from each of two policies
 
 
-def test_second_evaluation_samples_and_judges_nothing_and_says_the_same(report, run, store, engine):
+def test_second_evaluation_samples_and_judges_nothing_and_says_the_same(report, evaluated):
+    store, engine = evaluated.store, evaluated.engine
     before, made = engine.sampled, sorted(store.folders())
-    again = evaluate_run(run, store, load_recipe("nano", OVERRIDES), engine, ["vicuna", "alpacafarm"], silent)
+    recipe = load_recipe("nano", OVERRIDES)
+    again = evaluate_run(evaluated.run, store, recipe, engine, ["vicuna", "alpacafarm"], silent)
     assert engine.sampled == before
     assert sorted(store.folders()) == made
     assert again == report
 
 
-def test_outputs_are_alpacaevals_format(report, store):
-    path = store.artifacts / report["suites"][1]["artifacts"]["outputs"] / "outputs.json"
+def test_outputs_are_alpacaevals_format(report, evaluated):
+    path = evaluated.store.artifacts / report["suites"][1]["artifacts"]["outputs"] / "outputs.json"
     rows = json.loads(path.read_text())
     assert len(rows) == 805
     assert {"instruction", "output", "generator", "dataset"} <= set(rows[0])
 
 
-def test_written_outputs_score_the_same_from_the_file(report, store, tmp_path):
+def test_written_outputs_score_the_same_from_the_file(report, evaluated):
+    store = evaluated.store
     path = store.artifacts / report["suites"][1]["artifacts"]["outputs"] / "outputs.json"
     [found] = eval_command(outputs=path, recipe="nano", suites=["alpacafarm"], store=store)["suites"]
     for key in ("win_rate", "standard_error", "subsets", "coverage"):

@@ -33,7 +33,9 @@ CLUSTER = pytest.mark.usefixtures("alone")
 
 
 @CLUSTER
-def test_a_matrix_whose_worker_is_killed_half_way_equals_an_undisturbed_one_of_processes(start, tmp_path):
+def test_a_matrix_whose_worker_is_killed_half_way_equals_an_undisturbed_one_of_processes(
+    start, cli, tmp_path
+):
     victim = stage("rlp_spg", 1, "ppo")
     process = start(
         *matrix("--store", "ray", "--executor", "ray", "--jobs", "2", methods="sft,ppo,rlp_spg"),
@@ -47,9 +49,8 @@ def test_a_matrix_whose_worker_is_killed_half_way_equals_an_undisturbed_one_of_p
         process.kill()
     assert process.returncode == 0, said
     assert not psutil.pid_exists(pid)
-    calm = start(*matrix("--store", "calm", "--jobs", "2", methods="sft,ppo,rlp_spg"))
-    said = calm.communicate(timeout=PATIENCE)[1]
-    assert calm.returncode == 0, said
+    calm = cli(*matrix("--store", "calm", "--jobs", "2", methods="sft,ppo,rlp_spg"))
+    assert calm.returncode == 0, calm.stderr
     assert contents(tmp_path / "ray") == contents(tmp_path / "calm")
     _, reports, points = contents(tmp_path / "ray")
     assert (len(reports), len(points)) == (6, 4)

@@ -1,15 +1,15 @@
 """A folder with a store, and one with finished nano runs."""
 
 import json
+import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gate_parts import Bench
-from patience import PATIENCE
+from warm import Warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,42 +20,36 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return Bench(tmp_path, monkeypatch, capsys)
 
 
-def command(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The installed console script."""
-    script = Path(sys.executable).parent / "rlp-bench"
-    return subprocess.run(
-        [str(script), *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
-    )
-
-
 @dataclass(frozen=True)
 class Nano:
     """Two runs of one nano policy, which differ in the decoding seed, and a report of the policy with noise."""
 
+    warm: Warm
     folder: Path
     run: str
     other_decoding: str
     noised: Path
 
     def call(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return command(*arguments, "--store", self.folder / "store", folder=self.folder)
+        return self.warm.run(*arguments, "--store", self.folder / "store", cwd=self.folder)
 
 
 @pytest.fixture(scope="session")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> Nano:
+def nano(warm: Warm, nano_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Nano:
     folder = tmp_path_factory.mktemp("nano")
+    shutil.copytree(nano_store, folder / "store")
     store = ("--store", folder / "store", "--json")
     runs = [
-        json.loads(command("run", "--method", "sft", "--recipe", "nano", *more, *store, folder=folder).stdout)
+        json.loads(warm.run("run", "--method", "sft", "--recipe", "nano", *more, *store, cwd=folder).stdout)
         for more in ((), ("--set", "decoding.seed=1"))
     ]
     assert runs[0]["policy"] == runs[1]["policy"]
     noised = add_noise(folder / runs[0]["policy"], folder / "noised", scale=0.3)
-    said = command("eval", "--policy", noised, "--recipe", "nano", *store, folder=folder)
+    said = warm.run("eval", "--policy", noised, "--recipe", "nano", *store, cwd=folder)
     assert said.returncode == 0, said.stderr
     (folder / "noised.json").write_text(said.stdout)
     names = [Path(run["run"]).name for run in runs]
-    return Nano(folder, names[0], names[1], folder / "noised.json")
+    return Nano(warm, folder, names[0], names[1], folder / "noised.json")
 
 
 def add_noise(policy: Path, to: Path, scale: float) -> Path:

@@ -2,32 +2,38 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from warm import Warm
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/rlp-bench-regress.yml").read_text())
 
 
-def run_steps(lane: str, tmp_path: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+def run_steps(warm: Warm, lane: str, tmp_path: Path) -> dict[str, subprocess.CompletedProcess[str]]:
     """Every `run:` of a job but the installation, by bash as the runner calls it, in a copy of what it reads."""
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     for name in ("tests", "baselines"):
         (checkout / name).symlink_to(ROOT / name)
+    script = tmp_path / "bin" / "rlp-bench"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(warm.command("rlp-bench"))} "$@"\n')
+    script.chmod(0o755)
     environment = {
         **os.environ,
         **WORKFLOW["env"],
         "RUNNER_TEMP": str(tmp_path / "temp"),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    (tmp_path / "temp").mkdir()
+    (tmp_path / "temp").mkdir(exist_ok=True)
     done = {}
     for step in WORKFLOW["jobs"][lane]["steps"]:
         if "run" in step and step["name"] != "Install":
@@ -44,8 +50,10 @@ def run_steps(lane: str, tmp_path: Path) -> dict[str, subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(("lane", "gated"), [("golden", 1), ("tracking", 2)])
-def test_every_step_of_a_lane_passes(lane, gated, tmp_path):
-    done = run_steps(lane, tmp_path)
+def test_every_step_of_a_lane_passes(warm, nano_store, lane, gated, tmp_path):
+    if lane == "tracking":  # with what was trained before
+        shutil.copytree(nano_store, tmp_path / "temp" / "store")
+    done = run_steps(warm, lane, tmp_path)
     for name, one in done.items():
         assert one.returncode == 0, f"{name}: {one.stdout}{one.stderr}"
     assert len(done) >= 2

@@ -60,7 +60,8 @@ def test_help_takes_little_more_than_the_libraries_that_print_it(cold_cli: Cli) 
 
     libraries = [sys.executable, "-c", "import typer, rich.console"]
     rounds = [
-        (spent(lambda: cold_cli("--help")), spent(lambda: subprocess.run(libraries, text=True))) for _ in range(3)
+        (spent(lambda: cold_cli("--help")), spent(lambda: subprocess.run(libraries, text=True)))
+        for _ in range(3)
     ]
     ours, theirs = (min(column) for column in zip(*rounds, strict=True))
     assert ours < 3 * theirs

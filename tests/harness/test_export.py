@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
-from patience import PATIENCE
+from warm import Warm
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.types import Decoding
@@ -30,32 +30,28 @@ TOKEN = "hf_secretTOKENofNobody"
 REPO = "somebody/tiny-policy"
 
 
-def call(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "RLP_"))}
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "rlp-bench"), *map(str, arguments)],
-        cwd=cwd,
-        env={**kept, "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **variables},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **variables}
+
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def call(warm: Warm) -> Call:
+    """call(arguments, cwd=folder): the command line."""
+    return lambda *arguments, cwd: warm.run(*arguments, cwd=cwd, env=environment())
+
+
+@pytest.fixture(scope="module")
+def home(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store of two nano runs: an evaluated policy of PPO, and a best-of-n without weights."""
     folder = tmp_path_factory.mktemp("export")
     sets = [part for each in SETS for part in ("--set", each)]
-    ppo = call(
-        "run", "--method", "ppo", "--recipe", "nano", *sets, "--suite", "llmbar", "--store", "s", cwd=folder
-    )
-    assert ppo.returncode == 0, ppo.stderr
-    longest = call(
-        "run", "--method", "longest", "--recipe", "nano", *sets, "--no-eval", "--store", "s", cwd=folder
-    )
-    assert longest.returncode == 0, longest.stderr
+    nano = ("--recipe", "nano", *sets, "--store", "s")
+    call("run", "--method", "ppo", *nano, "--suite", "llmbar", cwd=folder).check_returncode()
+    call("run", "--method", "longest", *nano, "--no-eval", cwd=folder).check_returncode()
     return folder
 
 
@@ -65,7 +61,7 @@ def record(home: Path) -> RunRecord:
 
 
 @pytest.fixture(scope="module")
-def folder(home: Path) -> Path:
+def folder(call: Call, home: Path) -> Path:
     """The PPO run, exported by the command."""
     done = call("export", "ppo", "--store", "s", "--out", "policy", "--json", cwd=home)
     assert done.returncode == 0, done.stderr
@@ -193,7 +189,7 @@ def test_names_cannot_break_out_of_the_card(record: RunRecord, folder: Path) -> 
 # --- Refusals -----------------------------------------------------------------------------------------
 
 
-def test_a_best_of_n_policy_is_refused_in_one_line(home: Path) -> None:
+def test_a_best_of_n_policy_is_refused_in_one_line(call: Call, home: Path) -> None:
     done = call("export", "longest", "--store", "s", "--out", "bon", cwd=home)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
@@ -201,7 +197,7 @@ def test_a_best_of_n_policy_is_refused_in_one_line(home: Path) -> None:
     assert not (home / "bon").exists()
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(home: Path, folder: Path) -> None:
+def test_bad_input_is_one_line_and_leaves_nothing(call: Call, home: Path, folder: Path) -> None:
     (home / "file").write_text("x")
     before = sorted(path.name for path in home.iterdir())
     for arguments, said in (
@@ -220,7 +216,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(home: Path, folder: Path) -> N
     assert sorted(path.name for path in home.iterdir()) == before
 
 
-def test_unfinished_and_damaged_runs_are_refused(home: Path, tmp_path: Path) -> None:
+def test_unfinished_and_damaged_runs_are_refused(call: Call, home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "s", tmp_path / "s")
     record = find_run(Store(tmp_path / "s"), "ppo")
     weights = record.policy.path / "model.safetensors"
@@ -289,7 +285,11 @@ def hub() -> Iterator[ThreadingHTTPServer]:
 
 def pushed(home: Path, out: str, address: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     arguments = ("export", "ppo", "--store", "s", "--out", out, "--push", REPO)
-    return call(*arguments, cwd=home, HF_ENDPOINT=address, HF_TOKEN=token, HF_HOME=str(home / "hf"))
+    env = environment(HF_ENDPOINT=address, HF_TOKEN=token, HF_HOME=str(home / "hf"))
+    command = [str(Path(sys.executable).parent / "rlp-bench"), *arguments]
+    return subprocess.run(
+        command, cwd=home, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def test_push_sends_every_file_and_keeps_the_token_to_itself(home: Path, hub: ThreadingHTTPServer) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -152,12 +153,18 @@ def contents(folder):
     return sealed, reports, {p.parent.name: p.read_bytes() for p in folder.glob("runs/*/*/points.json")}
 
 
+def sealed(store):
+    return len(list(store.glob("artifacts/[!.]*/manifest.json")))
+
+
 def test_a_matrix_killed_twice_equals_an_undisturbed_one_in_one_process(start, cli, tmp_path):
-    for made in (3, 8):
+    for target in (6, 12):  # artifacts that are there when the kill comes
         process = start(*arguments("--jobs", "2"))
-        wait_until(lambda: len(list(tmp_path.glob("store/artifacts/[!.]*/manifest.json"))) >= made)  # noqa: B023
+        while sealed(tmp_path / "store") < target:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
     resumed = cli(*arguments("--jobs", "2"))
     assert resumed.returncode == 0, resumed.stderr
     document = json.loads((next((tmp_path / "store" / "matrix").glob("*/matrix.json"))).read_text())

@@ -1,6 +1,7 @@
 """Claims, label accuracy, item scores and samples: from hand-made numbers, and from a small matrix."""
 
 import json
+import shutil
 
 import pytest
 
@@ -119,30 +120,8 @@ def test_a_suite_within_another_has_its_own_items_only(tmp_path):
     assert scores_of(store, whole, subset="koala") == {"b": 0.0}
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A store with a small matrix: four methods, two seeds, 80 items."""
-    from rlp_bench.cli.commands.matrix import matrix_command
-
-    store = tmp_path_factory.mktemp("reports") / "store"
-    sets = [
-        'evaluation.suites=["alpacafarm", "vicuna"]',
-        "evaluation.dev_pairs=24",
-        "tuning.prompts=8",
-        "data.sft=64",
-    ]
-    sets += [
-        "data.preferences=64",
-        "stages.ppo.rollouts=2",
-        "stages.ppo.snapshots=[1,2]",
-        "evaluation.trajectory=[1]",
-    ]
-    matrix_command("ppo,rlaif,rlp_spg,select_all", "0..1", "nano", sets, 2, False, False, store, True)
-    return store, [part for one in sets for part in ("--set", one)]
-
-
-def test_preference_accuracy_of_a_matrix(small, cli):
-    store, sets = small
+def test_preference_accuracy_of_a_matrix(small_matrix, cli):
+    store, sets = small_matrix
     done = cli("report", "preference-accuracy", "--recipe", "nano", *sets, "--store", store, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -168,8 +147,8 @@ def test_preference_accuracy_of_a_matrix(small, cli):
     assert "Confidence of RLP-SPG" in table.stdout
 
 
-def test_the_results_document_and_the_ledger(small, cli, tmp_path):
-    store, _ = small
+def test_the_results_document_and_the_ledger(small_matrix, cli, tmp_path):
+    store, _ = small_matrix
     done = cli("report", "results", "--store", store, "--out", "docs/results.md")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "docs" / "results.md").read_text()
@@ -197,8 +176,8 @@ def test_the_results_document_and_the_ledger(small, cli, tmp_path):
     assert run["T5-spg-all"] in ("replicated", "contradicted", "inconclusive")
 
 
-def test_samples_side_by_side(small, cli):
-    store, sets = small
+def test_samples_side_by_side(small_matrix, cli):
+    store, sets = small_matrix
     common = ["--recipe", "nano", *sets, "--store", store]
     found = json.loads(
         cli("samples", *common, "--method", "rlp_spg", "--method", "ppo", "-n", "2", "--json").stdout
@@ -231,8 +210,8 @@ def test_samples_side_by_side(small, cli):
         (["--method", "sft"], "has no finished run of nano@"),
     ],
 )
-def test_a_wrong_question_is_one_line(small, cli, arguments, line):
-    store, sets = small
+def test_a_wrong_question_is_one_line(small_matrix, cli, arguments, line):
+    store, sets = small_matrix
     done = cli("samples", "--recipe", "nano", *sets, "--store", store, *arguments)
     assert done.returncode == 2
     assert line in done.stderr
@@ -245,9 +224,10 @@ def test_no_matrix_is_one_line(cli):
     assert "has no matrix; `rlp-bench matrix` makes one" in done.stderr
 
 
-def test_a_matrix_marks_stand_ins_and_does_no_work_twice(small, cli):
-    """The last test: it writes the store's matrix.json anew, for two methods."""
-    store, sets = small
+def test_a_matrix_marks_stand_ins_and_does_no_work_twice(small_matrix, cli, tmp_path):
+    """In a copy: it writes the store's matrix.json anew, for two methods."""
+    sets, store = small_matrix[1], tmp_path / "copy"
+    shutil.copytree(small_matrix[0], store)
     before = sorted(path.name for path in (store / "artifacts").iterdir())
     again = cli(
         "matrix",

@@ -1,9 +1,6 @@
 """Paired comparison of methods, and points along PPO at equal KL."""
 
 import json
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -111,13 +108,9 @@ def test_curves_are_the_same_bytes_twice_and_well_formed():
         board().render([], "svg")
 
 
-def test_curves_command_measures_every_snapshot(tmp_path):
+def test_curves_command_measures_every_snapshot(cli, tmp_path):
     """The real thing on `nano`: PPO's snapshots, from SFT at KL 0 on."""
-    command = [sys.executable, "-m", "rlp_bench.cli.main", "curves", "--recipe", "nano", "--json"]
-    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "curve")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
-    )
+    done = cli("curves", "--recipe", "nano", "--json", "--store", "store", "--out", "curve")
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout)["points"]
     assert [point["rollouts"] for point in points] == [0, 2, 4]
@@ -128,17 +121,8 @@ def test_curves_command_measures_every_snapshot(tmp_path):
     assert (tmp_path / "curve.svg").stat().st_size > 1000
 
 
-def test_a_pair_without_a_colon_is_one_line(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "rlp_bench.cli.main",
-        "compare",
-        "ppo",
-        "--store",
-        str(tmp_path / "store"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_a_pair_without_a_colon_is_one_line(cli, tmp_path):
+    done = cli("compare", "ppo", "--store", "store")
     assert done.returncode == 2
     assert done.stderr.startswith('error: compare "ppo": expected candidate:baseline')
     assert not (tmp_path / "store").exists()

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -229,15 +230,23 @@ def test_suites_measured_in_two_ways_do_not_stand_in_one_report():
         one_setting("a", {"ppo": {0: report("both")}, "sft": {0: report("given")}})
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A store with a small matrix: three methods, two seeds, 80 items."""
-    from rlp_bench.cli.commands.matrix import matrix_command
-
+@pytest.fixture
+def small(small_matrix, cli, tmp_path_factory):
+    """A store with a small matrix: three methods, two seeds, 80 items; all but `constant` was trained before."""
     store = tmp_path_factory.mktemp("html") / "store"
-    sets = ['evaluation.suites=["vicuna"]', "evaluation.dev_pairs=16", "data.sft=64", "data.preferences=64"]
-    sets += ["stages.ppo.rollouts=2", "stages.ppo.snapshots=[1,2]", "evaluation.trajectory=[1]"]
-    matrix_command("ppo,rlp_spg,constant", "0..1", "nano", sets, 1, True, False, store, True)
+    shutil.copytree(small_matrix[0], store)
+    what = (
+        "--methods",
+        "ppo,rlp_spg,constant",
+        "--seeds",
+        "0..1",
+        "--untuned",
+        "--match-steps",
+        "--jobs",
+        "1",
+    )
+    made = cli("matrix", "--recipe", "nano", *what, *small_matrix[1], "--store", store)
+    assert made.returncode == 0, made.stderr
     return store
 
 
@@ -252,7 +261,7 @@ def test_the_report_of_a_small_matrix_through_the_command_line(small, cli, tmp_p
     assert told["bytes"] == written.stat().st_size < 1_000_000
     assert (told["methods"], told["instructions"], told["missing"]) == (3, 7, [])
     seen = Reader(written.read_text(encoding="utf-8"))
-    assert "7 of 80 instructions of vicuna" in seen.text["answers"]
+    assert "7 of 80 instructions of alpacafarm" in seen.text["answers"]
     assert [a["data-method"] for _, a in seen.elements if "data-method" in a].count("rlp_spg") == 7
     assert {"curves", "kl", "preferences", "throughput", "claims"} <= seen.text.keys()
     for words in ("PPO: mean reward of rollouts", "reward: accuracy", "sft: loss"):

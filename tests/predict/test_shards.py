@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE
 from test_against_runs import SIZES, TOLERANCE, run_of
+from warm import Warm
 
 from rlp_bench.api.types import Training
 from rlp_bench.plan.estimate.memory import stage_moments
@@ -22,7 +20,7 @@ HERE = Path(__file__).parent
     [("sft", "narrow", "fp32", False), ("reward", "narrow", "bf16", False), ("ppo", "grouped", "bf16", True)],
 )
 def test_of_each_of_two_processes(
-    tmp_path: Path, stage: str, size: str, precision: str, checkpointing: bool
+    warm: Warm, tmp_path: Path, stage: str, size: str, precision: str, checkpointing: bool
 ) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -36,12 +34,8 @@ def test_of_each_of_two_processes(
         "root": str(tmp_path), "base": str(alone / "base"), "stage": stage, "d": d, "prompt": prompt,
         "response": response, "precision": precision, "checkpointing": checkpointing,
     }  # fmt: skip
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*start, str(HERE / "shard_worker.py"), json.dumps(job)],
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    done = warm.run(json.dumps(job), target=HERE / "shard_worker.py", ranks=2, env=env)
     told = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("peak-*.json"))]
     assert {one["rank"] for one in told} == {0, 1}, done.stderr[-2000:]
     for one in told:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm import Warm
 
 from rlp_bench.analysis.measured_flops import measured_peak, parameters_of, stage_flops
 from rlp_bench.api.errors import DataError
@@ -22,12 +23,12 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A matrix of base, sft and ppo at two seeds: every PPO run shares its SFT stage with the SFT run."""
-    from rlp_bench.cli.commands.matrix import matrix_command
-
     root = tmp_path_factory.mktemp("throughput") / "store"
-    matrix_command("base,sft,ppo", "0..1", "nano", SMALL, 1, False, False, root, True)
+    sets = [part for one in SMALL for part in ("--set", one)]
+    what = ("--methods", "base,sft,ppo", "--seeds", "0..1", "--untuned", "--jobs", "1")
+    warm.run("matrix", "--recipe", "nano", *what, *sets, "--store", root).check_returncode()
     return root
 
 
