@@ -50,8 +50,6 @@ LIBRARIES = (
     "rich.progress",
     "typer",
 )
-PATIENCE = 300
-"""Seconds until a server answers, and in which it must be held for the first time."""
 
 
 class Warm:
@@ -287,7 +285,7 @@ def _main(target: str, arguments: Sequence[str]) -> int:
 
             whole = multiprocessing.get_context
             multiprocessing.get_context = lambda method=None: whole("fork" if method == "spawn" else method)
-            from rlp_bench.cli import main
+            from rlp_bench.cli.main import main
 
             sys.argv = [str(Path(sys.executable).parent / "rlp-bench"), *arguments]
             main()

@@ -60,7 +60,7 @@ class Context:
     training: Training = field(default_factory=Training)
     """Given to trainers whose `uses` names "training"."""
     process_group: ProcessGroup = field(default_factory=ProcessGroup)
-    """A trainer that spreads over several processes says so by `spreads = True`; all others see one."""
+    """A trainer that trains in several processes says so by `distributed = True`; all others see one."""
 
 
 class Trainer(Protocol):

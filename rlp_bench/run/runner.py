@@ -130,7 +130,7 @@ class StageRunner:
             self.display.say(f"{node.label}: {'started' if attempts == 1 else 'resumed'}")
             compute = self.recipe.compute
             with meter:
-                if world_size(compute) > 1 and getattr(node.instance, "spreads", False):
+                if world_size(compute) > 1 and getattr(node.instance, "distributed", False):
                     metrics = train_together(
                         node.trainer, node.settings, inputs, out, context, compute, self.display.warn
                     )

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.errors import BenchError
-from rlp_bench.nouns import Context, write_json
-
-from rlp_bench.plan import Bench, Handle, method
+from rlp_bench.api import Context, write_json
+from rlp_bench.api.errors import BenchError
+from rlp_bench.plan.graph import Bench, Handle, method
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Faulty:
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy"}
     output: ClassVar[str] = "policy"
     uses: ClassVar[tuple[str, ...]] = ()
-    spreads: ClassVar[bool] = True
+    distributed: ClassVar[bool] = True
 
     end: str = ""
     """"finalised": aborts where Python finalises; "after": the last process aborts once the first has ended;
@@ -31,7 +30,7 @@ class Faulty:
 
     def train(self, inputs: Mapping[str, Any], out: Path, context: Context) -> Mapping[str, float]:
         """Writes one file."""
-        last = context.world.rank == context.world.size - 1
+        last = context.process_group.rank == context.process_group.size - 1
         if self.end == "finalised":
             atexit.register(os.abort)
         if self.end == "after":
@@ -44,7 +43,7 @@ class Faulty:
             raise ValueError("three is not two")
         if self.end == "user":
             raise BenchError("faulty: end is user; expected another; choose one")
-        if context.world.rank == 0:
+        if context.process_group.rank == 0:
             write_json(out / "parrot.json", {"answers": {}, "seed": context.seed})
             print("words of another process", end="", flush=True)
         if self.end == "before":

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rlp_bench.errors import BenchError
-from rlp_bench.launch import train_together
-from rlp_bench.nouns import Training
-from rlp_bench.progress import Display
-from rlp_bench.recipe import Compute, load_recipe
 
-from rlp_bench import registry
-from rlp_bench.plan import build_plan
-from rlp_bench.run import run_plan
-from rlp_bench.store import Store
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError
+from rlp_bench.api.types import Training
+from rlp_bench.display import Display
+from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.load import load_recipe
+from rlp_bench.recipes.schema import Compute
+from rlp_bench.run.launcher import train_together
+from rlp_bench.run.runner import run_plan
+from rlp_bench.store.store import Store
 
 HERE = Path(__file__).parent
 ENTRIES = """

@@ -33,7 +33,7 @@ def stage_requirements(node: Node, recipe: Recipe) -> Requirements:
     if node.trainer in ("checkpoint", "data"):
         return Requirements()
     models = sum(handle.kind in ("policy", "reward") for handle in node.sources())
-    spread = getattr(trainer, "spreads", False) and compute.strategy != "one"
+    spread = getattr(trainer, "distributed", False) and compute.strategy != "one"
     workers = compute.workers if spread else 1
     nodes = compute.nodes if spread else 1
     samples = "engine" in trainer.uses

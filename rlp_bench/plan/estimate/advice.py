@@ -60,7 +60,11 @@ class _Trial:
         found = []
         if self.learns and not self.needs.setup.checkpointing:
             found.append(self.change("activation checkpointing", {}, {"checkpointing": True}))
-        if self.learns and getattr(self.node.instance, "spreads", False) and not self.needs.setup.lora_rank:
+        if (
+            self.learns
+            and getattr(self.node.instance, "distributed", False)
+            and not self.needs.setup.lora_rank
+        ):
             worlds = [
                 size for size in WORLDS if size > self.needs.setup.devices or not self.needs.setup.sharded
             ]
@@ -90,7 +94,7 @@ class _Trial:
             return []
         smallest: dict[str, Any] = {"microbatch": 1} if self.smaller() else {}
         what = "activation checkpointing" + (", microbatch 1" if smallest else "")
-        if self.needs.setup.lora_rank or not getattr(self.node.instance, "spreads", False):
+        if self.needs.setup.lora_rank or not getattr(self.node.instance, "distributed", False):
             return [self.change(what, smallest, {"checkpointing": True})]
         changes = [
             self.change(

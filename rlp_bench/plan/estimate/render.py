@@ -8,7 +8,7 @@ from rlp_bench.plan.estimate.estimate import Needs, Prediction
 from rlp_bench.plan.graph import Plan
 
 COLUMNS = [
-    "stage", ">devices", ">trained", ">weights", ">optimiser", ">activations", ">KV cache", ">a device", "at", "fits",
+    "stage", ">devices", ">trained", ">weights", ">optimizer", ">activations", ">KV cache", ">a device", "at", "fits",
     ">tokens", ">FLOPs", ">time", ">cost",
 ]  # fmt: skip
 
@@ -67,7 +67,7 @@ def _row(label: str, needs: Needs | None) -> list[str]:
     tokens = amount.trained + amount.read + amount.written
     parts = [
         max(getattr(moment, part) for moment in needs.moments)
-        for part in ("weights", "optimiser", "activations", "cache")
+        for part in ("weights", "optimizer", "activations", "cache")
     ]
     return [
         label,

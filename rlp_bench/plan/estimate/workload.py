@@ -178,7 +178,7 @@ def _with(instance: Any, settings: Mapping[str, Any]) -> Any:
 
 def distributed(node: Node) -> bool:
     """Whether all devices work on this stage; every other one has one device."""
-    return bool(getattr(node.instance, "spreads", False))
+    return bool(getattr(node.instance, "distributed", False))
 
 
 def parameters_of_models(work: Work, counts: Mapping[str, int]) -> dict[str, int]:
