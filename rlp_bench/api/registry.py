@@ -4,10 +4,12 @@ Listing reads package metadata only; a plugin's module is imported when that one
 """
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlp_bench.api.errors import UnknownName, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUPS = {
     "method": "rlp_bench.methods",
@@ -21,7 +23,9 @@ GROUPS = {
 
 
 @cache
-def _entries(group: str) -> dict[str, EntryPoint]:
+def _entries(group: str) -> "dict[str, EntryPoint]":
+    from importlib.metadata import entry_points  # 60 ms, which `--help` does not need
+
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUPS[group]):
         other = found.setdefault(entry.name, entry)
@@ -33,7 +37,7 @@ def _entries(group: str) -> dict[str, EntryPoint]:
     return found
 
 
-def _package(entry: EntryPoint) -> str:
+def _package(entry: "EntryPoint") -> str:
     return entry.dist.name if entry.dist else "unknown package"
 
 
@@ -56,7 +60,7 @@ def load(group: str, name: str) -> Any:
     return _entry(group, name).load()
 
 
-def _entry(group: str, name: str) -> EntryPoint:
+def _entry(group: str, name: str) -> "EntryPoint":
     known = _entries(group)
     if name not in known:
         raise UnknownName(

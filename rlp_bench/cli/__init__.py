@@ -1,1 +1,1 @@
-"""The command line: one `rlp-bench` with a command a file."""
+"""The command line: one `rlp-bench`, one command a file with its options beside its code."""

@@ -1,27 +1,93 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what a shell completes: names from package metadata, nothing imported."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Store = Annotated[
+RECIPES = Path(__file__).parents[1] / "recipes"
+STORE = Path("rlp-bench-store")
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def plugin_names(group: str) -> Callable[[str], list[str]]:
+    """The completion of one plug-in's name; `group` is one of `registry.GROUPS`."""
+
+    def names(incomplete: str) -> list[str]:
+        from rlp_bench.api import registry
+
+        return [name for name in registry.names(group) if name.startswith(incomplete)]
+
+    return names
+
+
+def method_list(incomplete: str) -> list[str]:
+    """The completion of the last of several methods with commas between."""
+    head, comma, last = incomplete.rpartition(",")
+    return [head + comma + name for name in plugin_names("method")(last)]
+
+
+def suite_aliases(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The completion of an alias: [suites] of the recipe that was given, else of `micro`, read from its file."""
+    import tomllib
+
+    name = ctx.params.get("recipe") or "micro"
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        suites: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["suites"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [alias for alias in suites if alias.startswith(incomplete)]
+
+
+_RECIPE = typer.Option("--recipe", help="A recipe's name, or a .toml file.", autocompletion=recipe_names)
+
+StoreFolder = Annotated[
     Path, typer.Option("--store", envvar="RLP_BENCH_STORE", help="Folder of artifacts and runs.")
 ]
-RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name, or a .toml file.")]
+RecipeName = Annotated[str, _RECIPE]
+OptionalRecipe = Annotated[str | None, _RECIPE]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value over the recipe; repeatable.")
 ]
-Suites = Annotated[
-    list[str] | None, typer.Option("--suite", help="Alias from the recipe's [suites]; repeatable.")
+MethodName = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        help="The method; `rlp-bench ls methods` lists them.",
+        autocompletion=plugin_names("method"),
+    ),
+]
+SuiteAlias = Annotated[
+    str, typer.Option("--suite", help="Alias from the recipe's [suites].", autocompletion=suite_aliases)
+]
+SuiteAliases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite", help="Alias from the recipe's [suites]; repeatable.", autocompletion=suite_aliases
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every stage.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
-STORE = Path("rlp-bench-store")
+RunName = Annotated[str | None, typer.Option("--run", help="A run's name or folder; default: the newest.")]
 MatrixName = Annotated[
     str | None, typer.Option("--matrix", help="A recipe id, as `matrix` printed it; default: the newest.")
 ]
 Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="Training curves also to tensorboard, wandb or trackio; repeatable."),
+]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="Who does the stages: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done and what each job asks for; do nothing.")
 ]

@@ -1,78 +1,212 @@
-"""`rlp-bench baseline ...` and `rlp-bench regress`: the regression gate."""
+"""`rlp-bench baseline accept`, `baseline show` and `regress`: is a run worse than what was accepted?"""
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlp_bench.cli.options import STORE, Json, Store, Suites
+from rlp_bench.api.errors import BenchError, UnknownName, nearest
+from rlp_bench.cli.options import STORE, Json, RunName, StoreFolder, SuiteAliases
+from rlp_bench.display import pairs, print_json, show, table
 
-baseline = typer.Typer(no_args_is_help=True, help="Accepted results, which `regress` compares with.")
-Run = Annotated[str | None, typer.Option("--run", help="A run's name or folder; default: the newest.")]
+if TYPE_CHECKING:
+    from rlp_bench.regression.snapshot import Snapshot
+
 Report = Annotated[
     Path | None, typer.Option("--report", help="Instead of a run: what `eval --json` printed, as a file.")
 ]
 
 
-@baseline.command()
 def accept(
     reason: Annotated[str, typer.Option("--reason", help="Why these numbers are right from now on.")],
-    run: Run = None,
+    run: RunName = None,
     report: Report = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Default: baselines/RECIPE-METHOD-sSEED.jsonl; .gz packs it."),
     ] = None,
-    store: Store = STORE,
+    store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Accept a run's scores, item by item, as what later runs are compared with; commit the file."""
-    from rlp_bench.cli.commands.regress import accept_command
+    from rlp_bench.regression.baseline import write_baseline
+    from rlp_bench.regression.snapshot import take_snapshot
+    from rlp_bench.store.store import Store
 
-    accept_command(run, report, reason, out, store, as_json)
+    snapshot = take_snapshot(Store(store), run, report)
+    path = out or Path("baselines") / f"{_file_name(snapshot)}.jsonl"
+    digest = write_baseline(path, snapshot, reason)
+    kept = {alias: suite for alias, suite in snapshot.suites.items() if suite.scored}
+    if as_json:
+        print_json(
+            {"baseline": str(path), "sha256": digest, "suites": {a: len(s.scores) for a, s in kept.items()}}
+        )
+        return
+    rows = {
+        "baseline": path,
+        "size": f"{path.stat().st_size / 1e3:.0f} kB",
+        "sha256": digest,
+        "reason": reason.strip(),
+    }
+    left = [alias for alias in snapshot.suites if alias not in kept]
+    if left:
+        rows["without scores"] = ", ".join(left)
+    show(_suites_table(snapshot), pairs("Accepted", rows))
 
 
-@baseline.command()
-def show(
+def _file_name(snapshot: "Snapshot") -> str:
+    origin = snapshot.origin
+    if origin.get("method") is None:
+        return re.sub(r"[^\w.-]", "-", Path(snapshot.name).stem)
+    name = str(origin["recipe"]).partition("@")[0]
+    return f"{name}-{origin['method']}-s{origin['seed']}"
+
+
+def show_baseline(
     file: Annotated[Path, typer.Argument(help="A baseline's file.")],
     as_json: Json = False,
 ) -> None:
     """Show what a baseline holds: suites, judge, order, versions, and why it was accepted."""
-    from rlp_bench.cli.commands.regress import show_command
+    from rlp_bench.regression.baseline import read_baseline
 
-    show_command(file, as_json)
+    snapshot, about = read_baseline(file)
+    if as_json:
+        suites = [dict(suite.facts) for suite in snapshot.suites.values()]
+        print_json({**about, "origin": dict(snapshot.origin), "suites": suites})
+        return
+    origin = {key: value for key, value in snapshot.origin.items() if value not in (None, {})}
+    show(_suites_table(snapshot), pairs("Baseline", {**about, **origin}))
+
+
+def _suites_table(snapshot: "Snapshot") -> Any:
+    from rlp_bench.regression.rule import margin_of
+
+    rows = []
+    for alias, suite in snapshot.suites.items():
+        scores = list(suite.scored.values())
+        if not scores:
+            continue
+        margin = margin_of(alias, suite, {})
+        facts = suite.facts
+        rows.append(
+            (
+                alias,
+                f"{facts['suite']} {facts.get('suite_version', '')}",
+                facts.get("metric", ""),
+                len(suite.scores),
+                f"{100 * sum(scores) / len(scores):.1f}",
+                suite.unscored,
+                facts.get("order", ""),
+                (facts.get("judge") or {}).get("name", ""),
+                str(facts.get("judge_sha256", ""))[:8],
+                "reported" if margin is None else f"margin {margin:g}",
+            )
+        )
+    columns = ["suite", "is", "metric", ">items", ">percent", ">no score", "order", "judge", "sha256", "gate"]
+    return table("Suites", columns, rows)
+
+
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin", help="SUITE=POINTS that may be lost; default 3 where a suite has 300 items; repeatable."
+    ),
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="No statistics: any item with another score is a regression.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Inconclusive is exit status 4, not 0.")]
+JUnit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")]
+Summary = Annotated[
+    Path | None,
+    typer.Option("--summary", help="Write Markdown here; default: appended to $GITHUB_STEP_SUMMARY."),
+]
+History = Annotated[
+    Path | None, typer.Option("--history", help="Append the attempt here; default: BASELINE.history.jsonl.")
+]
 
 
 def regress(
     baseline: Annotated[Path, typer.Option("--baseline", help="A file of `baseline accept`.")],
-    run: Run = None,
+    run: RunName = None,
     report: Report = None,
-    suites: Suites = None,
-    margins: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--margin",
-            help="SUITE=POINTS that may be lost; default 3 where a suite has 300 items; repeatable.",
-        ),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="No statistics: any item with another score is a regression.")
-    ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Inconclusive is exit status 4, not 0.")] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option("--summary", help="Write Markdown here; default: appended to $GITHUB_STEP_SUMMARY."),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", help="Append the attempt here; default: BASELINE.history.jsonl."),
-    ] = None,
-    store: Store = STORE,
+    suites: SuiteAliases = None,
+    margins: Margins = None,
+    exact: Exact = False,
+    strict: Strict = False,
+    junit: JUnit = None,
+    summary: Summary = None,
+    history: History = None,
+    store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Is a run worse than the baseline, item by item? Exit status 0 pass, 1 regression, 2 error, 3 incomparable."""
-    from rlp_bench.cli.commands.regress import Asked, regress_command
+    from rlp_bench.regression.baseline import read_baseline
+    from rlp_bench.regression.history import default_history, earlier_attempts, record_attempt, told
+    from rlp_bench.regression.outcome import attempt_of, failed, result_of
+    from rlp_bench.regression.rule import judge_candidate, read_margins
+    from rlp_bench.regression.snapshot import Snapshot, choose, take_snapshot
+    from rlp_bench.store.store import Store
 
-    asked = Asked(baseline, run, report, suites or [], margins or [], exact, strict, junit, summary, history)
-    raise typer.Exit(regress_command(asked, store, as_json))
+    whole, about = read_baseline(baseline)
+    _check_suites(whole, suites or [])
+    accepted = choose(whole, suites or [])
+    allowed = read_margins(margins or [], accepted)
+    if allowed and exact:
+        raise BenchError("--exact and --margin were given; with --exact every item must be as it was")
+    history = history or default_history(baseline)
+    earlier = earlier_attempts(history, about["sha256"])
+    candidate: Snapshot | None = None
+    try:
+        candidate = choose(take_snapshot(Store(store), run, report), suites or [])
+        outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)
+    except BenchError as error:  # an attempt whose candidate cannot be read goes to the history too
+        outcome = failed(str(error), strict)
+    result = {**result_of(outcome, accepted, about, candidate, earlier), "history": str(history)}
+    record_attempt(history, attempt_of(result))
+    _write(result, told(earlier), junit, summary, as_json)
+    if outcome.verdict == "error":
+        raise BenchError("\n".join(outcome.reasons))
+    raise typer.Exit(outcome.status)
+
+
+def _check_suites(baseline: "Snapshot", suites: Sequence[str]) -> None:
+    for alias in suites:
+        if alias not in baseline.suites:
+            raise UnknownName(
+                f'--suite "{alias}": no such suite in the baseline; {nearest(alias, baseline.suites)}'
+            )
+
+
+def _write(
+    result: Mapping[str, Any], attempts: str, junit: Path | None, summary: Path | None, as_json: bool
+) -> None:
+    """All forms of the result."""
+    from rlp_bench.regression.junit import junit_xml
+    from rlp_bench.regression.render import render_markdown, render_text
+
+    if junit is not None:
+        _save(junit, junit_xml(result), "--junit")
+    markdown = render_markdown(result, attempts).encode("utf-8", "replace")
+    if summary is not None:
+        _save(summary, markdown, "--summary")
+    elif os.environ.get("GITHUB_STEP_SUMMARY"):
+        _save(Path(os.environ["GITHUB_STEP_SUMMARY"]), markdown, "GITHUB_STEP_SUMMARY", append=True)
+    if as_json:
+        print_json(result)
+    else:
+        show(*render_text(result, attempts), pairs("", {"history": result["history"]}))
+
+
+def _save(path: Path, data: bytes, option: str, append: bool = False) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab" if append else "wb") as out:
+            out.write(data)
+    except OSError as error:
+        raise BenchError(
+            f'{option} "{path}": cannot be written ({error.strerror}); give another file'
+        ) from None

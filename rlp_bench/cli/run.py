@@ -1,66 +1,138 @@
-"""`rlp-bench run` and `rlp-bench matrix`: what trains, here or on a cluster."""
+"""`rlp-bench run`: one method at one seed, here or on a cluster."""
 
-from typing import Annotated
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlp_bench.cli.options import STORE, Json, RecipeName, Seed, Sets, Store, Suites, Track
+from rlp_bench.api import registry
+from rlp_bench.api.errors import UnknownName, nearest
+from rlp_bench.cli.options import (
+    STORE,
+    DryRun,
+    ExecutorName,
+    Json,
+    MethodName,
+    RecipeName,
+    Seed,
+    Sets,
+    StoreFolder,
+    SuiteAliases,
+    Track,
+)
+from rlp_bench.display import Display, duration, pairs, print_json, show, table
 
-Where = Annotated[
-    str,
-    typer.Option(
-        "--executor", help="Who does the stages: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
-    ),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be done and what each job asks for; do nothing.")
-]
+if TYPE_CHECKING:
+    from rlp_bench.plan.graph import Plan
+    from rlp_bench.recipes.schema import Recipe
+    from rlp_bench.run.records import RunRecord
+    from rlp_bench.store.store import Store
+
+Report = Mapping[str, Any] | None
 
 
 def run(
-    method: Annotated[str, typer.Option("--method", help="What to run; `rlp-bench ls methods` lists them.")],
+    method: MethodName,
     recipe: RecipeName = "micro",
     seed: Seed = 0,
     overrides: Sets = None,
-    suites: Suites = None,
+    suites: SuiteAliases = None,
     no_eval: Annotated[bool, typer.Option("--no-eval", help="Train only.")] = False,
-    executor: Where = "local",
+    executor: ExecutorName = "local",
     dry_run: DryRun = False,
     track: Track = None,
-    store: Store = STORE,
+    store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Train a method's stages (what is there already is reused), evaluate its policy, print a summary."""
-    from rlp_bench.cli.commands.run import run_command
+    registry.origin("method", method)  # a wrong name is said before anything is read
+    from rlp_bench.cli.dry_run import print_dry
+    from rlp_bench.matrix.single_run import one_run
+    from rlp_bench.plan.graph import build_plan
+    from rlp_bench.recipes.load import load_recipe
+    from rlp_bench.run.trackers import chosen_trackers
+    from rlp_bench.store.store import Store
 
-    where = (executor, dry_run)
-    run_command(method, recipe, seed, overrides or [], suites, not no_eval, track, store, as_json, where)
+    read = load_recipe(recipe, overrides or [])
+    check_suites(read, suites)
+    trackers = chosen_trackers(track)
+    opened = Store(store)
+    plan = build_plan(read, method, seed)
+    if dry_run:
+        print_dry(one_run(plan, opened, not no_eval, suites), executor, as_json)
+        return
+    began = time.monotonic()
+    with Display(quiet=as_json) as display:
+        display.say(f"{method} on {read.id}, seed {seed}: {len(plan.nodes)} stages")
+        record, report = _do(plan, opened, suites, not no_eval, executor, trackers, display)
+    if as_json:
+        stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}
+        print_json(
+            {"run": str(record.path), "policy": str(record.policy.path), "content": stages, "report": report}
+        )
+    else:
+        _show(record, report, trackers, time.monotonic() - began)
 
 
-def matrix(
-    methods: Annotated[str, typer.Option("--methods", help='"all", or names with commas between.')] = "all",
-    seeds: Annotated[str, typer.Option("--seeds", help='"0..4", or numbers with commas between.')] = "0..4",
-    recipe: RecipeName = "micro",
-    overrides: Sets = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", help="Processes on this machine, one thread each.", min=1)
-    ] = 2,
-    match_steps: Annotated[
-        bool, typer.Option("--match-steps", help="Every reward model takes as many updates as the first.")
-    ] = False,
-    tuned: Annotated[
-        bool, typer.Option("--tuned/--untuned", help="Choose each method's setting by the recipe's [tuning].")
-    ] = True,
-    executor: Where = "local",
-    dry_run: DryRun = False,
-    track: Track = None,
-    store: Store = STORE,
-    as_json: Json = False,
-) -> None:
-    """Run many methods and seeds with shared stages, in parallel; a killed matrix resumes."""
-    from rlp_bench.cli.commands.matrix import matrix_command
+def check_suites(recipe: "Recipe", suites: Sequence[str] | None) -> None:
+    """Every alias is in the recipe.
 
-    where = (executor, dry_run)
-    matrix_command(
-        methods, seeds, recipe, overrides or [], jobs, match_steps, tuned, store, as_json, track, where
-    )
+    Raises:
+        UnknownName: one is not.
+    """
+    for alias in suites or ():
+        if alias not in recipe.suites:
+            raise UnknownName(
+                f'suite "{alias}" is not in recipe {recipe.name}: {nearest(alias, recipe.suites)}'
+            )
+
+
+def _do(
+    plan: "Plan",
+    store: "Store",
+    suites: Sequence[str] | None,
+    evaluate: bool,
+    executor: str,
+    trackers: Sequence[str],
+    display: Display,
+) -> "tuple[RunRecord, Report]":
+    """(record, report) of the plan, done here or by an executor; the report is None without evaluation."""
+    from rlp_bench.evaluation.evaluate import evaluate_record
+    from rlp_bench.matrix.single_run import one_run, run_with_executor
+    from rlp_bench.run.runner import run_plan
+    from rlp_bench.run.trackers import Tracking
+
+    tracking = Tracking(store, trackers)
+    made = (lambda folder, *stage: tracking.stages(folder, [stage])) if trackers else None
+    if executor != "local":
+        return run_with_executor(one_run(plan, store, evaluate, suites), plan, executor, display, made)
+    record = run_plan(plan, store, display, made)
+    return record, evaluate_record(record, store, suites, display) if evaluate else None
+
+
+def _show(record: "RunRecord", report: Report, trackers: Sequence[str], seconds: float) -> None:
+    """The report's summary, what the stages took, where everything lies."""
+    from rlp_bench.evaluation.evaluate import summarize
+    from rlp_bench.run.records import REPORT
+    from rlp_bench.run.trackers import FOLDER
+
+    sections = [pairs(title, rows) for title, rows in summarize(report)] if report is not None else []
+    stages = table("Stages", ["stage", ">seconds", ">CPU s", "where"], list(_spent(record.lineage)))
+    where = {"run": record.path, "policy": record.policy.path}
+    if report is not None:
+        where["report"] = record.path / REPORT
+    if trackers:
+        where["curves"] = record.path / FOLDER
+    show(*sections, stages, pairs(f"Done in {duration(seconds)}", where))
+
+
+def _spent(lineage: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str, str, Path]]:
+    """(stage, wall seconds, CPU seconds, folder); "" for what was not measured."""
+    for label, artifact in lineage:
+        meter = artifact.path / "meter.json"
+        figures = json.loads(meter.read_text()) if meter.exists() else {}
+        wall, cpu = figures.get("wall_seconds"), figures.get("cpu_seconds")
+        yield label, "" if wall is None else f"{wall:.1f}", "" if cpu is None else f"{cpu:.1f}", artifact.path

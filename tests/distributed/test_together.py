@@ -191,7 +191,7 @@ def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "rlp_bench.cli.main",
+        "rlp_bench",
         "run",
         "--method",
         "sft",
@@ -235,7 +235,7 @@ def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "rlp_bench.cli.main",
+        "rlp_bench",
         "run",
         "--method",
         "sft",

@@ -123,7 +123,7 @@ def test_a_file_a_folder_and_a_second_time_from_the_cache(hub, tmp_path):
 
 def test_eval_reads_a_suite_from_the_hub(hub, tmp_path):
     (tmp_path / "o.json").write_text(json.dumps([{"instruction": "Name a fruit.", "output": "A pear tree."}]))
-    command = [sys.executable, "-m", "rlp_bench.cli.main", "eval", "--outputs", str(tmp_path / "o.json")]
+    command = [sys.executable, "-m", "rlp_bench", "eval", "--outputs", str(tmp_path / "o.json")]
     command += ["--data", f"hf://datasets/{REPO}@{COMMIT}/alpaca_eval.json", "--judge", "longest", "--json"]
     command += ["--store", str(tmp_path / "store")]
     done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from patience import PATIENCE, wait_until
 
 from rlp_bench.api.errors import BenchError, RecipeError, UnknownName
-from rlp_bench.cli.commands.matrix import chosen_methods, chosen_seeds
+from rlp_bench.cli.matrix import chosen_methods, chosen_seeds
 from rlp_bench.matrix.schedule import Matrix, begin, finish
 from rlp_bench.matrix.tuning import candidates, choose
 from rlp_bench.plan.graph import build_plan
@@ -210,7 +210,7 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(cli, tmp_path):
 
 
 def test_match_steps_gives_every_retrained_reward_model_the_updates_of_the_first():
-    from rlp_bench.cli.commands.matrix import MATCHED
+    from rlp_bench.cli.matrix import MATCHED
 
     plan = build_plan(load_recipe("nano", MATCHED), "rlp", 0)
     matched = {n.label: n.settings["match_steps"] for n in plan.nodes if n.kind == "reward"}

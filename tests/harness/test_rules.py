@@ -211,10 +211,10 @@ def import_graph() -> dict[str, set[str]]:
 
 
 def floor_of(module: str) -> tuple[tuple[str, ...], int] | None:
-    """(the list of floors that a module belongs to, its place there); None for the packages above all rooms."""
+    """(the list of floors that a module belongs to, its place there); None for what is above all rooms."""
     parts = module.split(".")[1:]
     floors, room = (TRAINER_FLOORS, parts[1:]) if parts[:1] == ["trainers"] else (FLOORS, parts)
-    if not room or parts[0] in ("judges", "suites", "leaderboard"):
+    if not room or room[0] == "__main__" or parts[0] in ("judges", "suites", "leaderboard"):
         return None
     return floors, floors.index(room[0])
 

@@ -1,23 +1,28 @@
-"""`micro pretrain`: makes the base model of the embedded world anew."""
+"""`rlp-bench micro pretrain`: makes the base model of the embedded world anew."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.display import Display, duration, show
 
 
-def pretrain_command(out: Path) -> None:
-    """Runs the recipe of the shipped base model into a new folder; minutes on one core."""
+def pretrain(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
+) -> None:
+    """Pre-train the embedded world's base model, as the shipped one was."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BenchError(f'micro pretrain --out "{out}": is there already and not empty; give another folder')
     from rlp_bench.run.runner import set_threads
 
     set_threads(1)
-    from rlp_bench.micro.pretrain import pretrain
+    from rlp_bench.micro.pretrain import pretrain as pretrain_base
 
     with Display() as display:
         task = display.task("pretrain")
-        summary = pretrain(out, progress=lambda done, total, loss: task(done, total, f"loss {loss:.3f}"))
+        summary = pretrain_base(out, progress=lambda done, total, loss: task(done, total, f"loss {loss:.3f}"))
         task.close()
     spent = summary.get("cpu_seconds") or summary.get("seconds", {}).get("cpu_seconds")
     show(f"{out}: base model in {duration(spent)} of CPU; `--set base.checkpoint={out}` uses it")

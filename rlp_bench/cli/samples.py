@@ -1,49 +1,55 @@
-"""`samples`: answers, synthetic preferences and accepted prompts, to be read."""
+"""`rlp-bench samples`: answers, synthetic preferences and accepted prompts, to be read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rlp_bench.analysis.samples import View, accepted_view, outputs_view, pairs_view
+import typer
+
 from rlp_bench.api.errors import UnknownName, nearest
-from rlp_bench.cli.commands.reports import finished
+from rlp_bench.cli.options import STORE, Json, RecipeName, Seed, Sets, StoreFolder, SuiteAlias, plugin_names
 from rlp_bench.display import Display, print_json, print_text, show, table
-from rlp_bench.recipes.load import load_recipe
-from rlp_bench.run.records import RunRecord, stand_ins
-from rlp_bench.store.store import Store
 
-VIEWS = ("outputs", "pairs", "accepted")
+if TYPE_CHECKING:
+    from rlp_bench.run.records import RunRecord
+    from rlp_bench.store.store import Store
+
+View = list[dict[str, Any]]
 Lines = tuple[list[str], list[list[str]]]
 
 
-def samples_command(
-    view: str,
-    methods: Sequence[str],
-    seed: int,
-    suite: str,
-    item: str | None,
-    category: str | None,
-    n: int,
-    recipe_name: str,
-    overrides: Sequence[str],
-    markdown: bool,
-    root: Path,
-    as_json: bool,
+def samples(
+    view: Annotated[
+        str,
+        typer.Option("--view", help="outputs, pairs or accepted.", autocompletion=lambda: list(RENDER)),
+    ] = "outputs",
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Which, and in which order.", autocompletion=plugin_names("method")),
+    ] = None,
+    seed: Seed = 0,
+    suite: SuiteAlias = "alpacafarm",
+    item: Annotated[
+        str | None, typer.Option("--item", help="An item's id, or words of its instruction.")
+    ] = None,
+    category: Annotated[str | None, typer.Option("--category", help="Only items of this kind.")] = None,
+    n: Annotated[int, typer.Option("-n", help="How many instructions.", min=1)] = 3,
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
+    store: StoreFolder = STORE,
+    as_json: Json = False,
 ) -> None:
-    """Prints a view of the finished runs of a recipe at one seed."""
-    if view not in VIEWS:
-        raise UnknownName(f'samples --view "{view}": {nearest(view, VIEWS)}')
-    store = Store(root)
-    records = _in_order(finished(store, load_recipe(recipe_name, overrides).id, methods, [seed]), methods)
-    with Display(quiet=True) as display:
-        if view == "outputs":
-            found = outputs_view(store, records, suite, item, category, n)
-        elif view == "pairs":
-            makers = records if methods else [r for r in records if r.method in ("rlaif", "rlp_spg")]
-            found = pairs_view(store, makers, item, category, n, display)
-        else:
-            chosen = next((r for r in records if r.method == "rlp_spg"), records[-1])
-            found = accepted_view(chosen, item, category, n)
+    """Read what methods answer and prefer, side by side."""
+    if view not in RENDER:
+        raise UnknownName(f'samples --view "{view}": {nearest(view, RENDER)}')
+    from rlp_bench.cli.reports.preference_accuracy import finished
+    from rlp_bench.recipes.load import load_recipe
+    from rlp_bench.run.records import stand_ins
+    from rlp_bench.store.store import Store
+
+    opened, asked = Store(store), methods or []
+    records = _in_order(finished(opened, load_recipe(recipe, overrides or []).id, asked, [seed]), asked)
+    found = _view(view, opened, records, asked, suite, (item, category, n))
     if as_json:
         print_json({"view": view, "seed": seed, "rows": found})
         return
@@ -55,7 +61,28 @@ def samples_command(
             show(table(title, columns, rows))
 
 
-def _in_order(records: Sequence[RunRecord], methods: Sequence[str]) -> list[RunRecord]:
+def _view(
+    view: str,
+    store: "Store",
+    records: "Sequence[RunRecord]",
+    methods: Sequence[str],
+    suite: str,
+    which: tuple[str | None, str | None, int],
+) -> View:
+    """The rows of a view; `which`: the item, its category, how many."""
+    from rlp_bench.analysis.samples import accepted_view, outputs_view, pairs_view
+
+    if view == "outputs":
+        return outputs_view(store, records, suite, *which)
+    if view == "pairs":
+        makers = records if methods else [r for r in records if r.method in ("rlaif", "rlp_spg")]
+        with Display(quiet=True) as display:
+            return pairs_view(store, makers, *which, display)
+    chosen = next((r for r in records if r.method == "rlp_spg"), records[-1])
+    return accepted_view(chosen, *which)
+
+
+def _in_order(records: "Sequence[RunRecord]", methods: Sequence[str]) -> "list[RunRecord]":
     """As asked for; the simplest plan first where nothing was."""
     if methods:
         return sorted(records, key=lambda r: methods.index(r.method))

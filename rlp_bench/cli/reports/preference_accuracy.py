@@ -1,34 +1,44 @@
-"""`report preference-accuracy`, `report results` and `claims`: what the runs of a matrix say together."""
+"""`rlp-bench report preference-accuracy`: how often synthetic preferences and reward models are right."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rlp_bench.api import registry
+import typer
+
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.files import write_json
+from rlp_bench.cli.options import STORE, Json, RecipeName, Sets, StoreFolder, plugin_names
 from rlp_bench.display import Display, print_json, show, table
-from rlp_bench.recipes.load import load_recipe
-from rlp_bench.run.records import RunRecord, open_run, read_record, run_folders
-from rlp_bench.store.store import Store
+
+if TYPE_CHECKING:
+    from rlp_bench.run.records import RunRecord
+    from rlp_bench.store.store import Store
 
 
-def preference_accuracy_command(
-    recipe_name: str,
-    overrides: Sequence[str],
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    pairs: int | None,
-    root: Path,
-    as_json: bool,
+def preference_accuracy(
+    recipe: RecipeName = "micro",
+    overrides: Sets = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Only these; repeatable.", autocompletion=plugin_names("method")),
+    ] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Only these; repeatable.")] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option("--pairs", help="Dev pairs a reward model is asked; default: the recipe's.", min=1),
+    ] = None,
+    store: StoreFolder = STORE,
+    as_json: Json = False,
 ) -> None:
-    """Measures the finished runs of a recipe, tuned or not, and prints two tables."""
+    """How often synthetic preferences are right, beside a length rule; where reward models are right."""
     from rlp_bench.analysis.preference_accuracy import preference_report
+    from rlp_bench.recipes.load import load_recipe
+    from rlp_bench.store.store import Store
 
-    recipe, store = load_recipe(recipe_name, overrides), Store(root)
-    records = finished(store, recipe.id, methods, seeds)
+    read, opened = load_recipe(recipe, overrides or []), Store(store)
+    records = finished(opened, read.id, methods or [], seeds or [])
     with Display(quiet=as_json) as display:
-        found = preference_report(store, recipe, records, display, pairs)
+        found = preference_report(opened, read, records, display, pairs)
     if as_json:
         print_json(found)
         return
@@ -39,12 +49,16 @@ def preference_accuracy_command(
     )
 
 
-def finished(store: Store, recipe_id: str, methods: Sequence[str], seeds: Sequence[int]) -> list[RunRecord]:
+def finished(
+    store: "Store", recipe_id: str, methods: Sequence[str], seeds: Sequence[int]
+) -> "list[RunRecord]":
     """The newest finished run of every method and seed of a recipe, tuned ones before others.
 
     Raises:
         DataError: there is none.
     """
+    from rlp_bench.run.records import open_run, read_record, run_folders
+
     newest: dict[tuple[str, int], Path] = {}
     for wanted in (recipe_id, f"{recipe_id}+tuned"):
         for folder in run_folders(store):
@@ -58,70 +72,6 @@ def finished(store: Store, recipe_id: str, methods: Sequence[str], seeds: Sequen
             "`rlp-bench matrix` makes them"
         )
     return [open_run(newest[key], store) for key in sorted(newest)]
-
-
-def results_command(name: str | None, out: Path, root: Path, as_json: bool) -> None:
-    """Writes the results document, its pictures and its data."""
-    from rlp_bench.analysis.matrix_results import open_matrix, results
-
-    store = Store(root)
-    matrix = open_matrix(store, name)
-    with Display(quiet=as_json) as display:
-        found = results(store, matrix, display)
-    if as_json:
-        print_json(found)
-        return
-    board = registry.load("board", "results")()
-    figures = out.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    for picture in ("subsets", "kl"):
-        (figures / f"results-{picture}.svg").write_text(
-            board.render([found], f"{picture}.svg"), encoding="utf-8"
-        )
-    write_json(figures / "results.json", found["claims"])
-    out.write_text(board.render([found], "md"), encoding="utf-8")
-    show(_claims_table(found["claims"]))
-    print(f"results: {out}\npictures: {figures}")
-
-
-def claims_command(name: str | None, root: Path, as_json: bool) -> None:
-    """The ledger of claims over the newest matrix."""
-    from rlp_bench.analysis.matrix_results import open_matrix, results
-
-    store = Store(root)
-    matrix = open_matrix(store, name)
-    with Display(quiet=as_json) as display:
-        rows = results(store, matrix, display)["claims"]
-    if as_json:
-        print_json({"matrix": matrix["recipe_id"], "seeds": matrix["seeds"], "claims": rows})
-    else:
-        show(_claims_table(rows))
-
-
-def _claims_table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    lines = []
-    for row in rows:
-        text = row["text"] + (" (stand-in)" if row["stand_in"] else "")
-        paper = "" if row["published_effect"] is None else f"{row['published_effect']:+.1f}"
-        if row["verdict"] == "not run":
-            lines.append((row["id"], text, paper, "", "", "", "not run"))
-            continue
-        ends = "{:+.1f} to {:+.1f}".format(*row["ci95"])
-        seen = f"{row['detectable']:.1f}"
-        lines.append(
-            (
-                row["id"],
-                text,
-                paper,
-                f"{row['effect']:+.1f} ({ends})",
-                f"{row['p_holm']:.2g}",
-                seen,
-                row["verdict"],
-            )
-        )
-    return table(
-        "Claims", ["id", "claim", ">paper", ">here, points", ">Holm p", ">could see", "verdict"], lines
-    )
 
 
 def _marked(row: Mapping[str, Any]) -> str:

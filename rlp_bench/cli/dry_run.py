@@ -1,12 +1,14 @@
 """What `--dry-run` prints: the jobs that would run and what each requires."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlp_bench.display import print_json, show, table
-from rlp_bench.matrix.schedule import Matrix
+
+if TYPE_CHECKING:
+    from rlp_bench.matrix.schedule import Matrix
 
 
-def print_dry(matrix: Matrix, spec: str, as_json: bool) -> None:
+def print_dry(matrix: "Matrix", spec: str, as_json: bool) -> None:
     """What would be done: every job that is not sealed, what it needs, what it asks of its machine."""
     open_jobs = [job for job in matrix.jobs.values() if job.key not in matrix.done]
     rows: list[dict[str, Any]] = [

@@ -1,54 +1,17 @@
-"""`cp`, `gc` and `doctor`."""
+"""`rlp-bench doctor`: the installation, the plugins, the recipes, the store."""
 
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.api import registry
-from rlp_bench.api.errors import BenchError, UnknownName, nearest
+from rlp_bench.api.errors import BenchError
+from rlp_bench.cli.options import STORE, Json, StoreFolder
 from rlp_bench.display import print_json, show, size, table
 
 
-def cp_command(kind: str, name: str, to: Path, root: Path) -> None:
-    """Copies a recipe file or an artifact's folder; never over something that is there."""
-    if kind not in ("recipe", "artifact"):
-        raise UnknownName(f'cp "{kind}": there is no such kind; {nearest(kind, ("recipe", "artifact"))}')
-    if kind == "recipe":
-        from rlp_bench.recipes.load import find_recipe
-
-        source = find_recipe(name)
-        to = to / source.name if to.is_dir() else to
-    else:
-        from rlp_bench.cli.commands.show import find_artifact
-
-        source = find_artifact(name, root).path
-    if to.exists():
-        raise BenchError(f'cp: "{to}" is there already; give another name')
-    if not to.resolve().parent.is_dir():
-        raise BenchError(f'cp: "{to.parent}" is no folder; make it first')
-    if source.is_dir():
-        shutil.copytree(source, to)
-    else:
-        shutil.copyfile(source, to)
-    show(f"{to}")
-
-
-def gc_command(dry_run: bool, root: Path) -> None:
-    """Removes what no run needs."""
-    from rlp_bench.store.garbage_collection import collect
-    from rlp_bench.store.store import Store
-
-    garbage = collect(Store(root), dry_run)
-    for folder in garbage.folders:
-        show(str(folder))
-    verb = "would be removed" if dry_run else "removed"
-    show(f"{len(garbage.folders)} folders, {size(garbage.bytes)} {verb}")
-
-
-def doctor_command(root: Path, as_json: bool) -> None:
-    """Checks everything that a run needs; exit status 2 where something is wrong."""
-    checks = [*_installation(), *_plugins(), *_recipes(), *_store(root)]
+def doctor(store: StoreFolder = STORE, as_json: Json = False) -> None:
+    """Check the installation, the plugins, the recipes, and every artifact's hashes."""
+    checks = [*_installation(), *_plugins(), *_recipes(), *_store(store)]
     wrong = [check for check in checks if not check["ok"]]
     if as_json:
         print_json({"ok": not wrong, "checks": checks})
@@ -66,6 +29,8 @@ def _check(name: str, ok: bool, found: Any) -> dict[str, Any]:
 
 
 def _installation() -> list[dict[str, Any]]:
+    from importlib.util import find_spec
+
     from rlp_bench.run.provenance import machine, versions
 
     here = machine()
@@ -105,6 +70,8 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _store(root: Path) -> list[dict[str, Any]]:
+    import shutil
+
     from rlp_bench.store.store import Store
     from rlp_bench.store.verify import verify
 

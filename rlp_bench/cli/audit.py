@@ -1,37 +1,62 @@
-"""`audit`: a judge's own report."""
+"""`rlp-bench audit`: a judge's own report."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.types import LabelledPair
+from rlp_bench.cli.options import Json, plugin_names
 from rlp_bench.display import Display, pairs, print_json, show, table
-from rlp_bench.evaluation.resolve import load_judge
-from rlp_bench.recipes.hub import localize
 
 ALIASES = {"llmbar": "llmbar_pairs"}
 """What people call a suite of pairs -> its name."""
 
 
-def audit_command(
-    judge_name: str, suite: str, data: Path | None, humans: Path | None, repeats: int, as_json: bool
+def audit(
+    judge: Annotated[
+        str,
+        typer.Argument(
+            help="name or name:argument, for example replay:result.json.",
+            autocompletion=plugin_names("judge"),
+        ),
+    ],
+    suite: Annotated[
+        str,
+        typer.Option(
+            "--suite",
+            help="Labelled pairs: llmbar, micro_llmbar_pairs, or any suite of that kind.",
+            autocompletion=plugin_names("suite"),
+        ),
+    ] = "llmbar",
+    data: Annotated[Path | None, typer.Option("--data", help="The suite's folder or file.")] = None,
+    humans: Annotated[
+        Path | None, typer.Option("--humans", help="Annotations of people on other pairs, to agree with.")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Ask everything so often, with other seeds.", min=1)
+    ] = 1,
+    as_json: Json = False,
 ) -> None:
-    """Asks the judge everything in both orders and prints how it did."""
-    from rlp_bench.evaluation.judge_audit import audit, human_agreement
+    """Judge a judge: accuracy, both orders, position, agreement with people, agreement with itself."""
+    from rlp_bench.evaluation.judge_audit import audit as ask_everything
+    from rlp_bench.evaluation.judge_audit import human_agreement
+    from rlp_bench.evaluation.resolve import load_judge
 
-    judge = load_judge(judge_name)
+    loaded = load_judge(judge)
     with Display(quiet=as_json) as display:
         task = display.task("audit")
-        found = audit(judge, labelled_pairs(judge, suite, data), task, repeats)
+        found = ask_everything(loaded, labelled_pairs(loaded, suite, data), task, repeats)
         if humans is not None:
-            found["humans"] = human_agreement(judge, load_judge(f"human:{humans}"), task)
+            found["humans"] = human_agreement(loaded, load_judge(f"human:{humans}"), task)
         task.close()
     if as_json:
         print_json({"suite": suite, **found["statistics"], **found})
         return
-    show(*_tables(judge_name, found))
+    show(*_tables(judge, found))
 
 
 def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPair]:
@@ -40,6 +65,8 @@ def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPa
     Raises:
         DataError: the suite has no labelled pairs.
     """
+    from rlp_bench.recipes.hub import localize
+
     rows = judge.rows() if data is None and hasattr(judge, "rows") else []
     if rows and "results" in rows[0]:
         return [LabelledPair(r["input"], r["output_1"], r["output_2"], r["label"]) for r in rows]

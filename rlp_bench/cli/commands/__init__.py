@@ -1,1 +1,0 @@
-"""What each command does; `rlp_bench.cli.main` parses and imports these when they are needed."""

@@ -1,0 +1,100 @@
+"""`rlp-bench eval`: a run, a checkpoint, an endpoint's model, or answers in a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlp_bench.cli.options import (
+    STORE,
+    Json,
+    OptionalRecipe,
+    RunName,
+    Sets,
+    StoreFolder,
+    SuiteAliases,
+    plugin_names,
+)
+from rlp_bench.display import Display, print_json, print_text, show, table
+
+
+def evaluate(
+    suites: SuiteAliases = None,
+    run: RunName = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="A checkpoint folder, or openai:MODEL for an endpoint.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Where openai:MODEL is served.")] = None,
+    outputs: Annotated[Path | None, typer.Option("--outputs", help="Answers in AlpacaEval's format.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="name or name:argument.", autocompletion=plugin_names("judge")),
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", help="both, random, policy_first, reference_first.")
+    ] = None,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Accept missing items.")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The suite's items, where it needs a file.")
+    ] = None,
+    recipe: OptionalRecipe = None,
+    overrides: Sets = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help='Most to spend: dollars ("5") or "200000tokens".')
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and cost at most; send nothing.")
+    ] = False,
+    store: StoreFolder = STORE,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run, a checkpoint, or a file of outputs."""
+    from rlp_bench.endpoint import spending
+    from rlp_bench.evaluation.evaluate import eval_command
+    from rlp_bench.store.store import Store
+
+    with Display(quiet=as_json) as display:
+        task = display.task("evaluate")
+        report = eval_command(
+            suites=suites, run=run, policy=policy, outputs=outputs, judge=judge, order=order,
+            allow_missing=allow_missing, data=data, recipe=recipe, overrides=overrides or [], base_url=base_url,
+            budget=budget, dry_run=dry_run, store=Store(store), progress=task,
+        )  # fmt: skip
+        task.close()
+        for line in spending() if not dry_run else ():
+            display.say(line)
+    (_print_estimate if dry_run else _print_report)(report, as_json)
+
+
+def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
+    """The whole report; as JSON a single suite's is itself the document."""
+    from rlp_bench.evaluation.evaluate import render
+
+    if as_json:
+        suites = report.get("suites", [])
+        one = list(suites.values()) if isinstance(suites, Mapping) else suites
+        print_json(one[0] if len(one) == 1 else report)
+        return
+    rendered = render(report)
+    if isinstance(rendered, str):
+        print_text(rendered)
+    else:
+        show(rendered)
+
+
+def _print_estimate(report: Mapping[str, Any], as_json: bool) -> None:
+    """A dry run's rows and their sum; what has no price or limit is "?"."""
+    if as_json:
+        print_json(report)
+        return
+
+    def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+        dollars = row["dollars_at_most"]
+        counts = (row["to_send"], row["prompt_tokens_at_most"], row["completion_tokens_at_most"])
+        found = tuple("?" if count is None else f"{count:,}" for count in counts)
+        return (*found, "?" if dollars is None else f"${dollars:,.2f}")
+
+    rows = [(row["suite"], row["asked"], *cells(row)) for row in report["rows"]]
+    header = ["suite", "asked", ">requests", ">prompt tokens <", ">answer tokens <", ">cost <"]
+    show(table("Dry run: nothing was sent", header, [*rows, ("total", "", *cells(report["total"]))]))

@@ -1,0 +1,108 @@
+"""`rlp-bench plan`: a method's stages and what they need, before anything runs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlp_bench.api import registry
+from rlp_bench.cli.options import STORE, Json, MethodName, RecipeName, Seed, Sets, StoreFolder
+from rlp_bench.display import duration, print_json, show, table
+
+if TYPE_CHECKING:
+    from rlp_bench.plan.graph import Plan
+    from rlp_bench.store.store import Store
+
+MICRO = "package://rlp_bench.micro/base"
+"""The base on which the shipped costs were measured."""
+
+
+def plan(
+    method: MethodName,
+    recipe: RecipeName = "micro",
+    seed: Seed = 0,
+    overrides: Sets = None,
+    lengths: Annotated[
+        str, typer.Option("--lengths", help="Tokens expected of a prompt and of a response, e.g. 120,200.")
+    ] = "",
+    store: StoreFolder = STORE,
+    as_json: Json = False,
+) -> None:
+    """Print a method's stages: what is there, what the others cost, memory, time and money. Runs nothing."""
+    registry.origin("method", method)  # a wrong name is said before anything is imported
+    from rlp_bench.plan.estimate.estimate import predict
+    from rlp_bench.plan.estimate.render import as_json as prediction_json
+    from rlp_bench.plan.estimate.render import show_prediction
+    from rlp_bench.plan.estimate.without_checkpoint import bench_kind
+    from rlp_bench.plan.estimate.workload import read_lengths
+    from rlp_bench.plan.graph import Bench, build_plan
+    from rlp_bench.recipes.load import load_recipe
+    from rlp_bench.store.store import Store
+
+    read = load_recipe(recipe, overrides or [])
+    kind = bench_kind(read)
+    absent = kind is not Bench
+    made = build_plan(read, method, seed, kind=kind)
+    prediction = predict(made, read_lengths(lengths))
+    stages = _stages(made, Store(store), absent)
+    if as_json:
+        said = {"recipe": read.id, "method": method, "seed": seed, "stages": stages}
+        print_json({**said, "checkpoint_here": not absent, "prediction": prediction_json(made, prediction)})
+        return
+    columns = ["stage", "from", "trainer", "makes", "fingerprint", "state", ">CPU"]
+    title = f"{method} on {read.id}, seed {seed}"
+    show(table(title, columns, [_plan_row(stage) for stage in stages]), _total(stages))
+    if absent:
+        show(
+            f'The checkpoint "{read.base.checkpoint}" is not here: fingerprints are unknown, sizes are those of '
+            f"{read.base.shape}."
+        )
+    show_prediction(made, prediction)
+
+
+def _stages(plan: "Plan", store: "Store", absent: bool) -> list[dict[str, Any]]:
+    """A row a stage: is it there, and what it costs; `absent`: the base's checkpoint is not here."""
+    from rlp_bench.plan.measured_cost import Estimate, estimate, measurements
+    from rlp_bench.run.runner import is_done
+
+    known = measurements(store)
+    stages = []
+    for node in plan.nodes:
+        cost = estimate(node, plan, known)
+        if cost.source == "shipped" and plan.recipe.base.checkpoint != MICRO:
+            cost = Estimate(None, "unknown")  # measured on micro, of another size
+        done = is_done(node, store) and not absent
+        stages.append(
+            {
+                "stage": node.label,
+                "trainer": node.trainer,
+                "kind": node.kind,
+                "fingerprint": "" if absent else node.fingerprint,
+                "there": done,
+                "inputs": [handle.label for handle in node.sources()],
+                "cpu_seconds": 0.0 if done else cost.seconds,
+                "estimate_from": cost.source,
+            }
+        )
+    return stages
+
+
+def _plan_row(stage: dict[str, Any]) -> list[str]:
+    cost = "" if stage["there"] else duration(stage["cpu_seconds"])
+    if stage["estimate_from"] == "shipped" and cost:
+        cost = f"about {cost}"
+    state = "there" if stage["there"] else "missing"
+    inputs = ", ".join(stage["inputs"])
+    return [stage["stage"], inputs, stage["trainer"], stage["kind"], stage["fingerprint"][:16], state, cost]
+
+
+def _total(stages: Sequence[dict[str, Any]]) -> str:
+    missing = [stage for stage in stages if not stage["there"]]
+    if not missing:
+        return "Everything is there already."
+    known = sum(stage["cpu_seconds"] or 0 for stage in missing)
+    unknown = sum(stage["cpu_seconds"] is None for stage in missing)
+    if unknown and not known:
+        return f"{len(missing)} stages to do; none like them was measured here."
+    rest = f", and {unknown} whose cost is unknown" if unknown else ""
+    return f"{len(missing)} stages to do: about {duration(known)} of CPU{rest}."

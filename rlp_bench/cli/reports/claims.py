@@ -1,0 +1,49 @@
+"""`rlp-bench claims`: whether a matrix bears out the paper's claims."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
+from rlp_bench.display import Display, print_json, show, table
+
+
+def claims(matrix: MatrixName = None, store: StoreFolder = STORE, as_json: Json = False) -> None:
+    """The paper's claims: effect, interval, corrected p, and whether a matrix bears them out."""
+    from rlp_bench.analysis.matrix_results import open_matrix, results
+    from rlp_bench.store.store import Store
+
+    opened = Store(store)
+    document = open_matrix(opened, matrix)
+    with Display(quiet=as_json) as display:
+        rows = results(opened, document, display)["claims"]
+    if as_json:
+        print_json({"matrix": document["recipe_id"], "seeds": document["seeds"], "claims": rows})
+    else:
+        show(claims_table(rows))
+
+
+def claims_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A row a claim: the paper's effect, the one here with its interval, the verdict."""
+    lines = []
+    for row in rows:
+        text = row["text"] + (" (stand-in)" if row["stand_in"] else "")
+        paper = "" if row["published_effect"] is None else f"{row['published_effect']:+.1f}"
+        if row["verdict"] == "not run":
+            lines.append((row["id"], text, paper, "", "", "", "not run"))
+            continue
+        ends = "{:+.1f} to {:+.1f}".format(*row["ci95"])
+        seen = f"{row['detectable']:.1f}"
+        lines.append(
+            (
+                row["id"],
+                text,
+                paper,
+                f"{row['effect']:+.1f} ({ends})",
+                f"{row['p_holm']:.2g}",
+                seen,
+                row["verdict"],
+            )
+        )
+    return table(
+        "Claims", ["id", "claim", ">paper", ">here, points", ">Holm p", ">could see", "verdict"], lines
+    )

@@ -1,0 +1,66 @@
+"""`rlp-bench report html`: a matrix as one file that anybody can open."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import DataError
+from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
+from rlp_bench.display import Display, print_json
+
+
+def html(
+    matrix: MatrixName = None,
+    out: Annotated[Path, typer.Option("--out", help="The page: one file, everything in it.")] = Path(
+        "report.html"
+    ),
+    instructions: Annotated[
+        int,
+        typer.Option("--instructions", help="Shown with every method's answer, at the lowest seed.", min=0),
+    ] = 60,
+    store: StoreFolder = STORE,
+    as_json: Json = False,
+) -> None:
+    """A matrix as one HTML file: leaderboard, charts, claims, curves, answers side by side."""
+    from rlp_bench.analysis.html_data import html_data
+    from rlp_bench.store.store import Store
+
+    if out.is_dir():
+        raise DataError(
+            f'report html: --out "{out}" is a folder; give the name of a file, as {out / "report.html"}'
+        )
+    with Display(quiet=as_json) as display:
+        found = html_data(Store(store), matrix, display, instructions)
+    text = registry.load("board", "html")().render([found], "html")
+    _write(text, out)
+    told = {
+        "report": str(out),
+        "bytes": len(text.encode()),
+        "matrix": found["matrix"]["recipe_id"],
+        "methods": len(found["runs"]),
+        "instructions": len(found["samples"]["rows"]),
+        "missing": found["missing"],
+    }
+    if as_json:
+        print_json(told)
+    else:
+        print(f"report: {out} ({told['bytes'] / 1e6:.1f} MB, {told['instructions']} instructions)")
+
+
+def _write(text: str, out: Path) -> None:
+    """The whole page or nothing.
+
+    Raises:
+        DataError: `out` cannot be written.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise DataError(
+            f'report html: --out "{out}" cannot be written ({error.strerror}); give another'
+        ) from None

@@ -1,0 +1,51 @@
+"""`rlp-bench report results`: a matrix beside the paper's tables, as a document with pictures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlp_bench.api import registry
+from rlp_bench.api.files import write_json
+from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
+from rlp_bench.display import Display, print_json, show
+
+
+def results(
+    matrix: MatrixName = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="The document; pictures go to figures/ beside it.")
+    ] = Path("results.md"),
+    store: StoreFolder = STORE,
+    as_json: Json = False,
+) -> None:
+    """A matrix beside the paper's tables, with the verdict of every claim."""
+    from rlp_bench.analysis.matrix_results import open_matrix
+    from rlp_bench.analysis.matrix_results import results as results_of
+    from rlp_bench.cli.reports.claims import claims_table
+    from rlp_bench.store.store import Store
+
+    opened = Store(store)
+    document = open_matrix(opened, matrix)
+    with Display(quiet=as_json) as display:
+        found = results_of(opened, document, display)
+    if as_json:
+        print_json(found)
+        return
+    figures = _write(found, out)
+    show(claims_table(found["claims"]))
+    print(f"results: {out}\npictures: {figures}")
+
+
+def _write(found: Mapping[str, Any], out: Path) -> Path:
+    """Writes the document, its pictures and its data; the folder of the pictures."""
+    board = registry.load("board", "results")()
+    figures = out.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for picture in ("subsets", "kl"):
+        drawn = board.render([found], f"{picture}.svg")
+        (figures / f"results-{picture}.svg").write_text(drawn, encoding="utf-8")
+    write_json(figures / "results.json", found["claims"])
+    out.write_text(board.render([found], "md"), encoding="utf-8")
+    return figures

@@ -1,0 +1,64 @@
+"""`rlp-bench validate`: everything that is wrong with a recipe or a checkpoint, before anything runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rlp_bench.api import registry
+from rlp_bench.api.errors import BenchError, RecipeError
+from rlp_bench.cli.options import Json, Sets, plugin_names, recipe_names
+from rlp_bench.display import print_json, show
+
+
+def validate(
+    what: Annotated[
+        str,
+        typer.Argument(help="A recipe (name or .toml) or a checkpoint folder.", autocompletion=recipe_names),
+    ] = "micro",
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", help="Check its plan too; repeatable.", autocompletion=plugin_names("method")
+        ),
+    ] = None,
+    overrides: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Check a recipe or a checkpoint and say everything that is wrong, without running anything."""
+    path = Path(what)
+    if path.is_dir():
+        from rlp_bench.recipes.base_checkpoint import check_checkpoint
+
+        check_checkpoint(path)
+        said: dict[str, Any] = {"checkpoint": str(path), "ok": True}
+    else:
+        said = _check_recipe(what, methods or [], overrides or [])
+    if as_json:
+        print_json(said)
+    else:
+        show(f"ok: {said.get('recipe') or said.get('checkpoint')}")
+
+
+def _check_recipe(what: str, methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """Reads the recipe and plans every method under it.
+
+    Raises:
+        RecipeError: the faults of all plans, one a line.
+    """
+    from rlp_bench.plan.graph import build_plan
+    from rlp_bench.recipes.load import load_recipe
+
+    for method in methods:
+        registry.origin("method", method)
+    recipe = load_recipe(what, overrides)
+    faults: list[str] = []
+    for method in methods:
+        try:
+            build_plan(recipe, method, 0)
+        except BenchError as error:
+            faults += str(error).splitlines()
+    if faults:
+        raise RecipeError("\n".join(dict.fromkeys(faults)))
+    return {"recipe": recipe.id, "methods": list(methods), "ok": True}
