@@ -76,13 +76,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
         root = root.parent
 
     def get(name: str, make: Callable[[Path], None]) -> Path:
-        folder, made = root / name, root / f"{name}.made"
+        folder, whole = root / name, root / f"{name}.whole"
         with FileLock(root / f"{name}.lock"):
-            if not made.exists():
+            if not whole.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 make(folder)
-                made.touch()
+                whole.touch()
         return folder
 
     return get
@@ -136,7 +136,7 @@ def cli(warm: Warm | Cold, stranger: Path, tmp_path: Path) -> Cli:
 
     def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         env = {**environment(stranger), **variables}
-        return warm.run(*arguments, cwd=tmp_path, env=env, timeout=120)
+        return warm.run(*arguments, cwd=tmp_path, env=env, timeout=600)
 
     return call
 
@@ -234,13 +234,19 @@ def recipe_file(checkpoint: Path, tmp_path: Path) -> Path:
     return path
 
 
+def made(warm: Warm | Cold, *command: object, cwd: Path) -> None:
+    """Does a command that must succeed; patient, for a busy machine."""
+    done = warm.run(*command, cwd=cwd, env=environment(), timeout=1800)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def nano_trained(shared: Shared, warm: Warm | Cold) -> Path:
     """A store in which the recipe `nano` was trained by RLP-SPG, and nothing was evaluated; nobody writes into it."""
 
     def make(folder: Path) -> None:
         command = ("run", "--method", "rlp_spg", "--recipe", "nano", "--no-eval", "--store", "store")
-        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+        made(warm, *command, cwd=folder)
 
     return shared("nano-trained", make) / "store"
 
@@ -252,7 +258,7 @@ def nano_store(shared: Shared, warm: Warm | Cold, nano_trained: Path) -> Path:
     def make(folder: Path) -> None:
         shutil.copytree(nano_trained, folder / "store")
         command = ("run", "--method", "sft", "--recipe", "nano", "--store", "store")
-        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+        made(warm, *command, cwd=folder)
 
     return shared("nano-store", make) / "store"
 
@@ -280,6 +286,6 @@ def small_matrix(shared: Shared, warm: Warm | Cold) -> tuple[Path, list[str]]:
     def make(folder: Path) -> None:
         what = ("--methods", "ppo,rlaif,rlp_spg,select_all", "--seeds", "0..1", "--untuned", "--jobs", "1")
         command = ("matrix", "--recipe", "nano", *what, *sets, "--store", "store")
-        warm.run(*command, cwd=folder, env=environment()).check_returncode()
+        made(warm, *command, cwd=folder)
 
     return shared("small-matrix", make) / "store", sets
