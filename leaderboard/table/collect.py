@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError
+from rlp_bench.api import DataError, Report, SuiteReport, headline, is_subset, suite_name, suite_of
 from rlp_bench.statistics import (
     Difference,
     Estimate,
@@ -23,7 +23,6 @@ from ..published import COLUMNS, PUBLISHED, SOURCE
 from ..ranks import Rank, simultaneous_ranks
 
 BASELINE = "ppo"
-Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -113,9 +112,11 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
     by_method: dict[str, dict[int, Report]] = {}
     for report in reports:
         by_method.setdefault(report["method"], {})[report["seed"]] = report  # the newest of a seed comes last
-    suites = tuple(dict.fromkeys(_name(suite) for report in reports for suite in report["suites"]))
+    suites = tuple(dict.fromkeys(suite_name(suite) for report in reports for suite in report["suites"]))
     judges = {name: _one_setting(name, reports) for name in suites}
-    notes = {_name(s): s["evidence"] for report in reports for s in report["suites"] if s.get("evidence")}
+    notes = {
+        suite_name(s): s["evidence"] for report in reports for s in report["suites"] if s.get("evidence")
+    }
     scores = {m: {s: _scores(of_seed, s) for s in suites} for m, of_seed in by_method.items()}
     rows = [_row(method, by_method[method], suites, scores, notes) for method in by_method]
     rows = _ranked(_corrected(rows), scores, suites[0])
@@ -148,21 +149,19 @@ def _copied(methods: Sequence[str], suites: Sequence[str]) -> tuple[Copied, ...]
     return tuple(found)
 
 
-def _name(suite: Report) -> str:
-    return str(suite.get("alias") or suite["suite"])
-
-
-def _find(report: Report, name: str) -> Report | None:
-    return next((suite for suite in report["suites"] if _name(suite) == name), None)
-
-
 def _one_setting(name: str, reports: Sequence[Report]) -> str:
     """How a suite was measured; the same for all reports, or they cannot stand in one table."""
     found: dict[str, str] = {}
     for report in reports:
-        suite = _find(report, name)
+        suite = suite_of(report, name)
         if suite is not None and suite.get("metric"):
-            key = [suite.get(k) for k in ("suite", "suite_version", "metric", "order", "judge")]
+            key = [
+                suite["suite"],
+                suite["suite_version"],
+                suite["metric"],
+                suite.get("order"),
+                suite.get("judge"),
+            ]
             key += [suite["data"]["items"], suite["data"].get("references")]
             found.setdefault(json.dumps(key, sort_keys=True), _described(suite))
     if len(found) > 1:
@@ -174,7 +173,7 @@ def _one_setting(name: str, reports: Sequence[Report]) -> str:
     return next(iter(found.values()), "")
 
 
-def _described(suite: Report) -> str:
+def _described(suite: SuiteReport) -> str:
     judge = suite.get("judge")
     who = (
         f", judge {judge['name']} {_mode(judge)}version {judge['version']} ({_hashes(judge)}), order {suite['order']}"
@@ -184,14 +183,14 @@ def _described(suite: Report) -> str:
     return f"{suite['metric']} on {suite['suite']} {suite['suite_version']}{who}"
 
 
-def _hashes(judge: Report) -> str:
+def _hashes(judge: Mapping[str, Any]) -> str:
     """Of the prompt, where the judge has one, and of all that can change a verdict."""
     whole = hashlib.sha256(json.dumps(judge, sort_keys=True).encode()).hexdigest()
     prompt = judge.get("prompt_sha256")
     return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {whole[:8]}"
 
 
-def _mode(judge: Report) -> str:
+def _mode(judge: Mapping[str, Any]) -> str:
     return f"({judge['mode']}) " if judge.get("mode") else ""
 
 
@@ -199,9 +198,11 @@ def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, flo
     """Per-item scores by seed, of the seeds whose score files are still there."""
     found = {}
     for seed, report in of_seed.items():
-        suite = _find(report, name)
-        path = Path(report.get("store", ".")) / suite["scores"] if suite and suite.get("scores") else None
-        if path is not None and path.exists() and not str(suite.get("evidence", "")).startswith("subset"):  # type: ignore[union-attr]
+        suite = suite_of(report, name)
+        if suite is None or not suite.get("scores") or is_subset(suite):
+            continue
+        path = Path(report.get("store", ".")) / suite["scores"]
+        if path.exists():
             rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
             found[seed] = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
     return found
@@ -219,7 +220,7 @@ def _row(
         found = {
             seed: suite
             for seed, report in of_seed.items()
-            if (suite := _find(report, name)) and _rate(suite) is not None
+            if (suite := suite_of(report, name)) and headline(suite) is not None
         }
         if not found:
             continue
@@ -239,20 +240,20 @@ def _row(
             others=_others(found.values()),
             length_controlled=_length_controlled(found.values()),
         )
-    kl = _mean([r["kl"]["mean"] for r in of_seed.values() if (r.get("kl") or {}).get("mean") is not None])
-    length = _mean([r["length_tokens"] for r in of_seed.values() if r.get("length_tokens") is not None])
+    kl = _mean([r["kl"]["mean"] for r in of_seed.values() if r.get("kl")])
+    length = _mean([r.get("length_tokens") for r in of_seed.values()])
     marked = any(r.get("provenance", {}).get("trained_on_judge") for r in of_seed.values())
     stand_in = any(r.get("stand_ins") for r in of_seed.values())
     control = any(r.get("control") for r in of_seed.values())
     return Row(method, tuple(sorted(of_seed)), cells, kl, length, marked, stand_in, control)
 
 
-def _asks_reward(suites: Iterable[Report]) -> bool:
+def _asks_reward(suites: Iterable[SuiteReport]) -> bool:
     """Whether a suite measures the reward model, not the policy: methods that share one would tie."""
     return any(suite["kind"] == "pairs" for suite in suites)
 
 
-def _others(suites: Iterable[Report]) -> dict[str, float]:
+def _others(suites: Iterable[SuiteReport]) -> dict[str, float]:
     """Mean over seeds of what each second judge gives."""
     found: dict[str, list[float]] = {}
     for suite in suites:
@@ -261,16 +262,13 @@ def _others(suites: Iterable[Report]) -> dict[str, float]:
     return {name: sum(rates) / len(rates) for name, rates in found.items()}
 
 
-def _length_controlled(suites: Iterable[Report]) -> Estimate | None:
+def _length_controlled(suites: Iterable[SuiteReport]) -> Estimate | None:
     """Mean over seeds; error: the spread between seeds and one seed's own, which stays (seeds share items)."""
-    known = [
-        s["length_controlled"]
-        for s in suites
-        if (s.get("length_controlled") or {}).get("win_rate") is not None
-    ]
+    offered = [s["length_controlled"] for s in suites if s.get("length_controlled")]
+    known = [found for found in offered if found["win_rate"] is not None]
     if not known:
         return None
-    rates = [found["win_rate"] / 100 for found in known]
+    rates = [(found["win_rate"] or 0.0) / 100 for found in known]
     within = math.sqrt(sum(found["standard_error"] ** 2 for found in known) / len(known)) / 100
     mean = sum(rates) / len(rates)
     if len(rates) == 1:
@@ -280,18 +278,17 @@ def _length_controlled(suites: Iterable[Report]) -> Estimate | None:
     return Estimate(mean, se, max(0.0, mean - 1.96 * se), min(1.0, mean + 1.96 * se), known[0]["n"])
 
 
-def _rate(suite: Report) -> float | None:
-    value = suite.get("win_rate", suite.get("accuracy"))
-    return None if value is None else value / 100
+def _rate(suite: SuiteReport) -> float:
+    return (headline(suite) or 0.0) / 100
 
 
-def _estimate(found: Mapping[int, Report], scores: Mapping[int, dict[str, float]]) -> Estimate:
+def _estimate(found: Mapping[int, SuiteReport], scores: Mapping[int, dict[str, float]]) -> Estimate:
     """The mean over seeds with an error over seeds and items; from the reports alone where score files are
     gone.
     """
     if len(scores) == len(found):
         return hierarchical_mean([scores[seed] for seed in sorted(scores)])
-    rates = [_rate(suite) or 0.0 for suite in found.values()]
+    rates = [_rate(suite) for suite in found.values()]
     if len(rates) == 1:
         [suite] = found.values()
         error = suite["standard_error"]
@@ -320,5 +317,7 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are there."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

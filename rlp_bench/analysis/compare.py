@@ -1,11 +1,11 @@
 """Paired comparison of methods under one recipe: the same items and seeds, Holm over all comparisons."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.analysis.item_scores import ByMethod, scores_of
+from rlp_bench.analysis.item_scores import ByMethod
 from rlp_bench.api.errors import DataError, UnknownName, nearest
+from rlp_bench.api.report import item_scores, read_report, suite_of
 from rlp_bench.run.records import REPORT, read_record, run_folders
 from rlp_bench.statistics import hierarchical_mean, holm, paired_difference_over_seeds
 from rlp_bench.store.store import Store
@@ -18,10 +18,9 @@ def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
         record = read_record(folder)
         if record["recipe_id"] != recipe_id or not (folder / REPORT).exists():
             continue
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        for one in report["suites"]:
-            if one.get("alias") == suite and "scores" in one:
-                found.setdefault(record["method"], {})[record["seed"]] = scores_of(store, one)
+        one = suite_of(read_report(folder / REPORT), suite)
+        if one is not None and "scores" in one:
+            found.setdefault(record["method"], {})[record["seed"]] = item_scores(store.root, one)
     if not found:
         raise DataError(
             f'compare: no evaluated run of {recipe_id} has suite "{suite}"; run and evaluate one first'
@@ -35,8 +34,7 @@ def stand_in_methods(store: Store, recipe_id: str) -> set[str]:
     return {
         record["method"]
         for folder, record in records
-        if record["recipe_id"] == recipe_id
-        and json.loads((folder / REPORT).read_text(encoding="utf-8")).get("stand_ins")
+        if record["recipe_id"] == recipe_id and read_report(folder / REPORT).get("stand_ins")
     }
 
 

@@ -5,27 +5,27 @@ synthetic preferences, what stages cost, training curves, and answers side by si
 what a store does not have is a sentence under `missing`.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rlp_bench.analysis.confidence import confidences
-from rlp_bench.analysis.item_scores import Report, by_method, reports_of, suite_of
+from rlp_bench.analysis.item_scores import by_method, reports_of
 from rlp_bench.analysis.matrix_results import open_matrix, points_of_matrix, results
 from rlp_bench.analysis.method_info import about
 from rlp_bench.analysis.samples import outputs_view
 from rlp_bench.analysis.throughput import throughput
 from rlp_bench.analysis.training_curves import training_curves
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.report import LengthControlled, Report, SuiteReport, read_report, suite_of
 from rlp_bench.api.types import Item
 from rlp_bench.display import Display
 from rlp_bench.evaluation.resolve import load_suite
 from rlp_bench.matrix.trajectory import Point
-from rlp_bench.run.records import RunRecord, open_run
+from rlp_bench.run.records import REPORT, RunRecord, open_run
 from rlp_bench.statistics import estimate_mean
 from rlp_bench.store.store import Store, fingerprint
 
-SETTING = ("suite", "suite_version", "metric", "order", "judge")
+NO_RATE: LengthControlled = {"win_rate": None, "n": 0}
 LEFT_OUT = ("runs", "wall_seconds", "job_seconds", "written")
 """Of matrix.json: when it was made and how long that took is no part of a result."""
 POINT_KEYS = ("proxy", "gold", "win_rate", "accuracy", "length")
@@ -59,9 +59,13 @@ def html_data(
         "methods": {method: about(method) for method in reports},
         "measured": measured,
         "coverage": {alias: _coverage(alias, reports) for alias in measured},
-        "longest": _by_seed(found["main"], reports, ("controls", "longest", "win_rate")),
-        "length_controlled": _by_seed(found["main"], reports, ("length_controlled", "win_rate")),
-        "length_controlled_ends": _by_seed(found["main"], reports, ("length_controlled", "ci95")),
+        "longest": _by_seed(found["main"], reports, _longest),
+        "length_controlled": _by_seed(
+            found["main"], reports, lambda suite: suite.get("length_controlled", NO_RATE)["win_rate"]
+        ),
+        "length_controlled_ends": _by_seed(
+            found["main"], reports, lambda suite: suite.get("length_controlled", NO_RATE).get("ci95")
+        ),
         "trained_on_judge": sorted(
             m
             for m, of in reports.items()
@@ -90,8 +94,14 @@ def one_setting(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict
         for report in seeds.values():
             suite = suite_of(report, alias)
             if suite is not None and suite.get("metric"):
-                setting: dict[str, Any] = {key: suite.get(key) for key in SETTING}
-                setting["data"] = {k: v for k, v in suite["data"].items() if k in ("items", "references")}
+                setting: dict[str, Any] = {
+                    "suite": suite["suite"],
+                    "suite_version": suite["suite_version"],
+                    "metric": suite["metric"],
+                    "order": suite.get("order"),
+                    "judge": suite.get("judge"),
+                    "data": {k: v for k, v in suite["data"].items() if k in ("items", "references")},
+                }
                 found.setdefault(fingerprint(setting), {**setting, "evidence": suite.get("evidence", "")})
     if len(found) > 1:
         raise DataError(
@@ -106,7 +116,7 @@ def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[s
     found: dict[str, dict[str, Any]] = {}
     for method, seeds in reports.items():
         suites = [
-            suite for report in seeds.values() if "n_scored" in (suite := suite_of(report, alias) or {})
+            suite for r in seeds.values() if (suite := suite_of(r, alias)) is not None and "n_scored" in suite
         ]
         if not suites:
             continue
@@ -125,18 +135,22 @@ def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[s
 
 
 def _by_seed(
-    alias: str, reports: Mapping[str, Mapping[int, Report]], keys: Sequence[str]
+    alias: str, reports: Mapping[str, Mapping[int, Report]], value_of: Callable[[SuiteReport], Any]
 ) -> dict[str, list[Any]]:
-    """Method -> what its suite reports hold under these keys, one a seed; without the methods that have none."""
+    """Method -> a value of its suite reports, one a seed; without the methods that have none."""
     found: dict[str, list[Any]] = {}
     for method, seeds in reports.items():
         for seed in sorted(seeds):
-            value: Any = suite_of(seeds[seed], alias) or {}
-            for key in keys:
-                value = (value or {}).get(key)
+            suite = suite_of(seeds[seed], alias)
+            value = None if suite is None else value_of(suite)
             if value is not None:
                 found.setdefault(method, []).append(value)
     return found
+
+
+def _longest(suite: SuiteReport) -> float | None:
+    known = suite.get("controls", {}).get("longest")
+    return None if known is None else known["win_rate"]
 
 
 def points_with_errors(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -172,7 +186,7 @@ def _samples(
     missing: list[str] = []
     chosen = []
     for record in sorted((r for r in records if r.seed == seed), key=lambda r: (len(r.lineage), r.method)):
-        suite = suite_of(json.loads((record.path / "report.json").read_text(encoding="utf-8")), alias)
+        suite = suite_of(read_report(record.path / REPORT), alias)
         if suite is not None and "outputs" in suite.get("artifacts", {}):
             chosen.append(record)
         else:

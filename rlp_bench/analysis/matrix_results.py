@@ -8,9 +8,10 @@ from typing import Any
 from rlp_bench.analysis.claims import Claim, counts, judge_claims, load_claims
 from rlp_bench.analysis.compare import ByMethod, compare, means
 from rlp_bench.analysis.compute_budget import budgets
-from rlp_bench.analysis.item_scores import Report, by_method, reports_of, suite_of
+from rlp_bench.analysis.item_scores import by_method, reports_of
 from rlp_bench.analysis.preference_accuracy import preference_report
 from rlp_bench.api.errors import DataError, UnknownName, nearest
+from rlp_bench.api.report import Report, suite_name
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluator import GOLD
 from rlp_bench.matrix.jobs import POINTS
@@ -53,8 +54,8 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
     folders = [store.root / run["folder"] for run in matrix["runs"]]
     records = [open_run(folder, store) for folder in folders]
     first = next(iter(next(iter(reports.values())).values()))
-    aliases = [suite["alias"] for suite in first["suites"]]
-    main = aliases[0]
+    aliases = [suite_name(suite) for suite in first["suites"]]
+    main, measured = aliases[0], first["suites"][0]
     labels = preference_report(store, records[0].recipe, records, display)
     stood_in = {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)}
     ledger = load_claims()
@@ -79,12 +80,12 @@ def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[s
         "suites": {alias: means(found) for alias in aliases if (found := by_method(store, reports, alias))},
         "second": {
             judge: means(found)
-            for judge in (suite_of(first, main) or {}).get("second_judges", {})
+            for judge in measured.get("second_judges", {})
             if (found := by_method(store, reports, main, judge))
         },
         "subsets": {
             subset: means(by_method(store, reports, main, subset=subset))
-            for subset in (suite_of(first, main) or {}).get("subsets", {})
+            for subset in measured.get("subsets", {})
         },
         "runs": {method: _facts(seeds) for method, seeds in reports.items()},
         "stand_ins": stood_in,
@@ -112,12 +113,13 @@ def _facts(seeds: Mapping[int, Report]) -> dict[str, Any]:
     """Seed by seed: KL, length, accuracy of the last reward model on SFT pairs and on its policy's, gold win rate."""
     found: dict[str, Any] = {"seeds": sorted(seeds)}
     ordered = [seeds[seed] for seed in sorted(seeds)]
-    found["kl"] = [(r.get("kl") or {}).get("mean") for r in ordered]
+    found["kl"] = [kl["mean"] if (kl := r.get("kl")) else None for r in ordered]
     found["length_tokens"] = [r["length_tokens"] for r in ordered]
-    models = [r.get("reward_model") or {} for r in ordered]
-    for name in ("sft_pairs", "policy_pairs"):
-        found[f"accuracy_{name}"] = [(m.get(name) or {}).get("pool_accuracy") for m in models]
-    found["gold"] = [r["suites"][0].get("second_judges", {}).get(GOLD, {}).get("win_rate") for r in ordered]
+    models = [r.get("reward_model") for r in ordered]
+    found["accuracy_sft_pairs"] = [m and m["sft_pairs"].get("pool_accuracy") for m in models]
+    found["accuracy_policy_pairs"] = [m and m["policy_pairs"].get("pool_accuracy") for m in models]
+    golds = [r["suites"][0].get("second_judges", {}).get(GOLD) for r in ordered]
+    found["gold"] = [gold and gold["win_rate"] for gold in golds]
     return found
 
 

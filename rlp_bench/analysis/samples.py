@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.analysis.item_scores import scores_of, suite_of
 from rlp_bench.analysis.preference_accuracy import measured, source_of, synthetic
 from rlp_bench.api.errors import DataError, UnknownName, nearest
+from rlp_bench.api.report import item_scores, read_report, suite_of
 from rlp_bench.api.types import Item, content_id
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluator import GOLD
@@ -70,14 +70,14 @@ def outputs_view(
 
 def _answers(store: Store, record: RunRecord, alias: str) -> tuple[dict[str, Any], dict[str, float]]:
     path = record.path / REPORT
-    suite = suite_of(json.loads(path.read_text(encoding="utf-8")), alias) if path.exists() else None
+    suite = suite_of(read_report(path), alias) if path.exists() else None
     if suite is None or "outputs" not in suite.get("artifacts", {}):
         raise DataError(
             f'samples: run "{record.path.name}" has no answers to "{alias}"; `rlp-bench eval --run {record.path.name}`'
         )
     folder = store.root / "artifacts" / suite["artifacts"]["outputs"]
     rows = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
-    return {row["item_id"]: row for row in rows}, scores_of(store, suite)
+    return {row["item_id"]: row for row in rows}, item_scores(store.root, suite)
 
 
 def pairs_view(

@@ -9,10 +9,10 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import write_json
+from rlp_bench.api.report import Report, read_report
 from rlp_bench.export.model_card import model_card
 from rlp_bench.run.records import REPORT, RunRecord
 from rlp_bench.store.store import hash_file
@@ -119,15 +119,9 @@ def _write_generation_config(folder: Path) -> None:
         write_json(path, {name: config[name] for name in names if config.get(name) is not None})
 
 
-def _report(record: RunRecord) -> dict[str, Any] | None:
+def _report(record: RunRecord) -> Report | None:
     path = record.path / REPORT
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise DataError(f'"{path}": not JSON; `rlp-bench run` again, or remove the file') from None
-    return found
+    return read_report(path) if path.exists() else None
 
 
 def check_push(repository: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api import registry
+from rlp_bench.api.report import Report, headline, headline_key, suite_name
 from rlp_bench.api.types import Artifact
 from rlp_bench.evaluation.render import summarize
 from rlp_bench.recipes.base_checkpoint import PACKAGE
@@ -31,7 +32,7 @@ answer = model.generate(input_ids=tokens["input_ids"], max_new_tokens={limit}, {
 print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True))"""
 
 
-def model_card(record: RunRecord, report: Mapping[str, Any] | None, folder: Path) -> str:
+def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
     """README.md of the checkpoint in `folder`."""
     name = f"{record.method} on {record.recipe.name}, seed {record.seed}"
     parts = [
@@ -55,7 +56,7 @@ def model_card(record: RunRecord, report: Mapping[str, Any] | None, folder: Path
     return "\n\n".join(parts) + "\n"
 
 
-def front_matter(record: RunRecord, report: Mapping[str, Any] | None, name: str) -> str:
+def front_matter(record: RunRecord, report: Report | None, name: str) -> str:
     """The YAML block that hubs read, results included."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -63,13 +64,13 @@ def front_matter(record: RunRecord, report: Mapping[str, Any] | None, name: str)
         EvalResult(
             task_type="text-generation",
             dataset_type=line(suite["suite"]),
-            dataset_name=line(suite.get("alias") or suite["suite"]),
-            metric_type="win_rate" if suite["kind"] == "win_rate" else "accuracy",
+            dataset_name=line(suite_name(suite)),
+            metric_type=headline_key(suite),
             metric_name=line(suite.get("metric", "")),
-            metric_value=round(_value(suite), 4),
+            metric_value=round(value, 4),
         )
-        for suite in (report or {}).get("suites", [])
-        if _value(suite) is not None
+        for suite in (report["suites"] if report else ())
+        if (value := headline(suite)) is not None
     ]
     stated = any(licence != NOT_STATED for _, licence in _data_licences(record))
     data = ModelCardData(
@@ -83,11 +84,7 @@ def front_matter(record: RunRecord, report: Mapping[str, Any] | None, name: str)
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _value(suite: Mapping[str, Any]) -> Any:
-    return suite.get("win_rate") if suite["kind"] == "win_rate" else suite.get("accuracy")
-
-
-def _results(report: Mapping[str, Any] | None) -> Iterator[str]:
+def _results(report: Report | None) -> Iterator[str]:
     """Sections with every number of the report's summary, its judge and the hashes of what was asked."""
     yield "## Results"
     if report is None:
@@ -104,14 +101,14 @@ def _results(report: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"Order of the two answers: {cell(report['order'])}. Intervals are 95 %, errors are standard errors."
     yield code("json", json.dumps(clean(report["judge"]), sort_keys=True, ensure_ascii=False))
     hashes = [
-        (str(suite.get("alias") or suite["suite"]), what, str(value))
+        (suite_name(suite), what, str(value))
         for suite in report["suites"]
         for what, value in sorted(suite.get("data", {}).items())
     ]
     yield table(["suite", "what", "sha256"], hashes)
 
 
-def warnings(record: RunRecord, report: Mapping[str, Any] | None) -> list[str]:
+def warnings(record: RunRecord, report: Report | None) -> list[str]:
     """What a reader must know: the report's own notes, and what this export adds."""
     found: list[str] = []
     if report is None:

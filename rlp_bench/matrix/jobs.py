@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.files import write_json
+from rlp_bench.api.report import SuiteReport
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluate import evaluate_record
 from rlp_bench.matrix.trajectory import points_of
@@ -95,7 +96,7 @@ def _evaluate(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[
     report = evaluate_record(record, store, None, display)
     _write_points(record, store, plan.recipe, display)
     rated = [one for one in report["suites"] if one.get("win_rate") is not None]
-    first: dict[str, Any] = rated[0] if rated else {}
+    first: SuiteReport = rated[0] if rated else {}
     folder = run_folder(store, plan).relative_to(store.root).as_posix()
     return {"run": {"folder": folder, "suite": first.get("alias"), "win_rate": first.get("win_rate")}}
 

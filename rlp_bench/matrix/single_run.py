@@ -1,10 +1,9 @@
 """`run --executor`: the jobs of one run, done by a cluster."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.api.report import Report, read_report
 from rlp_bench.display import Display
 from rlp_bench.matrix.executors.executor import open_executor
 from rlp_bench.matrix.schedule import Matrix, add_one, schedule
@@ -25,7 +24,7 @@ def one_run(plan: Plan, store: Store, evaluate: bool, suites: Sequence[str] | No
 
 def run_with_executor(
     matrix: Matrix, plan: Plan, spec: str, display: Display, made: Made | None
-) -> tuple[RunRecord, dict[str, Any] | None]:
+) -> tuple[RunRecord, Report | None]:
     """(record, report) of a run whose jobs an executor did; the report is None where it was not asked for.
 
     Raises:
@@ -45,7 +44,7 @@ def run_with_executor(
     record = run_plan(plan, matrix.store, Display(quiet=True), made)
     evaluated = any(job.what == "report" for job in matrix.jobs.values())
     report = record.path / REPORT
-    return record, json.loads(report.read_text(encoding="utf-8")) if evaluated else None
+    return record, read_report(report) if evaluated else None
 
 
 def _note(plan: Plan, store: Store) -> None:

@@ -1,13 +1,13 @@
 """What a gate compares: one policy's scores on every suite, item by item, with all that must be the same."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError
-from rlp_bench.api.files import read_bytes, read_jsonl, read_rows
+from rlp_bench.api.files import read_jsonl, read_rows
+from rlp_bench.api.report import EXPECTED, Report, SuiteReport, is_subset, read_report
 from rlp_bench.run.provenance import versions
 from rlp_bench.run.records import REPORT, find_run, read_record
 from rlp_bench.store.store import Store, fingerprint
@@ -89,7 +89,7 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
     if run is not None and report is not None:
         raise BenchError("--run and --report were given; expected one of them")
     if report is not None:
-        return _of_report(store, _read_report(report), {"report": report.name, "versions": versions()})
+        return _of_report(store, report, {"report": report.name, "versions": versions()})
     record = find_run(store, run)
     path = record.path / REPORT
     if not path.exists():
@@ -98,35 +98,13 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
             "--no-eval does it"
         )
     origin = {"run": record.path.name, "versions": read_record(record.path).get("versions", {})}
-    return _of_report(store, _read_report(path), origin)
+    return _of_report(store, path, origin)
 
 
-def _read_report(path: Path) -> dict[str, Any]:
-    """A report with a list of suites; one suite alone, as `eval --json` prints it, becomes a list of one."""
-    expected = f"{REPORT} of a run, or what `rlp-bench eval --json` printed"
-    data = read_bytes(path)
-    try:
-        report = json.loads(data)
-    except ValueError:
-        raise DataError(f'"{path}": is not JSON; expected {expected}') from None
-    if isinstance(report, dict) and "alias" in report:
-        report = {"suites": [report]}
-    suites = report.get("suites") if isinstance(report, dict) else None
-    fitting = isinstance(suites, list) and all(isinstance(suite, dict) and _fits(suite) for suite in suites)
-    if not suites or not fitting:
-        raise DataError(f'"{path}": has no suites; expected {expected}')
-    return dict(report)
-
-
-def _fits(suite: Mapping[str, Any]) -> bool:
-    """Names are text; what is read further is an object, or absent."""
-    texts, objects = ("alias", "suite", "kind"), ("judge", "data", "coverage", "artifacts", "subsets")
-    return all(isinstance(suite.get(key), str) for key in texts) and all(
-        isinstance(suite.get(key) or {}, dict) for key in objects
-    )
-
-
-def _of_report(store: Store, report: Mapping[str, Any], origin: Mapping[str, Any]) -> Snapshot:
+def _of_report(store: Store, path: Path, origin: Mapping[str, Any]) -> Snapshot:
+    report = read_report(path)
+    if not report["suites"]:
+        raise DataError(f'"{path}": has no suites; expected {EXPECTED}')
     provenance, source = report.get("provenance") or {}, report.get("source") or {}
     known = {
         **origin,
@@ -139,16 +117,17 @@ def _of_report(store: Store, report: Mapping[str, Any], origin: Mapping[str, Any
     return Snapshot(known, {suite["alias"]: _suite(store, suite) for suite in report["suites"]})
 
 
-def _answers(report: Mapping[str, Any]) -> str:
+def _answers(report: Report) -> str:
     """What names a policy of which only answers are known: their hashes."""
     return fingerprint([(suite.get("data") or {}).get("outputs") for suite in report["suites"]])
 
 
-def _suite(store: Store, report: Mapping[str, Any]) -> Suite:
-    facts = {key: report[key] for key in KEPT if report.get(key) is not None}
+def _suite(store: Store, report: SuiteReport) -> Suite:
+    known: Mapping[str, Any] = report
+    facts = {key: known[key] for key in KEPT if known.get(key) is not None}
     if "scores" not in report:
         return Suite({**facts, "reason": str(report.get("reason") or "no scores")}, {}, {})
-    data = report.get("data") or {}
+    data: Mapping[str, Any] = report.get("data") or {}
     facts["data"] = {key: data[key] for key in ("items", "references") if data.get(key)}
     if "judge" in facts:
         facts["judge_sha256"] = fingerprint(judge_identity(facts))
@@ -169,16 +148,14 @@ def judge_identity(facts: Mapping[str, Any]) -> dict[str, Any]:
     return judge
 
 
-def _scores(store: Store, report: Mapping[str, Any]) -> dict[str, float | None]:
+def _scores(store: Store, report: SuiteReport) -> dict[str, float | None]:
     """Item id -> score. A suite computed from a larger one's verdicts holds its own subsets only."""
     path = store.root / str(report["scores"])
     if not path.is_file():
         raise DataError(
             f'suite "{report["alias"]}": "{path}" is not there; give the --store that it was evaluated in'
         )
-    inside = (
-        set(report.get("subsets") or ()) if str(report.get("evidence") or "").startswith("subset") else None
-    )
+    inside = set(report.get("subsets") or ()) if is_subset(report) else None
     found: dict[str, float | None] = {}
     for number, row in enumerate(read_jsonl(path), 1):
         if inside is not None and row.get("subset") not in inside:
@@ -195,7 +172,7 @@ def _is_score(value: Any) -> bool:
 
 
 def _lengths(
-    store: Store, report: Mapping[str, Any], items: Mapping[str, Any]
+    store: Store, report: SuiteReport, items: Mapping[str, Any]
 ) -> tuple[dict[str, int], str | None]:
     """Lengths of the answers in tokens where all are known, else in characters; none for other kinds of suite."""
     name = (report.get("artifacts") or {}).get("outputs")

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from rlp_bench.analysis.claims import Claim, judge_claims, load_claims, over_seeds, verdict
-from rlp_bench.analysis.item_scores import scores_of
 from rlp_bench.analysis.preference_accuracy import matched_accuracy
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_jsonl
+from rlp_bench.api.report import item_scores
 from rlp_bench.store.store import Store
 
 ITEMS = [f"item-{n}" for n in range(60)]
@@ -115,9 +115,9 @@ def test_a_suite_within_another_has_its_own_items_only(tmp_path):
     )
     whole = {"scores": "scores.jsonl", "subsets": {"vicuna": {}, "koala": {}}}
     part = {"scores": "scores.jsonl", "subsets": {"vicuna": {}}, "evidence": "subset of alpacafarm: ..."}
-    assert scores_of(store, whole) == {"a": 1.0, "b": 0.0}
-    assert scores_of(store, part) == {"a": 1.0}
-    assert scores_of(store, whole, subset="koala") == {"b": 0.0}
+    assert item_scores(store.root, whole) == {"a": 1.0, "b": 0.0}
+    assert item_scores(store.root, part) == {"a": 1.0}
+    assert item_scores(store.root, whole, subset="koala") == {"b": 0.0}
 
 
 def test_preference_accuracy_of_a_matrix(small_matrix, cli):
