@@ -147,7 +147,8 @@ class Suite(Protocol):
 
     name: str
     version: str
-    kind: Literal["win_rate", "options", "pairs", "few_shot"]
+    kind: str
+    """Of `rlp_bench.evaluation.kinds`: "win_rate", "options", "pairs", "few_shot"."""
 
     def items(self) -> Sequence[Item] | Sequence[Question] | Sequence[LabelledPair]: ...
 

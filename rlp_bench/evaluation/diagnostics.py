@@ -9,10 +9,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rlp_bench.api.files import read_jsonl, write_lines
 from rlp_bench.api.protocols import Engine, Judge, Progress
+from rlp_bench.api.report import KL, Agreement
 from rlp_bench.api.types import Artifact, Decoding, Pair, Prompting, Sample, content_id
 from rlp_bench.evaluation.verdicts import ask_judge
 from rlp_bench.statistics import estimate_mean
@@ -126,22 +127,28 @@ class Diagnostics:
         sealed = self.store.make("verdicts", fingerprint(identity), build, identity)
         return [row["value"] for row in read_jsonl(sealed.path / "rows.jsonl")]
 
-    def accuracy(
-        self, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None
-    ) -> dict[str, Any]:
+    def accuracy(self, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None) -> Agreement:
         """How often the reward model orders the policy's pairs as the pool's majority does, and as gold
         does.
         """
         samples = self.samples(policy)
         scores = self.scores(samples, reward)
         pool = agreement(scores, self.labels(samples, judge))
-        found = {f"pool_{key}": value for key, value in pool.items() if key != "n"} | {"n": pool["n"]}
+        found: Agreement = {
+            "n": pool["n"],
+            "pool_accuracy": pool["accuracy"],
+            "pool_se": pool["se"],
+            "pool_ties": pool["ties"],
+            "pool_missing": pool["missing"],
+        }
         if gold is not None:
-            gold_found = agreement(scores, self.labels(samples, gold))
-            found |= {f"gold_{key}": value for key, value in gold_found.items()}
+            by_gold = agreement(scores, self.labels(samples, gold))
+            found["gold_accuracy"], found["gold_se"] = by_gold["accuracy"], by_gold["se"]
+            found["gold_n"], found["gold_ties"] = by_gold["n"], by_gold["ties"]
+            found["gold_missing"] = by_gold["missing"]
         return found
 
-    def kl(self, policy: Artifact, sft: Artifact) -> dict[str, Any]:
+    def kl(self, policy: Artifact, sft: Artifact) -> KL:
         """KL(policy || SFT) in nats a response: mean of log π − log π_sft over the policy's own samples.
 
         Error over prompts (the two samples of one are averaged first). Best-of-n: the bound log n −
@@ -172,7 +179,17 @@ class Diagnostics:
         return {"mean": e.mean, "se": se, "estimator": "sample mean of log pi - log pi_sft", "n": e.n}
 
 
-def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | None]) -> dict[str, Any]:
+class Right(TypedDict):
+    """How often an order is right: a fraction with its standard error; `n` without ties and missing labels."""
+
+    accuracy: float | None
+    se: float | None
+    n: int
+    ties: int
+    missing: int
+
+
+def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | None]) -> Right:
     """Accuracy (fraction) of the scores' order against preferences; ties and missing labels dropped and
     counted.
     """

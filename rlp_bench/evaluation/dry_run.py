@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.types import Decoding, Item, Pair
+from rlp_bench.api.types import Item, Pair
 from rlp_bench.evaluation import targets as command
 from rlp_bench.evaluation.endpoint_policy import (
     endpoint_suites,
@@ -19,10 +19,10 @@ from rlp_bench.evaluation.endpoint_policy import (
     read_endpoint,
     write_endpoint,
 )
-from rlp_bench.evaluation.few_shot import fit_prompts, greedy
+from rlp_bench.evaluation.kinds.kind import Prompts
+from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
 from rlp_bench.evaluation.resolve import load_judge, load_suite
-from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.store.store import Store
 
@@ -67,10 +67,12 @@ def _of_outputs(
     rows = []
     for alias in suites or [command.DEFAULT_SUITE]:
         suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
+        kind = kind_of(alias, suite.kind)
         items = [item for item in suite.items() if isinstance(item, Item)]
         texts = match_outputs(outputs, items, answers, allow_missing=allow_missing)
         known = {key: str(row["output"]) for key, row in texts.items()}
-        rows.append(_of_judge(alias, judge, items, known, order or "both"))
+        if kind.pairs is not None:
+            rows.append(_of_judge(alias, judge, kind.pairs(items, known, order or "both")))
     return rows
 
 
@@ -90,56 +92,36 @@ def _of_policy(
     rows = []
     for alias in names:
         suite = load_suite(alias, found.suites)
-        if suite.kind == "few_shot" and policy is not None and is_endpoint(policy):
-            rows.append({"suite": alias, "asked": policy, **_few_shot(policy, base_url, suite)})
-        if suite.kind != "win_rate":
+        kind = kind_of(alias, suite.kind)
+        if kind.prompts is not None and policy is not None and is_endpoint(policy):
+            engine = make_endpoint_engine(read_endpoint(policy, base_url)[1])
+            prompts = kind.prompts(
+                engine, suite, suite.items(), found.stage_prompting(), found.evaluation_decoding(),
+                found.decoding.seed,
+            )  # fmt: skip
+            rows.append({"suite": alias, "asked": policy, **_answers(policy, base_url, prompts)})
+        if kind.pairs is None:
             continue
         items = [item for item in suite.items() if isinstance(item, Item)]
-        if policy is not None and is_endpoint(policy):
-            prompting = found.stage_prompting()
-            prompts = [prompting.render(item.instruction, item.input) for item in items]
-            decoding, seed = found.evaluation_decoding(), found.decoding.seed
-            rows.append(
-                {"suite": alias, "asked": policy, **_answers(policy, base_url, prompts, decoding, seed)}
-            )
         longest = "x" * (BYTES_A_TOKEN * found.evaluation_decoding().max_response_tokens)
         for name in (judge or found.judge.name, *found.evaluation.second_judges):
             known = {item.id: longest for item in items}
-            rows.append(_of_judge(alias, name, items, known, order or found.judge.order))
+            rows.append(_of_judge(alias, name, kind.pairs(items, known, order or found.judge.order)))
     return rows
 
 
-def _few_shot(policy: str, base_url: str | None, suite: Any) -> dict[str, Any]:
-    questions = suite.items()
-    engine = make_endpoint_engine(read_endpoint(policy, base_url)[1])
-    prompts = [one.prompt for one in fit_prompts(engine, Path(), suite, questions)]
-    return _answers(policy, base_url, prompts, greedy(suite), 0)
-
-
-def _answers(
-    policy: str, base_url: str | None, prompts: Sequence[str], decoding: Decoding, seed: int
-) -> dict[str, Any]:
+def _answers(policy: str, base_url: str | None, prompts: Prompts) -> dict[str, Any]:
     about, connection = read_endpoint(policy, base_url)
     engine = make_endpoint_engine(connection)
     with TemporaryDirectory() as folder:
         write_endpoint(Path(folder), about)
-        requests = engine.requests(Path(folder), prompts, decoding, seed=seed)
+        requests = engine.requests(Path(folder), prompts.texts, prompts.decoding, seed=prompts.seed)
     found: dict[str, Any] = engine.endpoint.estimate(requests)
     return found
 
 
-def _of_judge(
-    suite: str, name: str, items: Sequence[Item], answers: Mapping[str, str], order: str
-) -> dict[str, Any]:
-    judge = load_judge(name)
-    pairs = [
-        Pair(item.instruction, *(sides if shown == POLICY_FIRST else sides[::-1]), item.input)
-        for item in items
-        if item.reference is not None and (answer := answers.get(item.id)) not in (None, item.reference)
-        for sides in [(str(answer), item.reference)]
-        for shown in orders_of(item, str(answer), order)
-    ]
-    offered = getattr(judge, "estimate", None)
+def _of_judge(suite: str, name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    offered = getattr(load_judge(name), "estimate", None)
     found = offered(pairs) if offered is not None else dict.fromkeys(COSTS, 0)
     return {"suite": suite, "asked": name, "requests": len(pairs), **found}
 

@@ -13,12 +13,14 @@ from typing import Any
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_json
-from rlp_bench.api.protocols import Progress, Suite
+from rlp_bench.api.protocols import Progress
+from rlp_bench.api.report import Report
 from rlp_bench.api.types import Artifact
 from rlp_bench.endpoint import Connection
 from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
 from rlp_bench.endpoint.request import canonical
 from rlp_bench.evaluation.evaluator import Evaluation
+from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.resolve import load_suite
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
@@ -92,7 +94,8 @@ def make_endpoint_engine(connection: Connection, progress: Progress | None = Non
 def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
     """What is asked; by default what the recipe evaluates and needs no log-probabilities of given texts."""
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
-    able = [name for name in names if _writes(load_suite(name, recipe.suites))]
+    loaded = {name: load_suite(name, recipe.suites) for name in names}
+    able = [name for name, suite in loaded.items() if kind_of(name, suite.kind).by_writing(suite)]
     if suites and able != names:
         wrong = next(name for name in names if name not in able)
         raise DataError(
@@ -100,11 +103,6 @@ def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -
             "give; leave it out"
         )
     return able
-
-
-def _writes(suite: Suite) -> bool:
-    """Whether a policy answers it by writing."""
-    return suite.kind == "win_rate" or (suite.kind == "few_shot" and getattr(suite, "asks", "") == "text")
 
 
 def evaluate_endpoint(
@@ -119,7 +117,7 @@ def evaluate_endpoint(
     store: Store,
     progress: Progress,
     allow_missing: bool = False,
-) -> dict[str, Any]:
+) -> Report:
     """The report on an endpoint, under a recipe."""
     about, connection = read_endpoint(policy, base_url)
     found = load_recipe(recipe, overrides)

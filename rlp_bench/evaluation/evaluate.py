@@ -5,13 +5,13 @@ Each step is sealed in the store under what went into it, so that a killed evalu
 read, and re-aggregating never pays a judge again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import write_json
 from rlp_bench.api.protocols import Engine, Progress
+from rlp_bench.api.report import REPORT_VERSION, Provenance, Report, write_report
 from rlp_bench.api.types import Artifact
 from rlp_bench.display import Display
 from rlp_bench.endpoint import limit_spending
@@ -33,9 +33,7 @@ from rlp_bench.run.records import REPORT, RunRecord, stand_ins
 from rlp_bench.run.runner import StageRunner
 from rlp_bench.store.store import Store
 
-__all__ = ["REPORT_VERSION", "eval_command", "evaluate_run", "render", "summarize"]
-
-REPORT_VERSION = 1
+__all__ = ["eval_command", "evaluate_run", "render", "summarize"]
 
 
 def evaluate_run(
@@ -48,7 +46,7 @@ def evaluate_run(
     *,
     judge: str | None = None,
     order: str | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """The report of a run: every suite, KL to the SFT policy, reward model accuracy, lengths, controls.
 
     `suites`: the recipe's aliases or installed names; None: those that the recipe evaluates.
@@ -90,9 +88,9 @@ def eval_command(
     dry_run: bool = False,
     store: Store,
     progress: Progress = silent,
-) -> dict[str, Any]:
-    """What `rlp-bench eval` reports: of --outputs FILE, of --policy FOLDER, of --run NAME or the newest
-    run.
+) -> Any:
+    """What `rlp-bench eval` says: the `Report` of --outputs FILE, of --policy FOLDER, of --run NAME or the newest run;
+    with `dry_run` what it would ask and cost (`rlp_bench.evaluation.dry_run`).
     """
     given = [f"--{name}" for name, value in (("run", run), ("policy", policy), ("outputs", outputs)) if value]
     if len(given) > 1:
@@ -143,7 +141,7 @@ def on_data(suites: Sequence[str] | None, data: Path) -> list[str]:
     return [with_data(name, data) for name in suites]
 
 
-def _evaluate_named_run(run: str | None, *, store: Store, **common: Any) -> dict[str, Any]:
+def _evaluate_named_run(run: str | None, *, store: Store, **common: Any) -> Report:
     from rlp_bench.run.records import find_run
 
     record = find_run(store, run)
@@ -157,7 +155,7 @@ def _evaluate_named_run(run: str | None, *, store: Store, **common: Any) -> dict
     }
 
 
-def _provenance(run: RunRecord, recipe: Recipe) -> Mapping[str, Any]:
+def _provenance(run: RunRecord, recipe: Recipe) -> Provenance:
     return {
         "kind": "rerun",
         "policy": run.policy.fingerprint,
@@ -175,10 +173,8 @@ def _content(artifact: Artifact) -> str:
 
 def evaluate_record(
     record: RunRecord, store: Store, suites: Sequence[str] | None, display: Display
-) -> dict[str, Any]:
+) -> Report:
     """The run's report, also written to report.json in its folder."""
-    from rlp_bench.evaluation.evaluate import evaluate_run
-
     with StageRunner(record.recipe, store, display) as runner:
         task = display.task("evaluate")
         report = evaluate_run(
@@ -192,5 +188,5 @@ def evaluate_record(
         task.close()
     report["recipe"] = record.group
     report["stand_ins"] = stand_ins(record.lineage)
-    write_json(record.path / REPORT, report)
+    write_report(record.path / REPORT, report)
     return report

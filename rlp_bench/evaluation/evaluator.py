@@ -1,19 +1,16 @@
 """All suites of one policy under one recipe, and what training did to it: the report of a run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import TypedDict
 
 from rlp_bench.api import registry
-from rlp_bench.api.files import sha256
-from rlp_bench.api.protocols import Engine, FewShotSuite, Judge, Progress, Suite
-from rlp_bench.api.types import Artifact, Item
-from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, underlying
-from rlp_bench.evaluation.few_shot_report import few_shot_report
-from rlp_bench.evaluation.options_and_pairs import options_report, pairs_report
-from rlp_bench.evaluation.outputs import Outputs, generate_outputs, read_artifact
-from rlp_bench.evaluation.resolve import is_subset, load_judge, load_suite, overlap, suite_identity
-from rlp_bench.evaluation.win_rate import INDEPENDENT, evaluate_suite, restrict
+from rlp_bench.api.protocols import Engine, Judge, Progress, Suite
+from rlp_bench.api.report import KL, RewardModelReport, SuiteReport, headline_key, is_subset
+from rlp_bench.api.types import Artifact
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.kinds.kind import Asking, Judged
+from rlp_bench.evaluation.kinds.table import kind_of
+from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.store.store import Store
 
@@ -21,14 +18,18 @@ GOLD = "micro_gold"
 Lineage = Sequence[tuple[str, Artifact]]
 
 
-@dataclass
-class Done:
-    """A win-rate suite already judged in this evaluation: what its subsets are computed from."""
+class DiagnosticsReport(TypedDict):
+    """What training did to the policy."""
 
-    items: Sequence[Item]
-    outputs: Artifact
-    rows: Outputs
-    report: dict[str, Any]
+    kl: KL
+    reward_model: RewardModelReport | None
+
+
+class Totals(TypedDict):
+    """Over all answers that were judged."""
+
+    length_tokens: float | None
+    finish_rate: float | None
 
 
 class Evaluation:
@@ -49,70 +50,45 @@ class Evaluation:
         self.judge: Judge = load_judge(judge or recipe.judge.name)
         self.order = order or recipe.judge.order
         self.prompting, self.decoding = recipe.stage_prompting(), recipe.evaluation_decoding()
-        self.done: dict[str, Done] = {}
+        self.done: dict[str, Judged] = {}
 
-    def suites(
-        self, aliases: Sequence[str], policy: Artifact, reward: Artifact | None
-    ) -> list[dict[str, Any]]:
-        """One report a suite, in the order asked. A suite that holds another is judged before it."""
+    def suites(self, aliases: Sequence[str], policy: Artifact, reward: Artifact | None) -> list[SuiteReport]:
+        """One report a suite, in the order asked. A suite that holds another is judged before it.
+
+        Raises:
+            UnknownName: a suite is of no kind in `rlp_bench.evaluation.kinds`.
+        """
         loaded = {alias: load_suite(alias, self.recipe.suites) for alias in aliases}
-        reports: dict[str, dict[str, Any]] = {}
+        kinds = {alias: kind_of(alias, suite.kind) for alias, suite in loaded.items()}
         items = {alias: list(suite.items()) for alias, suite in loaded.items()}
+        asking = self._asking(policy, reward)
+        reports: dict[str, SuiteReport] = {}
         for alias in sorted(aliases, key=lambda alias: -len(items[alias])):
-            reports[alias] = {
-                "alias": column(alias, loaded[alias], self.recipe),
-                **self._suite(alias, loaded[alias], items[alias], policy, reward),
-            }
+            found = kinds[alias].evaluate(asking, alias, loaded[alias], items[alias])
+            reports[alias] = {"alias": column(alias, loaded[alias], self.recipe), **found}
+            if headline_key(reports[alias]) != kinds[alias].headline:
+                reports[alias]["headline"] = kinds[alias].headline
         return [reports[alias] for alias in aliases]
 
-    def _suite(
-        self, alias: str, suite: Suite, items: list[Any], policy: Artifact, reward: Artifact | None
-    ) -> dict[str, Any]:
-        name = self.recipe.engine_label
-        if suite.kind == "options":
-            path = underlying(policy)
-            return options_report(self.store, self.engine, name, policy, path, suite, items)
-        if suite.kind == "few_shot":
-            asked, path = cast(FewShotSuite, suite), underlying(policy)
-            return few_shot_report(self.store, self.engine, name, policy, path, asked, items, self.progress)
-        if suite.kind == "pairs":
-            return pairs_report(self.store, self.engine, name, reward, suite, items, self.prompting)
-        return self._win_rate(alias, suite, items, policy)
-
-    def _win_rate(self, alias: str, suite: Suite, items: list[Item], policy: Artifact) -> dict[str, Any]:
-        for name, done in self.done.items():
-            if is_subset(items, done.items):
-                return restrict(done.report, suite, items, self.store, done.outputs, done.rows, name)
-        outputs = generate_outputs(
+    def _asking(self, policy: Artifact, reward: Artifact | None) -> Asking:
+        return Asking(
             self.store,
             self.engine,
+            self.recipe.engine_label,
             policy,
-            items,
-            suite=suite_identity(suite),
-            prompting=self.prompting,
-            decoding=self.decoding,
-            engine_name=self.recipe.engine_label,
-            seed=self.recipe.decoding.seed,
-            progress=self.progress,
-        )
-        rows = read_artifact(outputs)
-        second = self.recipe.evaluation.second_judges
-        report = evaluate_suite(
-            self.store, suite, items, outputs, rows, self.judge, self.order, self.progress, second,
+            reward,
+            self.prompting,
+            self.decoding,
+            self.recipe.decoding.seed,
+            self.judge,
+            self.order,
+            self.recipe.evaluation.second_judges,
+            self.progress,
             self.allow_missing,
-        )  # fmt: skip
-        rendered = self.prompting.render(items[0].instruction, items[0].input)
-        report["first_prompt"] = {
-            "text": rendered,
-            "sha256": sha256(rendered.encode("utf-8", "surrogatepass")),
-        }
-        shared = overlap(items, {name: done.items for name, done in self.done.items()})
-        if shared:
-            report["evidence"] = f"shares {shared[1]} items with {shared[0]}: {INDEPENDENT} on these"
-        self.done[alias] = Done(items, outputs, rows, report)
-        return report
+            self.done,
+        )
 
-    def diagnostics(self, policy: Artifact, lineage: Lineage) -> dict[str, Any]:
+    def diagnostics(self, policy: Artifact, lineage: Lineage) -> DiagnosticsReport:
         """KL to the SFT policy and the accuracy of the run's reward models, on dev prompts."""
         sft, rewards = sft_policy(lineage), [(label, a) for label, a in lineage if a.kind == "reward"]
         count = self.recipe.evaluation.dev_pairs
@@ -134,7 +110,7 @@ class Evaluation:
             self.progress,
         )
         gold = load_judge(GOLD) if GOLD in self.recipe.evaluation.second_judges else None
-        found = [
+        found: list[RewardModelReport] = [
             {
                 "stage": label,
                 "sft_pairs": measure.accuracy(sft, reward, self.judge, gold),
@@ -142,7 +118,7 @@ class Evaluation:
             }
             for label, reward in rewards
         ]
-        last = {**found[-1], "earlier": found[:-1]} if found else None
+        last: RewardModelReport | None = {**found[-1], "earlier": found[:-1]} if found else None
         return {"kl": measure.kl(policy, sft), "reward_model": last}
 
 
@@ -162,16 +138,17 @@ def sft_policy(lineage: Lineage) -> Artifact | None:
     return None
 
 
-def totals(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Length and finish rate over the answers of all win-rate suites that are not subsets of others."""
-    own = [
-        r for r in reports if r["kind"] == "win_rate" and not str(r.get("evidence", "")).startswith("subset")
-    ]
-    weights = [r["n_items"] - r["coverage"]["missing_output"] for r in own]
+def totals(reports: Sequence[SuiteReport]) -> Totals:
+    """Length and finish rate over the answers of all judged suites that are not subsets of others."""
+    own = [r for r in reports if "mean_length_tokens" in r and not is_subset(r)]
+    weights = [r["n_items"] - r["coverage"].get("missing_output", 0) for r in own]
 
-    def mean(key: str) -> float | None:
-        known = [(r[key], w) for r, w in zip(own, weights, strict=True) if r[key] is not None]
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [(value, w) for value, w in zip(values, weights, strict=True) if value is not None]
         weight = sum(w for _, w in known)
         return sum(value * w for value, w in known) / weight if weight else None
 
-    return {"length_tokens": mean("mean_length_tokens"), "finish_rate": mean("finish_rate")}
+    return {
+        "length_tokens": mean([r["mean_length_tokens"] for r in own]),
+        "finish_rate": mean([r["finish_rate"] for r in own]),
+    }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rlp_bench.api.protocols import Suite
+from rlp_bench.api.report import LengthControlled
 from rlp_bench.api.types import Item
 from rlp_bench.evaluation.length_control import Anchors, length_controlled_win_rate
 from rlp_bench.evaluation.outputs import Outputs
@@ -17,7 +18,7 @@ NONE = "none"
 
 def length_controlled(
     suite: Suite, items: Sequence[Item], rows: Outputs, scores: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+) -> LengthControlled:
     """Percent. `win_rate` None with a `reason` where it cannot be had.
 
     A suite may offer `length_control(items)`, a mapping with `label`, `difficulty` (item id -> number) and `anchors`
@@ -25,7 +26,7 @@ def length_controlled(
     """
     whole = getattr(suite, "whole", suite)
     known = whole.length_control(items) if hasattr(whole, "length_control") else None
-    told = {"difficulty": known["label"] if known else NONE, "anchors": len(known["anchors"]) if known else 0}
+    label, anchors = (str(known["label"]), len(known["anchors"])) if known else (NONE, 0)
     found = {row["item_id"]: row["score"] for row in scores}
     taken = [item for item in items if item.id in rows and item.reference is not None]
     y = np.array([np.nan if found[item.id] is None else found[item.id] for item in taken], float)
@@ -35,7 +36,7 @@ def length_controlled(
         reason = (
             f"{n} items with a score, {FEWEST} are needed" if n < FEWEST else "all lengths differ equally"
         )
-        return {"win_rate": None, "reason": reason, "n": n, **told}
+        return {"win_rate": None, "reason": reason, "n": n, "difficulty": label, "anchors": anchors}
     difficulty = np.array([known["difficulty"][item.id] for item in taken]) if known else None
     result = length_controlled_win_rate(y, gaps, difficulty, _anchors(known))
     length, hard, bias = result.weights
@@ -45,7 +46,8 @@ def length_controlled(
         "ci95": [100 * result.low, 100 * result.high],
         "n": n,
         "weights": {"length": length, "difficulty": hard, "bias": bias},
-        **told,
+        "difficulty": label,
+        "anchors": anchors,
     }
 
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import read_bytes, sha256
 from rlp_bench.api.protocols import Judge, Progress, Suite
+from rlp_bench.api.report import Report, SuiteReport
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.evaluator import Evaluation
+from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.outputs import import_outputs, match_outputs, read_outputs_file
 from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
-from rlp_bench.evaluation.win_rate import evaluate_suite
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.store.store import Store
@@ -29,10 +30,8 @@ def silent(done: int, total: int, note: str = "") -> None:
 class Subset:
     """The items of one subset of a suite, as a suite."""
 
-    kind: Literal["win_rate", "options", "pairs", "few_shot"] = "win_rate"
-
     def __init__(self, whole: Suite, name: str) -> None:
-        self.whole, self.name, self.version = whole, name, whole.version
+        self.whole, self.name, self.version, self.kind = whole, name, whole.version, whole.kind
 
     def items(self) -> list[Item]:
         """Its items, in the whole's order."""
@@ -51,7 +50,7 @@ def evaluate_outputs(
     overrides: Sequence[str],
     store: Store,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Report:
     """The report on a file of answers. All input is checked before anything is written.
 
     With `--data` or stored verdicts, suite names are the installed ones and no recipe is read; otherwise the
@@ -69,15 +68,11 @@ def evaluate_outputs(
     names = list(suites or [DEFAULT_SUITE])
     judging = load_judge(judge)
     answers = read_outputs_file(outputs)
-    reports = []
+    reports: list[SuiteReport] = []
     for alias in names:
         suite = _suite(alias, aliases, data, judging, list(answers.values()))
-        reports.append(
-            {
-                "alias": alias,
-                **_judge_file(outputs, suite, answers, judging, order, allow_missing, store, progress),
-            }
-        )
+        one = _judge_file(outputs, suite, answers, judging, order, allow_missing, store, progress)
+        reports.append({"alias": alias, **one})
     return {"source": {"outputs": str(outputs), "sha256": sha256(read_bytes(outputs))}, "suites": reports}
 
 
@@ -88,7 +83,7 @@ def _suite(
     if alias == VICUNA and VICUNA not in aliases:
         return Subset(_suite(DEFAULT_SUITE, aliases, data, judge, answers), VICUNA)
     suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
-    if suite.kind != "win_rate":
+    if kind_of(alias, suite.kind).judge_outputs is None:
         raise DataError(
             f'suite "{alias}": asks a policy, not a file of answers; give --run or --policy instead'
         )
@@ -108,7 +103,7 @@ def _judge_file(
     allow_missing: bool,
     store: Store,
     progress: Progress,
-) -> dict[str, Any]:
+) -> SuiteReport:
     items = [item for item in suite.items() if isinstance(item, Item)]
     whole = (
         [item for item in suite.whole.items() if isinstance(item, Item)]
@@ -121,7 +116,9 @@ def _judge_file(
         order = "policy_first"  # asked once; a verdict that was stored the other way round is turned
     kept = {key: row for key, row in rows.items() if not row.get("absent")}
     sealed = import_outputs(store, items, kept, path.name)
-    report = evaluate_suite(
+    judged = kind_of(suite.name, suite.kind).judge_outputs
+    assert judged is not None, "_suite has refused the others"
+    report = judged(
         store, suite, items, sealed, rows, judge, order or "both", progress, allow_missing=allow_missing
     )
     if isinstance(judge, StoredVerdicts):
@@ -143,7 +140,7 @@ def evaluate_policy(
     store: Store,
     progress: Progress = silent,
     allow_missing: bool = False,
-) -> dict[str, Any]:
+) -> Report:
     """The report on a checkpoint folder, under a recipe. Nothing is known of how it was trained."""
     from rlp_bench.recipes.base_checkpoint import base_artifact
 
@@ -169,7 +166,7 @@ def evaluate_suites_of_run(
     store: Store,
     progress: Progress = silent,
     allow_missing: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[SuiteReport]:
     """The suites of a run with another judge or order than its recipe's, or some of them."""
     names = _aliases(recipe, suites)
     evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
@@ -188,5 +185,5 @@ def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
     """
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
     for name in names:
-        load_suite(name, recipe.suites)
+        kind_of(name, load_suite(name, recipe.suites).kind)
     return names

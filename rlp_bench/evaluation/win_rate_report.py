@@ -1,12 +1,13 @@
 """Step 3: what a suite's verdicts say, with its error and with all that is missing. Rates in percent from
-here on.
+here on. Kind "win_rate" makes its report of it.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.report import GroupResult, SuiteReport
 from rlp_bench.api.types import Item
 from rlp_bench.evaluation.outputs import Outputs
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, score_items
@@ -18,6 +19,39 @@ TRUNCATED = 0.02
 """Share of answers cut at the limit above which a report warns."""
 
 
+class WinRateReport(SuiteReport, total=False):
+    """What this kind adds."""
+
+    bounds: list[float]
+    """The win rate if all items without a score were lost, and if all were won."""
+    discrete_win_rate: float
+    """A verdict is won, tied or lost."""
+    smallest_detectable_difference: float | None
+    ties: int
+    identical: int
+    mean_length_chars: float | None
+    reference_length_chars: float | None
+    empty: int
+
+
+class Percent(TypedDict):
+    """A win rate with its error and interval."""
+
+    win_rate: float
+    standard_error: float | None
+    ci95: list[float]
+
+
+class Lengths(TypedDict):
+    """Of the answers, and of the references."""
+
+    mean_length_chars: float | None
+    mean_length_tokens: float | None
+    reference_length_chars: float | None
+    empty: int
+    finish_rate: float | None
+
+
 def win_rate_report(
     items: Sequence[Item],
     rows: Outputs,
@@ -25,7 +59,7 @@ def win_rate_report(
     judge: Mapping[str, Any],
     *,
     allow_missing: bool = False,
-) -> dict[str, Any]:
+) -> WinRateReport:
     """Win rate, standard error and interval in percent, over the items that have a score, and by subset.
 
     Raises:
@@ -82,7 +116,7 @@ def refuse_missing(
         )
 
 
-def percent(estimate: Estimate) -> dict[str, Any]:
+def percent(estimate: Estimate) -> Percent:
     """win_rate, standard_error (None where one item cannot tell) and ci95, in percent."""
     return {
         "win_rate": 100 * estimate.mean,
@@ -121,7 +155,7 @@ def position_gap(verdicts: Sequence[Mapping[str, Any]]) -> float | None:
     return 100 * sum(gaps) / len(gaps) if gaps else None
 
 
-def lengths(items: Sequence[Item], rows: Outputs) -> dict[str, Any]:
+def lengths(items: Sequence[Item], rows: Outputs) -> Lengths:
     """Mean lengths in characters and, where the outputs say, in tokens; how many are empty, how many
     finished.
     """
@@ -138,7 +172,7 @@ def lengths(items: Sequence[Item], rows: Outputs) -> dict[str, Any]:
     }
 
 
-def warnings(report: Mapping[str, Any]) -> list[str]:
+def warnings(report: WinRateReport) -> list[str]:
     """What a reader must know before believing the number."""
     found = []
     lost = report["n_items"] - report["n_scored"]
@@ -157,7 +191,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _groups(scores: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
+def _groups(scores: Sequence[Mapping[str, Any]], key: str) -> dict[str, GroupResult]:
     groups: dict[str, list[float]] = {}
     for row in scores:
         groups.setdefault(row[key], [])
@@ -168,7 +202,7 @@ def _groups(scores: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
     return {name: _group(values) for name, values in sorted(groups.items())}
 
 
-def _group(values: Sequence[float]) -> dict[str, Any]:
+def _group(values: Sequence[float]) -> GroupResult:
     if not values:
         return {"win_rate": None, "standard_error": None, "n": 0}
     found = percent(estimate_mean(values))

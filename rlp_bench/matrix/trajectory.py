@@ -14,7 +14,7 @@ import numpy as np
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.report import headline, item_scores
 from rlp_bench.api.types import Artifact
 from rlp_bench.display import Display
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
@@ -183,13 +183,7 @@ def _on_dev(
 
 def _on_suite(evaluation: Evaluation, suite: str, policy: Artifact, store: Store) -> dict[str, Any]:
     [report] = evaluation.suites([suite], policy, None)
-    return {"win_rate": report["win_rate"], "scores": item_scores(store, report)}
-
-
-def item_scores(store: Store, report: Mapping[str, Any]) -> dict[str, float]:
-    """Item id -> score, of the items of a suite report that have one."""
-    rows = read_jsonl(store.root / report["scores"])
-    return {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
+    return {"win_rate": headline(report), "scores": item_scores(store.root, report)}
 
 
 def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:

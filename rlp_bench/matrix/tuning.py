@@ -10,9 +10,9 @@ from rlp_bench.api.protocols import Progress
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
 from rlp_bench.evaluation.evaluator import Evaluation, sft_policy
+from rlp_bench.evaluation.kinds.win_rate import evaluate_suite
 from rlp_bench.evaluation.outputs import generate_outputs, read_artifact
 from rlp_bench.evaluation.resolve import load_suite
-from rlp_bench.evaluation.win_rate import evaluate_suite
 from rlp_bench.plan.graph import Plan, build_plan
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import RunRecord
@@ -120,12 +120,13 @@ def _measure(
         recipe.decoding.seed,
         progress,
     ).kl(policy, sft)
-    return {
+    found: dict[str, Any] = {
         "win_rate": report["win_rate"],
         "standard_error": report["standard_error"],
         "kl": kl["mean"],
         "length": report["mean_length_tokens"],
     }
+    return found
 
 
 def _questions(alias: str, recipe: Recipe) -> Sequence[Item]:

@@ -15,7 +15,7 @@ SUFFIX = ".history.jsonl"
 
 
 def default_history(baseline: Path) -> Path:
-    """AuxiliaryObjective the baseline."""
+    """Beside the baseline."""
     return baseline.with_name(baseline.name + SUFFIX)
 
 

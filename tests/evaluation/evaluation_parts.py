@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Sample, Verdict
-from rlp_bench.store.store import fingerprint
+from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting, Sample, Verdict
+from rlp_bench.evaluation.kinds.kind import Asking
+from rlp_bench.store.store import Store, fingerprint
 
 
 def silent(done: int, total: int, note: str = "") -> None:
@@ -82,3 +83,19 @@ def answers(items: Sequence[Item], good: int) -> dict[str, dict[str, Any]]:
         item.id: {"output": f"good {i}" if i < good else f"bad {i}", "tokens": 2, "finished": True}
         for i, item in enumerate(items)
     }
+
+
+def asking(
+    store: Store,
+    engine: Any,
+    policy: Artifact | None = None,
+    *,
+    reward: Artifact | None = None,
+    engine_name: str = "table",
+    progress: Any = silent,
+) -> Asking:
+    """What a kind of suite is given."""
+    policy = policy or Artifact("policy", "none", store.root)
+    return Asking(
+        store, engine, engine_name, policy, reward, Prompting(), Decoding(), 0, Likes(), "both", (), progress
+    )  # fmt: skip

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from evaluation_parts import silent
+from evaluation_parts import asking
 from mmlu_parts import make_folder, make_policy, make_tokenizer
 
 from rlp_bench.api import registry
@@ -14,7 +14,7 @@ from rlp_bench.api.types import Artifact, content_id
 from rlp_bench.evaluation import few_shot
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.few_shot import fit_prompts
-from rlp_bench.evaluation.few_shot_report import few_shot_report, groups, macro_average, prompts_of
+from rlp_bench.evaluation.kinds.few_shot import few_shot_report, groups, macro_average, prompts_of
 from rlp_bench.leaderboard.table.collect import bring_together
 from rlp_bench.suites.mmlu import MMLU
 from rlp_bench.trainers.generation import transformers_engine
@@ -33,7 +33,7 @@ def policy(tmp_path_factory):
 
 def report_of(store, engine, policy, suite, name="transformers"):
     found = Artifact("policy", content_id(str(policy)), policy)
-    return few_shot_report(store, engine, name, found, policy, suite, suite.items(), silent)
+    return few_shot_report(asking(store, engine, found, engine_name=name), "mmlu", suite, suite.items())
 
 
 # --- How many examples --------------------------------------------------------------------------------
@@ -278,9 +278,8 @@ def test_progress_counts_questions(data, store, policy):
     told = []
     suite = MMLU(str(data))
     found = Artifact("policy", "p", policy)
-    few_shot_report(
-        store, TransformersEngine(), "t", found, policy, suite, suite.items(), lambda *now: told.append(now)
-    )
+    given = asking(store, TransformersEngine(), found, progress=lambda *now: told.append(now))
+    few_shot_report(given, "mmlu", suite, suite.items())
     assert told[0] == (0, 6, "mmlu: colours")
     assert told[-1] == (6, 6, "mmlu: answered")
 

@@ -7,12 +7,13 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from evaluation_parts import TableEngine, artifact, silent
+from evaluation_parts import TableEngine, artifact, asking, silent
 
 from rlp_bench.api.types import LabelledPair, Prompting, Question
 from rlp_bench.evaluation.diagnostics import Diagnostics, agreement, best_of, underlying
 from rlp_bench.evaluation.evaluate import eval_command, evaluate_run, render, summarize
-from rlp_bench.evaluation.options_and_pairs import _hit, options_report, pairs_report
+from rlp_bench.evaluation.kinds.options import _hit, options_report
+from rlp_bench.evaluation.kinds.pairs import pairs_report
 from rlp_bench.judges.controls import Longest
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.store.store import Store
@@ -128,7 +129,7 @@ def test_options_accuracy_by_hand(store, engine, policy):
         Question("b", ("fox", "hen"), 0, "x"),
         Question("c", ("cat", "hen"), 0, "y"),
     ]
-    report = options_report(store, engine, "table", policy, policy.path, suite("options"), questions)
+    report = options_report(asking(store, engine, policy), "mmlu", suite("options"), questions)
     assert report["accuracy"] == pytest.approx(50.0)
     assert report["subjects"] == {"x": {"accuracy": 75.0, "n": 2}, "y": {"accuracy": 0.0, "n": 1}}
     assert report["n"] == 3
@@ -137,9 +138,9 @@ def test_options_accuracy_by_hand(store, engine, policy):
 
 def test_pairs_accuracy_is_the_reward_models(store, engine, reward):
     pairs = [LabelledPair(f"q{i}", *ANSWERS, label=label) for i, label in enumerate((1, 1, 2))]
-    report = pairs_report(store, engine, "table", reward, suite("pairs"), pairs, Prompting())
+    report = pairs_report(asking(store, engine, reward=reward), "pairs", suite("pairs"), pairs)
     assert report["accuracy"] == pytest.approx(200 / 3)
-    none = pairs_report(store, engine, "table", None, suite("pairs"), pairs, Prompting())
+    none = pairs_report(asking(store, engine), "pairs", suite("pairs"), pairs)
     assert none["accuracy"] is None
     assert "no reward model" in none["reason"]
 
@@ -226,7 +227,7 @@ def test_summary_and_tables_show_intervals_and_evidence(report):
     titles = [title for title, _ in summarize(report)]
     assert titles == [
         "Suites",
-        "AuxiliaryObjective the win rate",
+        "Beside the win rate",
         "Other judges and controls",
         "Policy",
         "Notes",

@@ -1,43 +1,75 @@
-"""What a few-shot suite's answers say: micro and macro average, groups, what was not asked or not understood."""
+"""Kind "few_shot": questions after examples. Micro and macro average, groups, what was not asked or not understood.
+
+How they are asked: `rlp_bench.evaluation.few_shot`.
+"""
 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_jsonl
-from rlp_bench.api.protocols import Engine, FewShotEngine, FewShotSuite, Progress
-from rlp_bench.api.types import Artifact, Question
-from rlp_bench.evaluation.few_shot import ESTIMATED, ask
-from rlp_bench.evaluation.options_and_pairs import accuracy, header
+from rlp_bench.api.protocols import FewShotEngine, FewShotSuite, Suite
+from rlp_bench.api.report import FirstPrompt, GroupResult, SuiteReport, suite_name
+from rlp_bench.api.types import Decoding, Prompting, Question
+from rlp_bench.evaluation.few_shot import ESTIMATED, ask, fit_prompts, greedy
+from rlp_bench.evaluation.kinds.kind import Asking, Kind, Prompts, Section, accuracy, header, with_error
 from rlp_bench.statistics import estimate_mean
-from rlp_bench.store.store import Store, fingerprint
+from rlp_bench.store.store import fingerprint
 
 Rows = Sequence[Mapping[str, Any]]
 INCOMPLETE = 0.01
 """Share of questions without an answer that could be read above which a report warns."""
 
 
+class Average(TypedDict):
+    """A mean with its standard error, percent, and what it is over."""
+
+    accuracy: float
+    standard_error: float | None
+    average: str
+
+
+class PromptsAsked(TypedDict, total=False):
+    """The first prompt, and counts over all."""
+
+    first_prompt: FirstPrompt
+    prompts: str
+    """Hash of all."""
+    n_shots: dict[str, int]
+    """How many examples -> prompts."""
+    bos_tokens: dict[str, int]
+
+
+class FewShotReport(SuiteReport, total=False):
+    """What this kind adds."""
+
+    average: str
+    macro_average: Average
+    subjects: dict[str, GroupResult]
+    scoring: str
+    """The protocol in a sentence."""
+    prompts: str
+    n_shots: dict[str, int]
+    bos_tokens: dict[str, int]
+    tokens_counted: str
+    model: str
+
+
 def few_shot_report(
-    store: Store,
-    engine: Engine,
-    engine_name: str,
-    policy: Artifact,
-    path: Path,
-    suite: FewShotSuite,
-    items: Sequence[Question],
-    progress: Progress,
-) -> dict[str, Any]:
-    """Accuracy with its error, by subject and category. `path`: the checkpoint that is asked (best-of-n does not
-    decode greedily).
+    asking: Asking, alias: str, suite: FewShotSuite, items: Sequence[Question]
+) -> FewShotReport:
+    """Accuracy with its error, by subject and category.
 
     Raises:
         DataError: no question could be asked.
     """
-    sealed = ask(store, engine, engine_name, policy, path, suite, items, progress)
+    sealed = ask(
+        asking.store, asking.engine, asking.engine_name, asking.policy, asking.checkpoint, suite, items, asking.progress
+    )  # fmt: skip
     rows = list(read_jsonl(sealed.path / "scores.jsonl"))
     scored = [row["score"] for row in rows if row["score"] is not None]
     if not scored:
@@ -46,7 +78,7 @@ def few_shot_report(
             "context is too short for them, or the endpoint refuses them"
         )
     identity = fingerprint(sorted([item.id, item.answer] for item in items))
-    report = {
+    report: FewShotReport = {
         **header(suite, "few_shot", suite.metric, sealed, identity),
         **accuracy(scored),
         "n_items": len(rows),
@@ -58,27 +90,29 @@ def few_shot_report(
         "scoring": suite.scoring,
         "coverage": coverage(rows),
         **prompts_of(suite, items, rows),
-        "tokens_counted": "by the policy's tokenizer" if isinstance(engine, FewShotEngine) else ESTIMATED,
-        "model": "underlying policy" if path != policy.path else "policy",
+        "tokens_counted": "by the policy's tokenizer"
+        if isinstance(asking.engine, FewShotEngine)
+        else ESTIMATED,
+        "model": asking.model,
     }
     report["warnings"] = [*suite.warnings, *warnings(report)]
     return report
 
 
-def macro_average(rows: Rows) -> dict[str, Any]:
+def macro_average(rows: Rows) -> Average:
     """The mean of the subjects' accuracies, each with the same weight; its error from theirs, in percent."""
     found = [group for group in groups(rows, "subject").values() if group["n"]]
     errors = [group["standard_error"] for group in found]
     known = [error for error in errors if error is not None]
     whole = math.sqrt(sum(error**2 for error in known)) / len(found) if len(known) == len(errors) else None
     return {
-        "accuracy": sum(group["accuracy"] for group in found) / len(found),
+        "accuracy": sum(group["accuracy"] or 0.0 for group in found) / len(found),
         "standard_error": whole,
         "average": f"macro: over {len(found)} subjects",
     }
 
 
-def groups(rows: Rows, key: str) -> dict[str, dict[str, Any]]:
+def groups(rows: Rows, key: str) -> dict[str, GroupResult]:
     """Accuracy, error and interval in percent, and n, by group."""
     scores: dict[str, list[float]] = {}
     for row in rows:
@@ -88,7 +122,7 @@ def groups(rows: Rows, key: str) -> dict[str, dict[str, Any]]:
     return {name: _group(found) for name, found in sorted(scores.items())}
 
 
-def _group(scores: Sequence[float]) -> dict[str, Any]:
+def _group(scores: Sequence[float]) -> GroupResult:
     if not scores:
         return {"accuracy": None, "standard_error": None, "ci95": None, "n": 0}
     e = estimate_mean(scores)
@@ -106,7 +140,7 @@ def coverage(rows: Rows) -> dict[str, int]:
     return {**counts, "cut": sum(bool(row.get("cut_tokens")) for row in rows)}
 
 
-def prompts_of(suite: FewShotSuite, items: Sequence[Question], rows: Rows) -> dict[str, Any]:
+def prompts_of(suite: FewShotSuite, items: Sequence[Question], rows: Rows) -> PromptsAsked:
     """The first prompt whole, a hash of all, and how many examples and BOS tokens they had."""
     first = suite.prompt(items[0], rows[0]["n_shots"])
     return {
@@ -130,7 +164,7 @@ def _counts(values: Any) -> dict[str, int]:
     return {"none" if value is None else str(value): found[value] for value in order}
 
 
-def warnings(report: Mapping[str, Any]) -> list[str]:
+def warnings(report: FewShotReport) -> list[str]:
     """What a reader must know before believing the number."""
     found, n, counts = [], report["n_items"], report["coverage"]
     if counts["unparsed"]:
@@ -148,3 +182,48 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     if set(report["bos_tokens"]) - {"1", "none"} and not counts["cut"]:
         found.append(f"not every prompt has exactly one BOS: {report['bos_tokens']}")
     return found
+
+
+def protocol(report: SuiteReport) -> str:
+    """The last cell of its line in the summary."""
+    return str(report.get("protocol"))
+
+
+def by_category(report: SuiteReport) -> Iterable[Section]:
+    """Categories, then both averages."""
+    found = cast(FewShotReport, report)
+    macro = found["macro_average"]
+    rows: list[tuple[str, ...]] = [
+        (name, with_error(group["accuracy"] or 0.0, group["standard_error"]), str(group["n"]))
+        for name, group in found["categories"].items()
+        if group["n"]
+    ]
+    rows.append(
+        (found["average"], with_error(found["accuracy"] or 0.0, found["standard_error"]), str(found["n"]))
+    )
+    rows.append((macro["average"], with_error(macro["accuracy"], macro["standard_error"]), ""))
+    yield f"{suite_name(report)}: accuracy by category", rows
+
+
+def writes(suite: Suite) -> bool:
+    """Whether a policy writes its answer; else the likeliest choice is taken."""
+    return getattr(suite, "asks", "") == "text"
+
+
+def prompts_asked(
+    engine: Any, suite: Any, items: Sequence[Question], prompting: Prompting, decoding: Decoding, seed: int
+) -> Prompts:
+    """The prompts with as many examples as fit. The suite writes them, whole, and decodes greedily."""
+    asked = fit_prompts(engine, Path(), suite, items)
+    return Prompts([one.prompt for one in asked], greedy(suite), 0)
+
+
+FEW_SHOT = Kind(
+    "few_shot",
+    "accuracy",
+    few_shot_report,
+    judged_by=protocol,
+    groups=by_category,
+    by_writing=writes,
+    prompts=prompts_asked,
+)

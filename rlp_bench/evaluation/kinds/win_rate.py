@@ -1,0 +1,244 @@
+"""Kind "win_rate": answers against reference answers. Outputs, verdicts, second judges and controls are sealed each.
+
+What the verdicts say: `rlp_bench.evaluation.win_rate_report`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from rlp_bench.api.files import read_jsonl, sha256
+from rlp_bench.api.protocols import Judge, Progress, Suite
+from rlp_bench.api.report import JudgeResult, LengthControlled, SuiteReport, suite_name
+from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting
+from rlp_bench.evaluation.kinds.kind import Asking, Judged, Kind, Prompts, Section, with_error
+from rlp_bench.evaluation.length_report import length_controlled
+from rlp_bench.evaluation.outputs import Outputs, generate_outputs, item_hash, read_artifact, reference_hash
+from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap, suite_identity
+from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of, read_verdicts, seal_verdicts
+from rlp_bench.evaluation.win_rate_report import WinRateReport, percent, warnings, win_rate_report
+from rlp_bench.statistics import estimate_mean
+from rlp_bench.store.store import Store, hash_file
+
+CONTROLS = ("longest", "constant")
+"""Judges whose results must be known beside any other: the length baseline, and 50 % by construction."""
+INDEPENDENT = "not independent evidence"
+
+
+def win_rate(asking: Asking, alias: str, suite: Suite, items: list[Item]) -> SuiteReport:
+    """The policy's answers, judged. A suite whose items all lie in one already judged is read from its verdicts."""
+    for name, done in asking.judged.items():
+        if is_subset(items, done.items):
+            return restrict(done.report, suite, items, asking.store, done.outputs, done.rows, name)
+    outputs = generate_outputs(
+        asking.store,
+        asking.engine,
+        asking.policy,
+        items,
+        suite=suite_identity(suite),
+        prompting=asking.prompting,
+        decoding=asking.decoding,
+        engine_name=asking.engine_name,
+        seed=asking.seed,
+        progress=asking.progress,
+    )
+    rows = read_artifact(outputs)
+    report = evaluate_suite(
+        asking.store, suite, items, outputs, rows, asking.judge, asking.order, asking.progress,
+        asking.second_judges, asking.allow_missing,
+    )  # fmt: skip
+    rendered = asking.prompting.render(items[0].instruction, items[0].input)
+    report["first_prompt"] = {
+        "text": rendered,
+        "sha256": sha256(rendered.encode("utf-8", "surrogatepass")),
+    }
+    shared = overlap(items, {name: done.items for name, done in asking.judged.items()})
+    if shared:
+        report["evidence"] = f"shares {shared[1]} items with {shared[0]}: {INDEPENDENT} on these"
+    asking.judged[alias] = Judged(items, outputs, rows, report)
+    return report
+
+
+def evaluate_suite(
+    store: Store,
+    suite: Suite,
+    items: Sequence[Item],
+    outputs: Artifact,
+    rows: Outputs,
+    judge: Judge,
+    order: str,
+    progress: Progress,
+    second: Sequence[str] = (),
+    allow_missing: bool = False,
+) -> WinRateReport:
+    """The suite's report, second judges and controls included. Sealed verdicts are read, not made again."""
+
+    def judged(judge: Judge, order: str) -> WinRateReport:
+        verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
+        given = read_verdicts(verdicts)
+        report = win_rate_report(items, rows, given, judge.manifest(), allow_missing=allow_missing)
+        return _finish(report, suite, items, outputs, verdicts, order)
+
+    report = judged(judge, order)
+    report["length_controlled"] = _controlled(store, suite, items, rows, report)
+    report["second_judges"] = {name: _short(judged(load_judge(name), order)) for name in second}
+    report["controls"] = {name: _short(judged(load_judge(name), "both")) for name in CONTROLS}
+    return report
+
+
+def restrict(
+    report: SuiteReport,
+    suite: Suite,
+    items: Sequence[Item],
+    store: Store,
+    outputs: Artifact,
+    rows: Outputs,
+    inside: str,
+) -> WinRateReport:
+    """The report of a suite whose items all lie in one already judged: from the same outputs and verdicts.
+
+    What has no verdict was refused, or allowed, with the whole.
+    """
+    ids = {item.id for item in items}
+    verdicts = _open_verdicts(store, report)
+    mine = [row for row in read_verdicts(verdicts) if row["item_id"] in ids]
+    found = win_rate_report(items, rows, mine, report["judge"], allow_missing=True)
+    found = _finish(found, suite, items, outputs, verdicts, report["order"])
+    scores = [row for row in read_jsonl(store.root / found["scores"]) if row["item_id"] in ids]
+    found["length_controlled"] = length_controlled(suite, items, rows, scores)
+    found["second_judges"] = _all_within(store, report["second_judges"], ids)
+    found["controls"] = _all_within(store, report["controls"], ids)
+    found["evidence"] = f"subset of {inside}: {INDEPENDENT}"
+    return found
+
+
+def _finish(
+    report: WinRateReport,
+    suite: Suite,
+    items: Sequence[Item],
+    outputs: Artifact,
+    verdicts: Artifact,
+    order: str,
+) -> WinRateReport:
+    answers = outputs.path / "outputs.json"
+    return {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "order": order,
+        **report,
+        "data": {
+            "items": item_hash(items),
+            "references": reference_hash(items),
+            "outputs": hash_file(answers),
+        },
+        "artifacts": {"outputs": outputs.path.name, "verdicts": verdicts.path.name},
+        "scores": f"artifacts/{verdicts.path.name}/scores.jsonl",
+        "warnings": warnings(report),
+    }
+
+
+def _controlled(
+    store: Store, suite: Suite, items: Sequence[Item], rows: Outputs, report: SuiteReport
+) -> LengthControlled:
+    return length_controlled(suite, items, rows, list(read_jsonl(store.root / report["scores"])))
+
+
+def _all_within(store: Store, results: Mapping[str, JudgeResult], ids: set[str]) -> dict[str, JudgeResult]:
+    """Other judges' win rates on some of the items, from their sealed scores."""
+    found: dict[str, JudgeResult] = {}
+    for name, other in results.items():
+        rows = read_jsonl(store.root / other["scores"])
+        scores = [row["score"] for row in rows if row["item_id"] in ids and row["score"] is not None]
+        found[name] = {**other, **percent(estimate_mean(scores)), "n_scored": len(scores)}
+    return found
+
+
+def _open_verdicts(store: Store, report: SuiteReport) -> Artifact:
+    return store.open(store.root / "artifacts" / report["artifacts"]["verdicts"])
+
+
+def _short(report: SuiteReport) -> JudgeResult:
+    return {
+        "judge": report["judge"],
+        "win_rate": report["win_rate"],
+        "standard_error": report["standard_error"],
+        "ci95": report["ci95"],
+        "n_scored": report["n_scored"],
+        "scores": report["scores"],
+    }
+
+
+def judged_by(report: SuiteReport) -> str:
+    """The judge; of replayed verdicts, who gave them."""
+    judge = report["judge"]
+    who = ", ".join(judge.get("annotators", [])) if judge["name"] == "replay" else ""
+    return who or str(judge["name"])
+
+
+def beside(report: SuiteReport) -> Iterable[tuple[str, ...]]:
+    """What a win rate must not be read without: length, the judge's taste for a side, and what has no verdict."""
+    found, name = cast(WinRateReport, report), suite_name(report)
+    controlled = found.get("length_controlled")
+    if controlled:
+        rate = controlled["win_rate"]
+        yield (
+            name,
+            "length-controlled",
+            controlled["reason"] if rate is None else with_error(rate, controlled["standard_error"]),
+        )
+    yield name, "discrete (a verdict is won, tied or lost)", f"{found['discrete_win_rate']:.2f}"
+    if found["position_gap"] is not None:
+        yield name, "more often shown first than second", f"{found['position_gap']:+.2f} points"
+    lengths = [(found["mean_length_chars"], "characters"), (found["mean_length_tokens"], "tokens")]
+    mean = ", ".join(f"{value:.0f} {unit}" for value, unit in lengths if value is not None)
+    if mean and found["reference_length_chars"] is not None:
+        yield name, "mean length", f"{mean} (references {found['reference_length_chars']:.0f} characters)"
+    counts = found["coverage"]
+    yield name, "coverage", ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in counts.items() if n)
+
+
+def by_subset(report: SuiteReport) -> Iterable[Section]:
+    """The win rate of every subset that has a score."""
+    rows: list[tuple[str, ...]] = [
+        (name, with_error(found["win_rate"] or 0.0, found["standard_error"]), str(found["n"]))
+        for name, found in report.get("subsets", {}).items()
+        if found["n"]
+    ]
+    if rows:
+        yield f"{suite_name(report)}: win rate by subset", rows
+
+
+def writes(suite: Suite) -> bool:
+    """Always."""
+    return True
+
+
+def prompts_asked(
+    engine: Any, suite: Suite, items: Sequence[Item], prompting: Prompting, decoding: Decoding, seed: int
+) -> Prompts:
+    """The recipe's prompt around every instruction."""
+    return Prompts([prompting.render(item.instruction, item.input) for item in items], decoding, seed)
+
+
+def pairs_judged(items: Sequence[Item], answers: Mapping[str, str], order: str) -> list[Pair]:
+    """What the judge is asked: an answer that equals its reference is a tie without a call."""
+    return [
+        Pair(item.instruction, *(sides if shown == POLICY_FIRST else sides[::-1]), item.input)
+        for item in items
+        if item.reference is not None and (answer := answers.get(item.id)) not in (None, item.reference)
+        for sides in [(str(answer), item.reference)]
+        for shown in orders_of(item, str(answer), order)
+    ]
+
+
+WIN_RATE = Kind(
+    "win_rate",
+    "win_rate",
+    win_rate,
+    judged_by=judged_by,
+    beside=beside,
+    groups=by_subset,
+    by_writing=writes,
+    prompts=prompts_asked,
+    pairs=pairs_judged,
+    judge_outputs=evaluate_suite,
+)
