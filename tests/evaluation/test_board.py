@@ -9,8 +9,9 @@ import pytest
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError, UnknownName
 from rlp_bench.api.files import write_lines
+from rlp_bench.leaderboard.table import columns
 from rlp_bench.leaderboard.table.collect import bring_together
-from rlp_bench.leaderboard.table.table import Table
+from rlp_bench.leaderboard.table.table import FORMATS, Table
 
 JUDGE = {"name": "micro_pool", "version": "1", "mode": "all"}
 
@@ -225,3 +226,30 @@ def test_the_judges_prompt_and_manifest_stand_in_the_header(reports, report):
     judge = {"name": "chat", "version": "2", "prompt_sha256": "ab12cd34ef"}
     text = Table().render([report("ppo", 0, [0.5, 0.4], judge=judge)])
     assert "judge chat version 2 (prompt ab12cd34, manifest " in text
+
+
+def test_a_new_column_is_one_entry_and_in_every_format(reports, monkeypatch):
+    new = columns.Column(
+        "worth",
+        lambda board, row, key: f"{row.kl:.1f} apples",
+        lambda board, row, key: "pears",
+        lambda board: ["worth: in apples"],
+        lambda board, row, suite: {"worth": f"{row.kl:.1f} apples"},
+        lambda board, row, suite: {"worth": "pears"},
+    )
+    before = {format: Table().render(reports, format, published=True) for format in FORMATS}
+    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS[:3], new, *columns.COLUMNS[3:]))
+    for format, old in before.items():
+        text = Table().render(reports, format, published=True)
+        assert "1.5 apples" in text, format
+        assert "pears" in text, format
+        assert ("worth: in apples" in text) == (format not in ("csv", "json"))
+        assert "apples" not in old
+
+
+def test_copied_rows_have_a_cell_in_every_column_and_the_same_names(reports):
+    found = json.loads(Table().render(reports, "json", published=True))["rows"]
+    assert len({tuple(row) for row in found}) == 1
+    board = bring_together(reports, published=True)
+    assert board.copied
+    assert {len(line) for line in columns.lines(board)} == {len(columns.header(board))}

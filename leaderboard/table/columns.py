@@ -1,0 +1,370 @@
+"""The columns of the leaderboard: one table, from which every format is made.
+
+Text, Markdown, LaTeX and HTML print a line a method (`of_row`, `of_copied`); csv and json hold a record a method and
+suite, plain numbers in percent (`numbers`, `copied_numbers`). A new column is one entry of COLUMNS.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlp_bench.statistics import Estimate
+
+from ..ranks import Rank
+from .collect import BASELINE, Board, Cell, Copied, Row
+
+LAST = 100
+Numbers = Mapping[str, Any]
+
+
+def once(board: Board) -> Sequence[str]:
+    """One column."""
+    return ("",)
+
+
+def blank(board: Board, row: Any, key: str) -> str:
+    """Nothing to print."""
+    return ""
+
+
+def unsaid(board: Board) -> Sequence[str]:
+    """Nothing to say."""
+    return ()
+
+
+def no_numbers(board: Board, row: Any, suite: str) -> Numbers:
+    """Nothing in csv and json."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, or several of one sort (`over`). All functions are given the board first."""
+
+    name: str
+    """Its header, with {} for the key of each of several; "" for what only csv and json hold."""
+    of_row: Callable[[Board, Row, str], str] = blank
+    """(a method's row, key) -> cell."""
+    of_copied: Callable[[Board, Copied, str], str] = blank
+    """(a published row, key) -> cell."""
+    caption: Callable[[Board], Sequence[str]] = unsaid
+    """Lines above the table: how to read it."""
+    numbers: Callable[[Board, Row, str], Numbers] = no_numbers
+    """(a method's row, suite) -> name in csv and json -> value."""
+    copied_numbers: Callable[[Board, Copied, str], Numbers] = no_numbers
+    """(a published row, suite) -> name -> value, of the names that `numbers` gives."""
+    over: Callable[[Board], Sequence[str]] = once
+    """One column for each of these keys."""
+    place: int = LAST
+    """Captions are printed in this order, equal ones in that of the columns."""
+
+
+def header(board: Board) -> list[str]:
+    """The printed columns' names."""
+    return [column.name.format(key) for column, key in printed(board)]
+
+
+def lines(board: Board) -> list[list[str]]:
+    """Every row's printed cells: ours, then those that were copied."""
+    columns = printed(board)
+    ours = [[column.of_row(board, row, key) for column, key in columns] for row in board.rows]
+    return [*ours, *([column.of_copied(board, row, key) for column, key in columns] for row in board.copied)]
+
+
+def printed(board: Board) -> list[tuple[Column, str]]:
+    """The columns of this board, each with its key."""
+    return [(column, key) for column in COLUMNS if column.name for key in column.over(board)]
+
+
+def captions(board: Board) -> list[str]:
+    """What must be known to read the table."""
+    said = sorted(COLUMNS, key=lambda column: column.place)
+    return [*(line for column in said for line in column.caption(board)), *_copied_caption(board)]
+
+
+def records(board: Board) -> list[dict[str, Any]]:
+    """One a method and suite; copied ones have the same names."""
+    ours = [_record(column.numbers(board, row, suite) for column in COLUMNS)
+            for row in board.rows for suite in row.cells]  # fmt: skip
+    empty = dict.fromkeys(ours[0])
+    copied = [_record(column.copied_numbers(board, row, suite) for column in COLUMNS)
+              for row in board.copied for suite in row.values]  # fmt: skip
+    return [*ours, *({**empty, **record} for record in copied)]
+
+
+def _record(parts: Any) -> dict[str, Any]:
+    return {name: value for part in parts for name, value in part.items()}
+
+
+# --- How a row is told ----------------------------------------------------------------------------------
+
+
+def _method(board: Board, row: Row, key: str) -> str:
+    return row.method + ("*" if row.trained_on_judge else "") + ("†" if row.stand_in else "")
+
+
+def _method_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    return {"method": row.method, "provenance": "rerun", "control": row.control}
+
+
+def _stand_ins(board: Board) -> Sequence[str]:
+    found = []
+    if any(row.trained_on_judge for row in board.rows):
+        found.append(
+            "*: trained on labels of the judge that evaluates it (same population, with label noise)"
+        )
+    if any(row.stand_in for row in board.rows):
+        found.append("†: a stage stands in for what its name says (`rlp-bench show trainer rlaif`)")
+    if any(row.control for row in board.rows):
+        found.append(f"controls first: {', '.join(row.method for row in board.rows if row.control)}")
+    return found
+
+
+def _rank(board: Board, row: Row, key: str) -> str:
+    """`1`, or `1-4` where up to three others may be better."""
+    rank = row.rank
+    return "" if rank is None else str(rank.best) if rank.best == rank.worst else f"{rank.best}-{rank.worst}"
+
+
+def _rank_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    rank: Rank | None = row.rank if suite == board.suites[0] else None
+    return {"rank": rank and rank.best, "rank_worst": rank and rank.worst}
+
+
+def _rank_caption(board: Board) -> Sequence[str]:
+    if not any(row.rank for row in board.rows):
+        return ()
+    return (
+        "rank: on the first suite, by intervals that hold for all rows at once; 2-5: one row is surely better, "
+        "up to four may be",
+    )
+
+
+def _seeds(board: Board, row: Row, key: str) -> str:
+    return f"{len(row.seeds)} ({', '.join(map(str, row.seeds))})"
+
+
+def _seeds_caption(board: Board) -> Sequence[str]:
+    single = any(len(row.seeds) == 1 for row in board.rows)
+    return ("one seed: the interval covers items, not what another seed would give",) if single else ()
+
+
+# --- What a suite gives ---------------------------------------------------------------------------------
+
+
+def _recipe_caption(board: Board) -> Sequence[str]:
+    told = [
+        f"{name}: {how}" + (f" ({board.notes[name]})" if name in board.notes else "")
+        for name, how in board.judges.items()
+        if how
+    ]
+    return [f"recipe {board.recipe}; percent, mean over seeds with 95 % interval over seeds and items", *told]
+
+
+def _rate(board: Board, row: Row, key: str) -> str:
+    """`46.8 [43.3, 50.2] n 805/805`."""
+    cell = row.cells.get(key)
+    return "" if cell is None else f"{_interval(cell.estimate)} n {cell.n_scored}/{cell.n_items}"
+
+
+def _rate_copied(board: Board, row: Copied, key: str) -> str:
+    return f"{row.values[key]:.1f}" if key in row.values else ""
+
+
+def _rate_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    cell = row.cells[suite]
+    e = cell.estimate
+    return {
+        "suite": suite,
+        "mean": 100 * e.mean,
+        "standard_error": None if math.isnan(e.se) else 100 * e.se,
+        "low": 100 * e.low,
+        "high": 100 * e.high,
+        "n_items": cell.n_items,
+        "n_scored": cell.n_scored,
+    }
+
+
+def _interval(e: Estimate) -> str:
+    return f"{100 * e.mean:.1f} [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+
+
+def _compared(board: Board) -> Sequence[str]:
+    """The suite whose differences are printed, the first; csv and json have those on the others."""
+    return [
+        name
+        for name in board.suites[:1]
+        if any(row.cells[name].against for row in board.rows if name in row.cells)
+    ]
+
+
+def _difference(board: Board, row: Row, key: str) -> str:
+    """`+3.1 [0.2, 6.0] p .04`; p corrected after Holm."""
+    cell = row.cells.get(key)
+    if cell is None or cell.against is None or cell.p_holm is None:
+        return ""
+    d = cell.against
+    p = "p < .001" if cell.p_holm < 0.001 else f"p {cell.p_holm:.3f}"
+    return f"{100 * d.mean:+.1f} [{100 * d.low:.1f}, {100 * d.high:.1f}] {p}"
+
+
+def _difference_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    d = row.cells[suite].against
+    return {
+        "difference": None if d is None else 100 * d.mean,
+        "difference_low": None if d is None else 100 * d.low,
+        "difference_high": None if d is None else 100 * d.high,
+        "detectable": None if d is None else 100 * d.detectable,
+        "p": None if d is None else d.p,
+        "p_holm": row.cells[suite].p_holm,
+    }
+
+
+def _difference_caption(board: Board) -> Sequence[str]:
+    said = f"- {BASELINE}: paired by item and seed, p after Holm over all suites' differences (csv, json)"
+    return (said,) if _compared(board) else ()
+
+
+# --- Beside the first suite -----------------------------------------------------------------------------
+
+
+def _first(board: Board, row: Row) -> Cell | None:
+    return row.cells.get(board.suites[0])
+
+
+def _controlled(board: Board, row: Row, key: str) -> str:
+    cell = _first(board, row)
+    return "" if cell is None or cell.length_controlled is None else _interval(cell.length_controlled)
+
+
+def _controlled_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    found = row.cells[suite].length_controlled
+    return {
+        "length_controlled": None if found is None else 100 * found.mean,
+        "length_controlled_error": None if found is None else 100 * found.se,
+    }
+
+
+def _controlled_caption(board: Board) -> Sequence[str]:
+    known = any(c.length_controlled for row in board.rows for c in row.cells.values())
+    said = "length-controlled: win rate on the first suite at equal lengths, error by fitting again"
+    return (said,) if known else ()
+
+
+def _other(board: Board, row: Row, key: str) -> str:
+    cell = _first(board, row)
+    return "" if cell is None or key not in cell.others else f"{100 * cell.others[key]:.1f}"
+
+
+def _other_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    others = row.cells[suite].others
+    return {f"by_{name}": 100 * others[name] if name in others else None for name in board.others}
+
+
+def _other_caption(board: Board) -> Sequence[str]:
+    said = f"{', '.join(board.others)}: win rate on the first suite by other judges"
+    return (said,) if board.others else ()
+
+
+def _longest(board: Board, row: Row, key: str) -> str:
+    cell = _first(board, row)
+    return "" if cell is None or cell.longest is None else f"{100 * cell.longest:.1f}"
+
+
+def _longest_numbers(board: Board, row: Row, suite: str) -> Numbers:
+    value = row.cells[suite].longest
+    return {"longest": None if value is None else 100 * value}
+
+
+def _longest_caption(board: Board) -> Sequence[str]:
+    return (
+        "longest: win rate on the first suite if the longer answer always won; a constant judge gives 50",
+    )
+
+
+# --- Of published rows ----------------------------------------------------------------------------------
+
+
+def _copied_caption(board: Board) -> Sequence[str]:
+    said = f"(copied): printed in {board.source}, other data and judge, one run, no interval; in no test and no rank"
+    return (said,) if board.copied else ()
+
+
+def _copied_suite(board: Board, row: Copied, suite: str) -> Numbers:
+    return {"suite": suite, "mean": row.values[suite]}
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "",
+        caption=_recipe_caption,
+        numbers=lambda board, row, suite: {"recipe": board.recipe},
+        place=0,
+    ),
+    Column(
+        "method",
+        _method,
+        lambda board, row, key: f"{row.method} (copied)",
+        _stand_ins,
+        _method_numbers,
+        lambda board, row, suite: {"method": row.method, "provenance": "copied"},
+    ),
+    Column("rank", _rank, caption=_rank_caption, numbers=_rank_numbers, place=1),
+    Column(
+        "seeds",
+        _seeds,
+        lambda board, row, key: "1 run",
+        _seeds_caption,
+        lambda board, row, suite: {"seeds": len(row.seeds)},
+        place=6,
+    ),
+    Column(
+        "{}",
+        _rate,
+        _rate_copied,
+        numbers=_rate_numbers,
+        copied_numbers=_copied_suite,
+        over=lambda board: board.suites,
+    ),
+    Column(
+        f"{{}} - {BASELINE}",
+        _difference,
+        caption=_difference_caption,
+        numbers=_difference_numbers,
+        over=_compared,
+        place=5,
+    ),
+    Column(
+        "length-controlled", _controlled, caption=_controlled_caption, numbers=_controlled_numbers, place=2
+    ),
+    Column(
+        "{}",
+        _other,
+        caption=_other_caption,
+        numbers=_other_numbers,
+        over=lambda board: board.others,
+        place=4,
+    ),
+    Column("longest", _longest, caption=_longest_caption, numbers=_longest_numbers, place=3),
+    Column(
+        "KL",
+        lambda board, row, key: "" if row.kl is None else f"{row.kl:.2f}",
+        numbers=lambda board, row, suite: {"kl": row.kl},
+    ),
+    Column(
+        "tokens",
+        lambda board, row, key: "" if row.length_tokens is None else f"{row.length_tokens:.1f}",
+        numbers=lambda board, row, suite: {"length_tokens": row.length_tokens},
+    ),
+    Column(
+        "",
+        numbers=lambda board, row, suite: {
+            "measured": board.judges[suite],
+            "evidence": board.notes.get(suite, ""),
+            "trained_on_judge": row.trained_on_judge,
+        },
+        copied_numbers=lambda board, row, suite: {"measured": board.source},
+    ),
+)
+"""From left to right."""
