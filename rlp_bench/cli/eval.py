@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from rlp_bench.cli.options import (
     plugin_names,
 )
 from rlp_bench.display import Display, print_json, print_text, show, table
+
+if TYPE_CHECKING:
+    from rlp_bench.api.report import Report
 
 
 def evaluate(
@@ -67,7 +70,7 @@ def evaluate(
     (_print_estimate if dry_run else _print_report)(report, as_json)
 
 
-def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
+def _print_report(report: "Report", as_json: bool) -> None:
     """The whole report; as JSON a single suite's is itself the document."""
     from rlp_bench.evaluation.evaluate import render
 

@@ -1,6 +1,5 @@
 """`rlp-bench leaderboard`: the evaluated runs of one recipe, side by side."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +45,7 @@ def leaderboard(
 def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]:
     """(recipe id, its runs' reports with what is a control marked); two recipes never share a table."""
     from rlp_bench.analysis.method_info import about
+    from rlp_bench.api.report import read_report
     from rlp_bench.run.records import REPORT, read_record, run_folders
     from rlp_bench.store.store import Store
 
@@ -57,19 +57,9 @@ def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]
     if not found:
         raise DataError(f'store "{root}": has no evaluated run; `rlp-bench run --method sft` makes one')
     chosen = _recipe_id(recipe, [recipe_id for recipe_id, _ in found])
-    reports = [_read(path) for recipe_id, path in found if recipe_id == chosen]
+    reports = [read_report(path) for recipe_id, path in found if recipe_id == chosen]
     controls = {method: about(method)["control"] for method in {report["method"] for report in reports}}
     return chosen, [{**report, "control": controls[report["method"]]} for report in reports]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise DataError(
-            f'"{path}": not JSON; `rlp-bench eval --run {path.parent.name}` makes it anew'
-        ) from None
-    return report
 
 
 def _recipe_id(given: str | None, ids: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ def _rates(suite: str, scores: Any, reports: Mapping[str, Any], named: Mapping[s
             named[name],
             f"{found[name]['win_rate']:.1f}",
             "{:.1f} to {:.1f}".format(*found[name]["ci95"]),
-            _mean([(r.get("kl") or {}).get("mean") for r in reports[name].values()]),
+            _mean([r["kl"]["mean"] if r.get("kl") else None for r in reports[name].values()]),
             _mean([r["length_tokens"] for r in reports[name].values()]),
         )
         for name in named

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,12 +26,11 @@ from rlp_bench.cli.options import (
 from rlp_bench.display import Display, duration, pairs, print_json, show, table
 
 if TYPE_CHECKING:
+    from rlp_bench.api.report import Report
     from rlp_bench.plan.graph import Plan
     from rlp_bench.recipes.schema import Recipe
     from rlp_bench.run.records import RunRecord
     from rlp_bench.store.store import Store
-
-Report = Mapping[str, Any] | None
 
 
 def run(
@@ -98,7 +97,7 @@ def _do(
     executor: str,
     trackers: Sequence[str],
     display: Display,
-) -> "tuple[RunRecord, Report]":
+) -> "tuple[RunRecord, Report | None]":
     """(record, report) of the plan, done here or by an executor; the report is None without evaluation."""
     from rlp_bench.evaluation.evaluate import evaluate_record
     from rlp_bench.matrix.single_run import one_run, run_with_executor
@@ -113,7 +112,7 @@ def _do(
     return record, evaluate_record(record, store, suites, display) if evaluate else None
 
 
-def _show(record: "RunRecord", report: Report, trackers: Sequence[str], seconds: float) -> None:
+def _show(record: "RunRecord", report: "Report | None", trackers: Sequence[str], seconds: float) -> None:
     """The report's summary, what the stages took, where everything lies."""
     from rlp_bench.evaluation.evaluate import summarize
     from rlp_bench.run.records import REPORT

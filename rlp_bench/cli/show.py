@@ -101,15 +101,15 @@ def _recipe(name: str, as_json: bool) -> None:
 
 
 def _run(name: str, root: Path) -> None:
-    import json
 
+    from rlp_bench.api.report import read_report
     from rlp_bench.run.records import REPORT, find_run, read_record
     from rlp_bench.store.store import Store
 
     record = find_run(Store(root), None if name == "newest" else name)
     report = record.path / REPORT
     about = {"path": str(record.path), **read_record(record.path)}
-    print_json({**about, "report": json.loads(report.read_text()) if report.exists() else None})
+    print_json({**about, "report": read_report(report) if report.exists() else None})
 
 
 def find_artifact(name: str, root: Path) -> Any:

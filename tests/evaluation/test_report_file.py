@@ -1,13 +1,16 @@
 """report.json is written and read in one place: its bytes, its version, and one line for what is no report."""
 
+import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.report import headline, headline_key, read_report, suite_of, write_report
 
+ROOT = Path(__file__).parents[2]
 SUITE = {"alias": "a", "suite": "s", "suite_version": "1", "kind": "win_rate", "win_rate": 50.0}
 REPORT = {"report_version": 1, "recipe": "r@1", "suites": [SUITE], "method": "é"}
 
@@ -65,3 +68,15 @@ def test_the_headline_is_the_kinds_own_where_it_names_one():
     assert headline({"rating": 7.0, "win_rate": 1.0, "headline": "rating"}) == 7.0
     assert suite_of(REPORT, "a") == SUITE
     assert suite_of(REPORT, "b") is None
+
+
+def test_nothing_but_the_reader_parses_a_report_file():
+    """No json.load(s) on a line that names the report's file, in the harness or in plug-ins."""
+    found = []
+    for room in ("rlp_bench", "leaderboard", "judges", "suites", "trainers"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+                if called in ("loads", "load") and re.search(r"\bREPORT\b|\breport\b", ast.unparse(node)):
+                    found.append(str(path.relative_to(ROOT)))
+    assert found == []
