@@ -20,7 +20,7 @@ from rlp_bench.plan.estimate.memory import Setup
 from rlp_bench.plan.estimate.shapes import read_folder
 from rlp_bench.plan.estimate.workload import read_work
 from rlp_bench.trainers.modeling.checkpoints import RewardInfo, new_reward, save_model
-from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+from rlp_bench.trainers.policies.sft.trainer import SupervisedFineTuning
 from rlp_bench.trainers.ppo.trainer import PPO
 
 PROMPT, RESPONSE = 24, 40

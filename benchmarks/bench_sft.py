@@ -11,7 +11,7 @@ from stage_runs import clock_of, plain_arguments, rows_artifact, run_stage
 from rlp_bench import micro
 from rlp_bench.api.types import Artifact, Prompting
 from rlp_bench.trainers.modeling.checkpoints import load_policy
-from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+from rlp_bench.trainers.policies.sft.trainer import SupervisedFineTuning
 
 pytest.importorskip("trl", reason="TRL is not installed; pip install rlp-bench[trl]")
 

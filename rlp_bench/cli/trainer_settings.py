@@ -1,16 +1,15 @@
 """What `show trainer` lists: every setting with its type, default and meaning, read from the trainer's class."""
 
-import ast
 import dataclasses
-import inspect
-import textwrap
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from rlp_bench.recipes.trainer_settings import setting_meanings
 
 
 def setting_rows(trainer: Any) -> list[dict[str, Any]]:
     """A row a field of a trainer's dataclass."""
-    meanings = field_meanings(trainer)
+    meanings = setting_meanings(trainer)
     return [
         {
             "setting": field.name,
@@ -37,15 +36,3 @@ def _default(field: Any) -> Any:
     if field.default is not dataclasses.MISSING:
         return field.default
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else "(required)"
-
-
-def field_meanings(cls: type) -> dict[str, str]:
-    """The line below every field of a dataclass: its meaning, unit and source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, after in zip(body.body, body.body[1:], strict=False):
-        is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-            found[field.target.id] = inspect.cleandoc(str(after.value.value))  # type: ignore[attr-defined]
-    return found

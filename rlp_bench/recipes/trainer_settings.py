@@ -1,7 +1,10 @@
 """A trainer's settings: its dataclass fields, checked by name and type before anything runs."""
 
+import ast
 import dataclasses
+import inspect
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +18,30 @@ REQUIRED = ("name", "version", "inputs", "output", "uses")
 def setting_names(trainer: type) -> list[str]:
     """The names that `[stages.<trainer>]` may set."""
     return [field.name for field in dataclasses.fields(trainer) if field.init]
+
+
+def setting_meanings(trainer: type) -> dict[str, str]:
+    """The line below every setting, its own and those it inherits: meaning, unit and source."""
+    found: dict[str, str] = {}
+    for owner in reversed(trainer.__mro__):
+        if "__annotations__" in vars(owner):
+            found |= _lines_below_fields(owner)
+    return found
+
+
+def _lines_below_fields(cls: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, after in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            found[field.target.id] = inspect.cleandoc(str(after.value.value))
+    return found
 
 
 def not_a_trainer(name: str, trainer: Any) -> str | None:

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from rlp_bench.trainers.equations.best_of_n_estimator import best_of_n_mean, best_of_n_value, kl_bound
+from rlp_bench.trainers.equations.best_of_n_estimator import best_of_n_mean, best_of_n_value
+from rlp_bench.trainers.equations.best_of_n_kl import kl_bound
 
 SCORES = torch.tensor([0.1, 0.5, 0.2, 0.9, -0.3, 0.4], dtype=torch.float64)
 

@@ -172,6 +172,28 @@ def test_loading_every_plugin_imports_no_torch() -> None:
     assert run.stdout.split() == []
 
 
+LAZY = {"trainers/generation/transformers_engine.py", "trainers/generation/vllm_engine.py"}
+"""Engines are registered classes themselves: naming one must cost nothing."""
+
+
+def local_imports(path: Path) -> list[str]:
+    """Modules of ours that a file imports inside functions."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    inner = {node for function in functions for node in ast.walk(function)}
+    return [
+        "." * node.level + (node.module or "")
+        for node in inner
+        if isinstance(node, ast.ImportFrom) and (node.level or ours(node.module or ""))
+    ]
+
+
+def test_stages_import_at_their_top_and_only_their_loop_when_they_run() -> None:
+    found = {str(path.relative_to(ROOT)): local_imports(path) for path in files("trainers")}
+    found = {path: names for path, names in found.items() if names and path not in LAZY}
+    assert {path for path in found if path.endswith("/trainer.py")} == set(found)
+    assert {name for names in found.values() for name in names} == {".loop"}
+
+
 def test_every_built_in_plugin_names_what_its_class_says() -> None:
     for group in ("judge", "suite"):
         for name in registry.names(group):

@@ -15,7 +15,7 @@ from rlp_bench.api.types import Artifact, Training
 from rlp_bench.plan.estimate.flops import stage_amount
 from rlp_bench.plan.estimate.memory import stage_memory
 from rlp_bench.plan.estimate.shapes import read_folder
-from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+from rlp_bench.trainers.policies.sft.trainer import SupervisedFineTuning
 from rlp_bench.trainers.ppo.trainer import PPO
 from rlp_bench.trainers.reward.multi_view.trainer import PolicyRewardModel
 from rlp_bench.trainers.reward.trainer import RewardModel

@@ -136,14 +136,14 @@ def test_the_engine_is_described_as_it_is() -> None:
     from rlp_bench.trainers.generation import scoring, transformers_engine
     from rlp_bench.trainers.generation.rollout import rollout
     from rlp_bench.trainers.generation.vllm_runner import VllmSettings
-    from rlp_bench.trainers.ppo import trainer as ppo
+    from rlp_bench.trainers.ppo.config import SLOTS
 
     assert transformers_engine.SLOTS == memory.ENGINE_SLOTS
     assert transformers_engine.CACHE_TOKENS == memory.ENGINE_CACHE_TOKENS
     assert scoring.SCORING_BATCH == memory.SCORING_ROWS
     assert VllmSettings().max_num_seqs == memory.VLLM_SLOTS
     assert VllmSettings().gpu_memory_utilization == memory.VLLM_SHARE
-    assert inspect.signature(rollout).parameters["slots"].default == ppo.SLOTS
+    assert inspect.signature(rollout).parameters["slots"].default == SLOTS
 
 
 @pytest.mark.parametrize(

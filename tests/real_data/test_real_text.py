@@ -159,10 +159,11 @@ def test_alpacas_template_with_and_without_input(ppo, prompting):
 
 
 def test_one_bos_eos_at_the_end_and_cutting_is_counted(ppo, tokenizer, prompting, tmp_path):
-    from rlp_bench.trainers.policies.sft import SupervisedFineTuning
+    from rlp_bench.trainers.policies.sft.loop import encode_demonstrations
+    from rlp_bench.trainers.policies.sft.trainer import SupervisedFineTuning
 
     stage = SupervisedFineTuning(**load_recipe("real_text").stages["sft"])
-    rows, ledger = stage._rows(ppo.named("data-sft"), tokenizer, prompting)
+    rows, ledger = encode_demonstrations(stage, ppo.named("data-sft"), tokenizer, prompting)
     limit = prompting.max_response_tokens
     for prompt, response in rows:
         assert prompt.count(tokenizer.bos_token_id) == 1

@@ -10,6 +10,7 @@ from tiny import PROMPTING, file_bytes, preference
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import read_jsonl
 from rlp_bench.trainers.modeling.checkpoints import load_policy, new_reward
+from rlp_bench.trainers.reward.multi_view.loop import policy_views
 from rlp_bench.trainers.reward.multi_view.trainer import PolicyRewardModel
 from rlp_bench.trainers.reward.multi_view.views import distinct_batches, drawn_rows, read_views
 from rlp_bench.trainers.reward.trainer import RewardModel
@@ -173,7 +174,7 @@ def test_measuring_changes_nothing(objective, policy, preferences, samples, cont
     """The same numbers twice, the same heads and queue afterwards, and no gradient left behind."""
     model, tokenizer = new_reward(policy.path, 0)
     inputs = {"init": policy, "preferences": preferences, "samples": samples}
-    auxiliary = stage(objective=objective)._beside(model, tokenizer, inputs, 3, 0, context, ALONE)
+    auxiliary = policy_views(stage(objective=objective), model, tokenizer, inputs, 3, 0, context, ALONE)
     log = [auxiliary.backward(step) for step in range(3)]
     model.zero_grad(set_to_none=True)
     before = {name: value.clone() for name, value in auxiliary.module.named_parameters()}

@@ -10,7 +10,8 @@ from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_jsonl
 from rlp_bench.api.types import Decoding
 from rlp_bench.trainers.modeling.checkpoints import load_policy
-from rlp_bench.trainers.policies.sft import SupervisedFineTuning, response_loss
+from rlp_bench.trainers.policies.sft.loop import backward, encode_demonstrations, response_loss
+from rlp_bench.trainers.policies.sft.trainer import SupervisedFineTuning
 from rlp_bench.trainers.training.distributed import ALONE
 
 ROWS = [([3, 4, 5], [9, 10, 1]), ([3, 4], [11, 1]), ([3, 4, 5, 6, 7], [12, 13, 14, 15, 1]), ([8], [1])]
@@ -53,7 +54,7 @@ def test_gradient_does_not_depend_on_the_micro_batches(policy_folder):
     gradients = []
     for microbatch in (4, 1):
         model, _ = load_policy(policy_folder)
-        stage(microbatch=microbatch)._backward(ALONE, model, ROWS, 0)
+        backward(stage(microbatch=microbatch), ALONE, model, ROWS, 0)
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < 1e-5
 
@@ -110,7 +111,7 @@ def test_a_truncated_demonstration_still_ends_with_eos(policy, artifact, context
     given = artifact(
         "demonstrations", [{"instruction": "what is a", "input": "", "response": "a b c d e f g"}]
     )
-    rows, _ = stage(over_length="truncate")._rows(given, tokenizer, PROMPTING)
+    rows, _ = encode_demonstrations(stage(over_length="truncate"), given, tokenizer, PROMPTING)
     assert rows[0][1][-1] == tokenizer.eos_token_id
     assert len(rows[0][1]) == PROMPTING.max_response_tokens
 

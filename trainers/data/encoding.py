@@ -7,6 +7,7 @@ from rlp_bench.api import DataError, Prompting
 
 from .row_accounting import RowAccount
 from .tokenize import encode_prompt
+from .tokenizer import load_tokenizer
 
 
 def encode_prompts(
@@ -25,8 +26,6 @@ def fitting_rows(
     rows: Sequence[Mapping[str, Any]], policy: Any, prompting: Prompting, account: RowAccount
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
     """The rows whose prompt fits the tokenizer of the checkpoint folder `policy`, and their rendered prompts."""
-    from .tokenizer import load_tokenizer
-
     tokenizer = load_tokenizer(policy)
     kept = [row for row, _ in encode_prompts(rows, tokenizer, prompting, account)]
     return kept, [prompting.render(row["instruction"], row.get("input", "")) for row in kept]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rlp_bench.api import BenchError, content_id
+from rlp_bench.micro import load_world
 
 DEFAULT_ERROR_RATE = 0.05
 
@@ -18,8 +19,6 @@ class ClaimEquivalence:
 
     def __init__(self, argument: str = "") -> None:
         """`argument`: share of directed verdicts that are wrong, in [0, 1]; empty for 0.05."""
-        from rlp_bench.micro import load_world
-
         try:
             self.error_rate = float(argument) if argument else DEFAULT_ERROR_RATE
         except ValueError:

@@ -35,11 +35,3 @@ def best_of_n_value(scores: Tensor, worth: Tensor, n: int) -> Tensor:
     )
     order = scores.argsort(dim=-1, stable=True)
     return (worth.gather(-1, order) * weights).sum(-1)
-
-
-def kl_bound(n: int) -> float:
-    """Upper bound of KL(best-of-n ‖ policy) in nats a response: log n − (n − 1) / n.
-
-    Source: Stiennon et al. 2020 (arXiv:2009.01325), appendix G.3; a bound, see Beirami et al. 2024 (arXiv:2401.01879).
-    """
-    return math.log(n) - (n - 1) / n

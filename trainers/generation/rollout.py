@@ -14,6 +14,8 @@ from torch import Tensor
 from rlp_bench.api import DataError, Decoding
 
 from ..data.tokenize import right_pad
+from .generic_decoder import GenericDecoder
+from .llama_decoder import LlamaDecoder, supports
 from .seeded_sampling import choose, uniforms
 
 REFILL_SHARE = 8
@@ -71,9 +73,6 @@ def eos_ids(model: Any, tokenizer: Any) -> NDArray[np.int64]:
 
 def make_decoder(model: Any, slots: int, longest_prompt: int, max_response_tokens: int) -> Any:
     """The lean decoder where it computes exactly this model, else the model's own forward pass."""
-    from .generic_decoder import GenericDecoder
-    from .llama_decoder import LlamaDecoder, supports
-
     if supports(model):
         return LlamaDecoder(model, slots, longest_prompt, max_response_tokens)
     return GenericDecoder(model)

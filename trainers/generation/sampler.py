@@ -8,6 +8,8 @@ from rlp_bench.api import BenchError, Decoding, UnknownName, nearest
 
 from .rollout import Rollouts, rollout
 from .sampler_mismatch import bounded_mismatch, mismatch_limit, refuse_uncorrectable
+from .vllm_runner import VllmSettings
+from .vllm_sampler import PolicySampler
 
 __all__ = ["Sampler", "bounded_mismatch", "make_sampler", "mismatch_limit"]
 
@@ -65,9 +67,6 @@ def make_sampler(
         )
     if name != "vllm":
         raise UnknownName(f'ppo: sampler "{name}": {nearest(name, NAMES)}')
-    from .vllm_runner import VllmSettings
-    from .vllm_sampler import PolicySampler
-
     shared = {"gpu_memory_utilization": 0.3, "max_num_seqs": slots, **(settings or {})}
     return PolicySampler(model, tokenizer, folder, device, VllmSettings(**shared))
 

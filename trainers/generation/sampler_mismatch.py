@@ -1,12 +1,12 @@
 """What PPO may draw from, and how far sampler and learner may be apart."""
 
 import math
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from rlp_bench.api import BenchError, Decoding
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from ..equations.logprob_mismatch import logprob_mismatch
 
 MISMATCH_LIMITS = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
 """Most mean |log π_sampler − log π_learner|, nats a token, by the coarser precision of the two. Ours.
@@ -41,7 +41,7 @@ def mismatch_limit(*dtypes: str) -> float:
 
 
 def bounded_mismatch(
-    sampler_logprobs: "Tensor", learner_logprobs: "Tensor", mask: "Tensor", limit: float, where: str
+    sampler_logprobs: Tensor, learner_logprobs: Tensor, mask: Tensor, limit: float, where: str
 ) -> dict[str, float]:
     """Mean and maximum of |log π_sampler − log π_learner| over response tokens, for the log.
 
@@ -53,8 +53,6 @@ def bounded_mismatch(
     Raises:
         BenchError: the mean is above the limit or not finite.
     """
-    from ..equations.logprob_mismatch import logprob_mismatch
-
     mean, largest = (float(value) for value in logprob_mismatch(sampler_logprobs, learner_logprobs, mask))
     if not math.isfinite(mean) or mean > limit:
         raise BenchError(

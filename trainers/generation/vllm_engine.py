@@ -13,6 +13,7 @@ from rlp_bench.api import Choices, DataError, Decoding, PromptSize, Sample, regi
 
 from ..data.seeding import derived_seed
 from ..data.tokenize import encode_prompt
+from ..data.tokenizer import load_tokenizer
 from .indirect_policies import BestOfN, read_indirect, sample_best
 from .vllm_runner import VllmRunner, VllmSettings, check_decoding
 
@@ -138,7 +139,6 @@ def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
     """Configuration, tokenizer and the tokens that end a response; no weights are read."""
     from transformers import AutoConfig, GenerationConfig
 
-    from ..data.tokenizer import load_tokenizer
     from .rollout import eos_ids
 
     tokenizer = load_tokenizer(Path(path) if Path(path).exists() else path)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from rlp_bench.api import Artifact, BenchError, Context, write_json
 
+from ..equations.best_of_n_kl import kl_bound
 from ..training.setting_types import Count, NotNegative, Share
 
 
@@ -36,8 +37,6 @@ class BestOfN:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes best_of_n.json with paths relative to the artifact, so that a store can be moved."""
-        from ..equations.best_of_n_estimator import kl_bound
-
         if self.by == "reward" and "reward" not in inputs:
             raise BenchError('best_of_n: by = "reward" needs the input "reward"; give one, or by = "length"')
         # `out` is renamed to a sibling when it is sealed: what matters is the folder that both lie in.

@@ -7,6 +7,10 @@ from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, Context, Decoding, write_jsonl
 
+from ..data.encoding import fitting_rows
+from ..data.row_accounting import RowAccount
+from ..data.rows import question_of
+from ..data.seeding import derived_seed
 from ..training.setting_types import Count, NotNegative
 
 
@@ -29,11 +33,6 @@ class Sample:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes one row per prompt: {instruction, input, category?, responses: [{text, tokens, finished}]}."""
-        from ..data.encoding import fitting_rows
-        from ..data.row_accounting import RowAccount
-        from ..data.rows import question_of
-        from ..data.seeding import derived_seed
-
         given = inputs["prompts"].rows()
         account = RowAccount(len(given))
         chosen = given[: self.limit]

@@ -1,5 +1,6 @@
 """PPO's settings. What published PPOs for language models differ in are flags; a preset is a set of their defaults."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ Whiten = Literal["off", "keep_mean", "scale"]
 TokenScope = Literal["masked", "all_slots"]
 MissingEos = Literal["none", "replace", "penalty"]
 Calibrate = Literal["none", "center", "standardise"]
+
+SLOTS = 128
+"""Rows that `rollout` decodes side by side."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,27 @@ class PPOSettings:
     def flags(self) -> Flags:
         """All flags, the preset's where this stage sets none."""
         return resolve(self.preset, **{flag.name: getattr(self, flag.name) for flag in fields(Flags)})
+
+    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""
+        rows = self.rollouts * self.rollout_batch
+        row = {
+            "batch": self.rollout_batch,
+            "prompt": given["prompt"],
+            "response": given["response"],
+            "logits": True,
+        }
+        write = {"does": "write", "models": ("policy",), "rows": rows, "microbatch": SLOTS, **row}
+        row["microbatch"] = self.microbatch
+        read = {"does": "read", "models": ("policy", "ref", "value", "reward"), "rows": rows, **row}
+        train = {"does": "train", "models": ("policy", "value"), "rows": rows * self.epochs, **row}
+        return {
+            "models": {
+                "policy": {"trained": True},
+                "ref": {"shares": "policy"},
+                "reward": {"head": "scalar"},
+                "value": {"head": "scalar", "trained": True},
+            },
+            "passes": (write, read, {**train, "batch": min(self.minibatch, self.rollout_batch)}),
+            "updates": self.rollouts * self.epochs * -(-self.rollout_batch // self.minibatch),
+        }

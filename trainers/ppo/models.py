@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import Module
@@ -12,12 +12,10 @@ from torch.nn import Module
 from rlp_bench.api import DataError
 
 from ..data.seeding import derived_seed
+from ..generation.sampler import Sampler
 from ..modeling.checkpoints import RewardInfo, load_policy, load_reward
 from ..modeling.lora import adapters_off
 from ..training.distributed import ALONE, Processes
-
-if TYPE_CHECKING:
-    from ..generation.sampler import Sampler
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Models:
     tokenizer: Any
     processes: Processes
     """The processes that train together."""
-    sampler: "Sampler | None" = None
+    sampler: Sampler | None = None
     """Who draws rollouts."""
     copy: Any = None
     """A whole copy of a policy in shards, to sample from."""

@@ -1,21 +1,13 @@
-"""Proximal policy optimisation of a policy against a reward model, kept near the policy that it starts from."""
+"""The stage "ppo": what it takes, makes and uses; its settings are in `config`, its algorithm in `loop`."""
 
-import shutil
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from rlp_bench.api import Artifact, BenchError, Context, DataError, Decoding, write_jsonl
+from rlp_bench.api import Artifact, Context
 
 from .config import PPOSettings
-
-if TYPE_CHECKING:
-    from .models import Models
-
-SLOTS = 128
-"""Rows that `rollout` decodes side by side."""
 
 
 @dataclass(frozen=True)
@@ -35,152 +27,6 @@ class PPO(PPOSettings):
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes the policy, log.jsonl (a row per rollout) and the snapshots."""
-        from ..modeling.checkpoints import save_model
-        from ..training.distributed import Processes
-        from .models import load_models
-        from .sampling import open_sampler
+        from .loop import train
 
-        processes = Processes(context.process_group, context.training, context.device)
-        if self.minibatch < processes.size or self.rollout_batch < processes.size:
-            raise BenchError(
-                f"ppo: rollout_batch {self.rollout_batch}, minibatch {self.minibatch} and {processes.size} "
-                "processes that train together; expected at least one row each; raise them or lower compute.workers"
-            )
-        models = load_models(
-            inputs["init"].path, inputs["reward"].path, context.device, processes, context.seed
-        )
-        prompts, account = _prompts(inputs["prompts"], models, context)
-        with closing(open_sampler(models, context.scratch)):
-            log = self._learn(models, prompts, context)
-        weights = processes.whole(models.policy)
-        if processes.main:
-            save_model(models.policy, models.tokenizer, out, weights)
-            for count in self.snapshots:
-                name = f"snapshots/{count:04d}"
-                shutil.copytree(context.scratch / name, out / name)
-            write_jsonl(out / "log.jsonl", log)
-        return {**account.close(len(prompts)), **_summary(log)}
-
-    def _learn(self, models: "Models", prompts: list[list[int]], context: Context) -> list[dict[str, float]]:
-        """Every rollout and what is learnt from it; returns the log."""
-        from ..data.seeding import derived_seed, endless_batches
-        from ..equations.adaptive_kl import adapted_beta
-        from ..training.checkpointing import load_checkpoint, save_checkpoint
-        from .sampling import sampled_together
-        from .update import learn, observe_rollout
-
-        optimizer = self._optimizer(models)
-        done, state = load_checkpoint(context.scratch, models.trained, optimizer, models.processes)
-        beta: float = state.get("beta", self.beta)
-        log: list[dict[str, float]] = state.get("log", [])
-        limit = context.prompting.max_response_tokens
-        batches = endless_batches(len(prompts), self.rollout_batch, self.rollouts, context.seed)
-        decoding = Decoding(self.temperature, 1.0, limit)
-        for step in range(done, self.rollouts):
-            # 1. Sample.
-            asked = [prompts[index] for index in batches[step]]
-            seed = derived_seed(context.seed, "rollout", step)
-            sampled = sampled_together(models, asked, decoding, seed)
-            # 2. Ask policy, reference, value net and reward model; rewards, advantages, returns.
-            batch = observe_rollout(sampled, models, self, beta, limit, context.device)
-            # 3. Learn from it.
-            learnt = learn(batch, models, optimizer, self, step, derived_seed(context.seed, "learn", step))
-            # 4. Bookkeeping; the KL coefficient follows its target if it has one.
-            log.append({"rollout": step, "beta": beta, **batch.statistics(), **learnt})
-            if self.adaptive_kl_target is not None:
-                beta = adapted_beta(beta, log[-1]["kl_k1"], self.adaptive_kl_target)
-            context.meter.count(**batch.spent(models, self.epochs))
-            context.progress(step + 1, self.rollouts, _note(log[-1]))
-            if step + 1 in self.snapshots:
-                _snapshot(models, context.scratch, step + 1)
-            if (step + 1) % self.checkpoint_every == 0:
-                kept = {"beta": beta, "log": log}
-                save_checkpoint(context.scratch, step + 1, models.trained, optimizer, kept, models.processes)
-        return log
-
-    def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""
-        rows = self.rollouts * self.rollout_batch
-        row = {
-            "batch": self.rollout_batch,
-            "prompt": given["prompt"],
-            "response": given["response"],
-            "logits": True,
-        }
-        write = {"does": "write", "models": ("policy",), "rows": rows, "microbatch": SLOTS, **row}
-        row["microbatch"] = self.microbatch
-        read = {"does": "read", "models": ("policy", "ref", "value", "reward"), "rows": rows, **row}
-        train = {"does": "train", "models": ("policy", "value"), "rows": rows * self.epochs, **row}
-        return {
-            "models": {
-                "policy": {"trained": True},
-                "ref": {"shares": "policy"},
-                "reward": {"head": "scalar"},
-                "value": {"head": "scalar", "trained": True},
-            },
-            "passes": (write, read, {**train, "batch": min(self.minibatch, self.rollout_batch)}),
-            "updates": self.rollouts * self.epochs * -(-self.rollout_batch // self.minibatch),
-        }
-
-    def _optimizer(self, models: "Models") -> Any:
-        """One Adam over policy and value net; its schedule counts rollouts, as AlpacaFarm's does."""
-        from ..training.optimizer import Optimizer
-
-        return Optimizer(
-            [*models.policy.parameters(), *models.value.parameters()],
-            total_steps=self.rollouts,
-            peak=self.learning_rate,
-            warmup=self.warmup,
-            schedule=self.schedule,
-            betas=(0.9, self.adam_beta2),
-            epsilon=self.adam_epsilon,
-            max_grad_norm=self.max_grad_norm,
-        )
-
-
-def _prompts(prompts: Artifact, models: "Models", context: Context) -> tuple[list[list[int]], Any]:
-    """Token rows of all prompts that fit."""
-    from ..data.encoding import encode_prompts
-    from ..data.row_accounting import RowAccount
-
-    given = prompts.rows()
-    account = RowAccount(len(given))
-    rows = [ids for _, ids in encode_prompts(given, models.tokenizer, context.prompting, account)]
-    if not rows:
-        raise DataError(
-            f"ppo: none of {len(given)} prompts in {prompts.path} fits {context.prompting.max_prompt_tokens} "
-            "tokens; expected at least one; raise prompting.max_prompt_tokens"
-        )
-    return rows, account
-
-
-def _snapshot(models: "Models", scratch: Path, count: int) -> None:
-    """Keeps the policy of this moment, whole or not at all, until the stage is done."""
-    from ..modeling.checkpoints import save_model
-
-    weights = models.processes.whole(models.policy)
-    if not models.processes.main:
-        return
-    folder = scratch / "snapshots" / f"{count:04d}"
-    partial = folder.with_name(f"partial-{count:04d}")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(models.policy, models.tokenizer, partial, weights)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def _note(row: Mapping[str, float]) -> str:
-    return f"reward {row['score_mean']:+.2f} KL {row['kl_k1']:.2f} length {row['length']:.0f}"
-
-
-def _summary(log: list[dict[str, float]]) -> dict[str, float]:
-    """Means over the last tenth of the rollouts, at least 3 of them."""
-    tail = log[-max(3, len(log) // 10) :]
-    names = ("score_mean", "kl_k1", "kl_k3", "entropy", "length", "finish_rate", "clipfrac")
-    return {
-        "rollouts": float(len(log)),
-        "score_first": log[0]["score_mean"],
-        **{name: sum(row[name] for row in tail) / len(tail) for name in names},
-        "kl_alarms": sum(row["kl_alarm"] for row in log),
-        "beta": log[-1]["beta"],
-    }
+        return train(self, inputs, out, context)

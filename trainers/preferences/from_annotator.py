@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, BenchError, Context, Decoding, Pair, Sample, content_id, write_jsonl
 
+from ..data.encoding import fitting_rows
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
+from ..data.seeding import derived_seed, uniform
 from ..training.setting_types import Positive
 
 
@@ -30,10 +33,6 @@ class Preferences:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows {instruction, input, chosen, rejected, ..._finished, source, annotator}."""
-        from ..data.encoding import fitting_rows
-        from ..data.row_accounting import RowAccount
-        from ..data.seeding import derived_seed, uniform
-
         if context.annotator is None:
             raise BenchError("preferences: no annotator; name a judge in the recipe's [annotator]")
         given = inputs["prompts"].rows()
@@ -86,7 +85,7 @@ def _labelled(
     shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]],
     preferred: Sequence[float | None],
     annotator: str,
-    account: Any,
+    account: RowAccount,
 ) -> Any:
     """Rows of the pairs that were decided; the others go to the ledger."""
     for (row, first, second), preference in zip(shown, preferred, strict=True):

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, Context, DataError, Sample, content_id, write_jsonl
 
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
-
-if TYPE_CHECKING:
-    from ..data.row_accounting import RowAccount
+from ..data.tokenize import encode_prompt
+from ..data.tokenizer import load_tokenizer
 
 Row = Mapping[str, Any]
 
@@ -36,9 +36,6 @@ class ImportPreferences:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes the rows of a "preferences" artifact, their source "annotator", and dropped.jsonl {row, reason}."""
-        from ..data.row_accounting import RowAccount
-        from ..data.tokenizer import load_tokenizer
-
         given = inputs["pairs"].rows()
         account, dropped = RowAccount(len(given)), []
         tokenizer = load_tokenizer(inputs["init"].path)
@@ -89,8 +86,6 @@ def _decided(number: int, row: Row) -> tuple[str, str] | str:
 
 def _unfit(row: Row, pair: tuple[str, str], tokenizer: Any, context: Context, seen: set[str]) -> str:
     """Why a decided pair is not used; "" where it is. `seen` grows by it."""
-    from ..data.tokenize import encode_prompt
-
     key = content_id(row["instruction"], row.get("input", ""), *pair)
     if key in seen:
         return "duplicate"
@@ -110,7 +105,7 @@ def _answer(tokenizer: Any, text: str) -> Sample:
     return Sample(text, len(tokenizer.encode(text, add_special_tokens=False)), finished=True)
 
 
-def _measure(rows: Sequence[Row], account: "RowAccount") -> None:
+def _measure(rows: Sequence[Row], account: RowAccount) -> None:
     """Lengths, and how many prompts there are and pairs that contradict each other."""
     both = {content_id(*_key(row), row["chosen"], row["rejected"]) for row in rows}
     swapped = (content_id(*_key(row), row["rejected"], row["chosen"]) for row in rows)

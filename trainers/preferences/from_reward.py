@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, Context, write_jsonl
 
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
+from .sample_pairs import sample_pairs
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,6 @@ class RewardPairs:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl."""
-        from ..data.row_accounting import RowAccount
-        from .sample_pairs import sample_pairs
-
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
         shown = list(sample_pairs(given, context.seed, account))

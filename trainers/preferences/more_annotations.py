@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, BenchError, Context, Pair, write_jsonl
 
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
+from ..data.seeding import derived_seed, shuffled
+from .sample_pairs import sample_pairs
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,6 @@ class Annotate:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl; prompts come in an order that the seed decides."""
-        from ..data.row_accounting import RowAccount
-        from ..data.seeding import derived_seed, shuffled
-        from .sample_pairs import sample_pairs
-
         if context.annotator is None:
             raise BenchError("annotate: no annotator; name a judge in the recipe's [annotator]")
         given = inputs["samples"].rows()

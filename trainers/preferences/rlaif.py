@@ -12,8 +12,9 @@ from pydantic import Field
 
 from rlp_bench.api import Artifact, Context, DataError, write_jsonl
 
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
-from .sample_pairs import Compared
+from .sample_pairs import Compared, sample_pairs
 
 PROMPT = Path(__file__).parents[1] / "prompts" / "rlaif.txt"
 
@@ -43,9 +44,6 @@ class PolicyAsJudge:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl; each row with the probability that was given to the chosen response."""
-        from ..data.row_accounting import RowAccount
-        from .sample_pairs import sample_pairs
-
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
         shown = list(sample_pairs(given, context.seed, account))

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal
 from rlp_bench.api import Artifact, Context, Entailment, content_id, registry, write_jsonl
 from rlp_bench.api import Sample as Response
 
+from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
+from ..data.seeding import uniform
 from ..equations.semantic_clusters import Relation, semantic_clusters
 from ..equations.synthetic_preference_selection import select_preference
 from ..training.setting_types import Count, Share
@@ -50,8 +52,6 @@ class SyntheticPreferences:
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl (accepted pairs) and rejected.jsonl (every other prompt, its samples and the reason)."""
-        from ..data.row_accounting import RowAccount
-
         entailment = CachedEntailment(self.entailment)
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
@@ -102,8 +102,6 @@ class SyntheticPreferences:
         self, row: Mapping[str, Any], rewards: Sequence[float], entailment: "CachedEntailment", seed: int
     ) -> tuple[dict[str, Any], str]:
         """(what there is to say of this prompt, reason why it gives no pair; "" if it does)."""
-        from ..data.seeding import uniform
-
         responses = [Response(**response) for response in row["responses"]]
         kept = [i for i, r in enumerate(responses) if r.finished and r.text.strip()]
         found: dict[str, Any] = {"rewards": list(rewards), "kept": kept}

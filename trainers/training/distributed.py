@@ -22,6 +22,7 @@ from ..data.seeding import derived_seed
 from ..data.tokenize import length_sorted_batches
 from ..modeling.forward import _plain_output
 from ..modeling.lora import adapted, merged_state, with_adapters
+from ..modeling.pair_scoring import shares_beginnings
 
 T = TypeVar("T")
 
@@ -199,8 +200,6 @@ def shard(model: Any, low: bool) -> None:
     """
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    from .distributed import probe
-
     probe(model)
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
     for layer in decoder_layers(model):
@@ -251,6 +250,4 @@ ALONE = Processes(ProcessGroup(), Training(), "cpu")
 
 def probe(model: "PreTrainedModel") -> None:
     """Asks the model now what would be asked of it later: a model in shards cannot be asked by itself."""
-    from ..modeling.pair_scoring import shares_beginnings
-
     shares_beginnings(model) if hasattr(model, "score") else _plain_output(model)

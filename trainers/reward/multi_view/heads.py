@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FEATURES = 128
-"""Size of a projected feature. Caron et al. 2020: 128."""
+from .config import FEATURES
 
 
 def three_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:

@@ -15,10 +15,7 @@ from ...data.preference_pairs import heldout_prompts, prompt_id
 from ...data.row_accounting import RowAccount
 from ...data.seeding import derived_seed, shuffled
 from ...data.tokenize import encode_response
-
-CONTRAST = 8
-"""The fewest distinct prompts in a batch: with fewer, in-batch negatives say next to nothing, with one there are none.
-Gradient accumulation does not help. Lang et al. 2024 are silent; ours."""
+from .config import CONTRAST
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,149 @@
+"""The reward model: learns from preferences which of two responses is better."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlp_bench.api import Artifact, Context, DataError, write_jsonl
+
+from ..data.preference_pairs import TokenPair, split_pairs
+from ..data.seeding import derived_seed, endless_batches, epoch_batches
+from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
+from ..modeling.checkpoints import RewardInfo, new_reward, save_model
+from ..modeling.pair_scoring import pair_scores
+from ..training.checkpointing import load_checkpoint, save_checkpoint
+from ..training.distributed import Processes
+from ..training.optimizer import Optimizer
+from .auxiliary import MakeAuxiliary
+from .config import RewardSettings
+
+
+def train(
+    settings: RewardSettings,
+    inputs: Mapping[str, Any],
+    out: Path,
+    context: Context,
+    make_auxiliary: MakeAuxiliary | None = None,
+) -> Mapping[str, float]:
+    """Writes the reward model, reward.json and log.jsonl (loss, accuracy, rate, gradient norm).
+
+    Args:
+        make_auxiliary: gives what each update learns from beside the pairs.
+    """
+    processes = Processes(context.process_group, context.training, context.device)
+    seed = derived_seed(context.seed, "redraw", settings.redraw) if settings.redraw else context.seed
+    model, tokenizer = new_reward(inputs["init"].path, derived_seed(seed, "head"), context.device)
+    pairs, held, account = split_pairs(
+        _artifacts(inputs["preferences"]), tokenizer, context.prompting, settings.heldout, settings.eos
+    )
+    model = processes.prepare(model, seed=seed)
+    batches = _batches(settings, len(pairs), int(account.notes["pairs_of_first"]), seed)
+    auxiliary = (
+        make_auxiliary(model, tokenizer, inputs, len(batches), seed, context, processes)
+        if make_auxiliary
+        else None
+    )
+    optimizer = Optimizer(
+        model.parameters(),
+        total_steps=len(batches),
+        peak=settings.learning_rate,
+        warmup=settings.warmup,
+        schedule=settings.schedule,
+        max_grad_norm=settings.max_grad_norm,
+        auxiliary=auxiliary.module.parameters() if auxiliary else (),
+        auxiliary_peak=auxiliary.learning_rate if auxiliary else 0.0,
+    )
+    modules = {"reward": model, "beside": auxiliary.module} if auxiliary else {"reward": model}
+    done, state = load_checkpoint(context.scratch, modules, optimizer, processes)
+    log: list[dict[str, float]] = state.get("log", [])
+    for step in range(done, len(batches)):
+        batch = [pairs[index] for index in batches[step]]
+        row = _backward(settings, processes, model, batch, tokenizer.pad_token_id)
+        row |= auxiliary.backward(step) if auxiliary else {}
+        processes.sum_gradients(optimizer.parameters)
+        update = optimizer.update(step, "reward")
+        log.append({"step": step, **row, **asdict(update)})
+        context.meter.count(tokens_trained=sum(len(p.chosen) + len(p.rejected) for p in batch))
+        context.progress(step + 1, len(batches), f"loss {row['loss']:.3f}")
+        if (step + 1) % settings.checkpoint_every == 0:
+            save_checkpoint(context.scratch, step + 1, modules, optimizer, {"log": log}, processes)
+    weights = processes.whole(model)
+    if processes.main:
+        save_model(model, tokenizer, out, weights)
+        write_jsonl(out / "log.jsonl", log)
+    tail = log[-max(1, len(log) // 10) :]
+    return {
+        **account.close(len(pairs) + len(held)),
+        **_calibrate(settings, processes, model, held, tokenizer.pad_token_id, out),
+        **(auxiliary.measure(log) if auxiliary else {}),
+        "updates": float(len(log)),
+        "pairs_trained": float(len(pairs)),
+        "train_loss": sum(row["loss"] for row in tail) / len(tail),
+        "train_accuracy": sum(row["accuracy"] for row in tail) / len(tail),
+    }
+
+
+def _batches(settings: RewardSettings, pairs: int, of_first: int, seed: int) -> list[list[int]]:
+    """Indices of every update's pairs."""
+    if settings.match_steps:
+        updates = settings.epochs * -(-of_first // settings.batch)
+        return endless_batches(pairs, min(settings.batch, pairs), updates, seed)
+    return epoch_batches(pairs, settings.batch, settings.epochs, seed)
+
+
+def _backward(
+    settings: RewardSettings, processes: Processes, model: Any, batch: Sequence[TokenPair], pad: int
+) -> dict[str, float]:
+    """Adds the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""
+    mine, weights = processes.share(batch)
+    chosen, rejected = processes.run(model, _scores, mine, pad, settings.microbatch)
+    losses, part = bradley_terry_loss(chosen, rejected), sum(weights) / len(batch)
+    real = slice(None) if all(weights) else slice(int(sum(weights)))
+    loss = losses[real].mean() * part if part else 0 * losses.sum()
+    processes.backward(loss)
+    accuracy = (
+        part * float(preference_accuracy(chosen.detach()[real], rejected.detach()[real])) if part else 0.0
+    )
+    return processes.sums({"loss": float(loss.detach()), "accuracy": accuracy})
+
+
+def _scores(model: Any, pairs: Sequence[TokenPair], pad: int, microbatch: int) -> tuple[Tensor, Tensor]:
+    """(B,) scores of the chosen and of the rejected responses; a prompt is computed once for both."""
+    chosen, rejected = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+    return pair_scores(model, chosen, rejected, pad, max(1, microbatch // 2))
+
+
+def _calibrate(
+    settings: RewardSettings, processes: Processes, model: Any, held: Sequence[TokenPair], pad: int, out: Path
+) -> dict[str, float]:
+    """Measures the held-out pairs and writes reward.json."""
+    mine, weights = processes.share(held)
+    with torch.no_grad():
+        chosen, rejected = processes.run(model, _scores, mine, pad, settings.microbatch)
+    if processes.size > 1:
+        real = slice(int(sum(weights)))
+        parts = processes.gather((chosen[real].cpu(), rejected[real].cpu()))
+        chosen, rejected = (torch.cat([part[which] for part in parts]) for which in (0, 1))
+    scores = torch.cat([chosen, rejected]).double()
+    mean, std = float(scores.mean()), max(1e-8, float(scores.std(unbiased=False)))
+    if processes.main:
+        RewardInfo(eos=settings.eos, mean=mean, std=std).write(out)
+    return {
+        "heldout_pairs": float(len(held)),
+        "heldout_accuracy": float(preference_accuracy(chosen, rejected)),
+        "heldout_loss": float(bradley_terry_loss(chosen, rejected).mean()),
+        "sft_mean": mean,
+        "sft_std": std,
+    }
+
+
+def _artifacts(given: Artifact | Sequence[Artifact]) -> list[Artifact]:
+    """One or several preferences artifacts, as a list; the first one gives the held-out pairs."""
+    artifacts = [given] if isinstance(given, Artifact) else list(given)
+    if not artifacts:
+        raise DataError("reward: no preferences were given; expected at least one artifact of that kind")
+    return artifacts
