@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..equations.gae import generalised_advantages
 from ..equations.kl_estimators import ESTIMATORS
+from ..equations.kl_shaped_rewards import kl_shaped_rewards
 from ..equations.whiten import scale_masked, whiten_all_slots, whiten_masked
 from ..generation.rollout import Rollouts
 from ..modeling.checkpoints import RewardInfo
@@ -155,14 +156,9 @@ def calibrated_scores(
 
 
 def experience(seen: Observations, scores: Tensor, flags: Flags, beta: float, gamma: float) -> Experience:
-    """Rewards r_t = −β KL_t, plus the score on the last token; advantages and returns from them.
-
-    Identity: Σ_t r_t + β Σ_t KL_t = score, for every response.
-    """
+    """Rewards of every token, advantages and returns from them."""
     kl = ESTIMATORS[flags.kl_estimator](seen.logprobs, seen.ref_logprobs)
-    rewards = -beta * torch.where(seen.mask, kl, 0.0)
-    last = seen.mask.sum(1) - 1
-    rewards[torch.arange(len(rewards), device=rewards.device), last] += scores
+    rewards = kl_shaped_rewards(scores, kl, seen.mask, beta)
     every = torch.ones_like(seen.mask)
     counted = every if flags.whiten_scope == "all_slots" else seen.mask
     paid = rewards

@@ -14,6 +14,7 @@ from rlp_bench.api import BenchError, Meter
 
 from ...data.row_accounting import RowAccount
 from ...data.seeding import derived_seed
+from ...equations.rlp_reward_loss import rlp_reward_loss
 from ...modeling.pair_scoring import pair_states, row_states
 from ...training.checkpointing import local
 from ...training.distributed import Processes
@@ -82,8 +83,10 @@ class PolicyViews:
         first, second = (self.processes.joined(view) for view in states)
         loss, terms = self.module(first, second, step, self._noise(step))
         self.meter.count(tokens_trained=sum(len(row) for view in rows for row in view))
+        # The pairs' part of the sum is 0 here: the reward loop has taken its gradient before this one.
+        objective = rlp_reward_loss(0.0, loss, self.weight)
         # Every process has the whole batch's loss, and `joined` sums the gradients of all of them back.
-        self.processes.backward(self.weight * loss / self.processes.size)
+        self.processes.backward(objective / self.processes.size)
         if before:
             added = [after - pairs for after, pairs in zip(self._gradients(), before, strict=True)]
             terms["gradient_ratio"] = self._norm(added) / max(1e-12, self._norm(before))
