@@ -127,7 +127,7 @@ def held(recipe: Recipe) -> int:
 
 
 def setup_of(node: Node, recipe: Recipe) -> Setup:
-    """How a stage is computed under a recipe: what spreads has all devices, everything else one."""
+    """How a stage is computed under a recipe: what is distributed has all devices, everything else one."""
     compute, training = recipe.compute, recipe.training
     trains = "training" in node.instance.uses
     several = distributed(node) and compute.strategy != "one"
