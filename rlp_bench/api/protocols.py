@@ -72,7 +72,8 @@ class Trainer(Protocol):
 
     name: ClassVar[str]
     version: ClassVar[str]
-    """Raised when the same settings would give another result; part of the fingerprint."""
+    """Raised when the same settings would give another result, and when a default changes; part of the fingerprint,
+    in which a setting at its default is not."""
     inputs: ClassVar[Mapping[str, str]]
     """Input name -> artifact kind; "preferences*" takes one or several, "reward?" may be absent."""
     output: ClassVar[str]

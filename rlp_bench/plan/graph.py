@@ -1,8 +1,8 @@
 """A method's graph of stages, checked as a whole before anything runs.
 
 `@method` functions wire stages on a `Bench`; `build_plan` gives the nodes in the order they can run, each
-with the fingerprint that names its artifact: trainer and version, every setting, inputs, seed, and the
-recipe sections that the trainer says it uses.
+with the fingerprint that names its artifact: trainer and version, the settings that are not at their
+default, inputs, seed, and the recipe sections that the trainer says it uses.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from rlp_bench.recipes.data_sources import identity as data_identity
 from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.recipes.load import load_trainer
 from rlp_bench.recipes.schema import Recipe
-from rlp_bench.recipes.trainer_settings import build, canonical
+from rlp_bench.recipes.trainer_settings import build, canonical, changed_settings
 from rlp_bench.store.store import fingerprint
 
 SPLITS = {"sft": "demonstrations", "preferences": "prompts", "unlabeled": "prompts", "dev": "prompts"}
@@ -52,6 +52,7 @@ class Node:
     """What was fingerprinted."""
     inputs: Mapping[str, Handle | list[Handle]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """All of them, defaults included."""
     instance: Any = None
     """The trainer, with its settings; the data source for data; the artifact for the checkpoint."""
 
@@ -263,7 +264,7 @@ class Bench:
         identity = {
             "trainer": trainer,
             "version": instance.version,
-            "settings": canonical(instance),
+            "settings": changed_settings(instance),
             "inputs": {name: _fingerprints(given) for name, given in inputs.items()},
             "seed": self.seed,
             "recipe": {
@@ -279,7 +280,7 @@ class Bench:
             fingerprint(identity),
             identity,
             inputs,
-            identity["settings"],
+            canonical(instance),
             instance,
         )
         return self._add(node)

@@ -1,6 +1,7 @@
 """A trainer's settings: its dataclass fields, checked by name and type before anything runs."""
 
 import ast
+import copy
 import dataclasses
 import inspect
 import json
@@ -78,8 +79,41 @@ def build(trainer: type, settings: Mapping[str, Any]) -> tuple[Any, list[tuple[s
 
 
 def canonical(instance: Any) -> dict[str, Any]:
-    """All settings of a trainer as JSON values, defaults included: part of the fingerprint."""
+    """All settings of a trainer as JSON values, defaults included."""
     return TypeAdapter(type(instance)).dump_python(instance, mode="json")
+
+
+def default_settings(instance: Any) -> dict[str, Any]:
+    """The defaults of a trainer's settings as JSON values; a setting without a default is not among them."""
+    defaults = {}
+    for field in dataclasses.fields(instance):
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+    at_default = copy.copy(instance)
+    for name, value in defaults.items():
+        object.__setattr__(at_default, name, value)  # it is frozen, and need not pass __post_init__
+    return {name: value for name, value in canonical(at_default).items() if name in defaults}
+
+
+def changed_settings(instance: Any) -> dict[str, Any]:
+    """The settings that are not at their default: part of the fingerprint.
+
+    A new setting whose default is what was done before renames no artifact; a changed default must raise the
+    trainer's `version`, for nothing else would.
+    """
+    defaults = default_settings(instance)
+    return {
+        name: value
+        for name, value in canonical(instance).items()
+        if name not in defaults or not _equal(value, defaults[name])
+    }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are one: 1 is 1.0 and not true."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _messages(error: ValidationError) -> Iterator[tuple[str, str]]:

@@ -143,7 +143,8 @@ class StageRunner:
         def waiting() -> None:
             self.display.say(f"{node.label}: another process makes it; waiting")
 
-        provenance = stage_provenance(node.identity, node.label, _origin("trainer", node.trainer))
+        made_by = {**node.identity, "settings": dict(node.settings)}
+        provenance = stage_provenance(made_by, node.label, _origin("trainer", node.trainer))
         artifact = self.store.make(node.kind, node.fingerprint, build, provenance, waiting)
         task.close()
         shutil.rmtree(scratch, ignore_errors=True)

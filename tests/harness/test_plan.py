@@ -1,12 +1,15 @@
 """Plans: everything is checked before anything runs, and a fingerprint names all that went in."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rlp_bench.api.errors import RecipeError
-from rlp_bench.plan.graph import Plan, build_plan
-from rlp_bench.recipes.load import load_recipe
+from rlp_bench.api.errors import BenchError, RecipeError
+from rlp_bench.plan.graph import Bench, Plan, build_plan
+from rlp_bench.recipes.load import load_recipe, load_trainer
+from rlp_bench.recipes.trainer_settings import build, changed_settings
 
 pytestmark = pytest.mark.usefixtures("stranger_plugins")
 
@@ -60,6 +63,72 @@ def test_fingerprint_moves_with_what_a_stage_uses(
 ) -> None:
     before, after = fingerprints(plan(recipe_file)), fingerprints(plan(recipe_file, override))
     assert {label for label in before if before[label] != after[label]} == changed
+
+
+def stage_fingerprint(trainer: type, **settings: Any) -> str:
+    """Of a stage of this trainer with these settings under nano."""
+    bench = Bench(load_recipe("nano"), "any", 0)
+    instance, faults = build(trainer, settings)
+    assert not faults
+    return bench._add_stage("any", "sample", {}, instance).fingerprint
+
+
+def test_a_new_setting_renames_nothing_until_it_is_set() -> None:
+    """Else an option that nobody uses would train everything of everybody again."""
+    known = load_trainer("sample")
+
+    @dataclass(frozen=True)
+    class Grown(known):  # type: ignore[misc, valid-type]
+        penalty: float = 0.0
+        words: tuple[str, ...] = ()
+
+    assert stage_fingerprint(Grown) == stage_fingerprint(known)
+    assert stage_fingerprint(Grown, n=4) == stage_fingerprint(known, n=4) != stage_fingerprint(known)
+    assert stage_fingerprint(Grown, penalty=0.5) != stage_fingerprint(known)
+    assert stage_fingerprint(Grown, words=["so"]) != stage_fingerprint(known)
+
+
+def test_a_setting_given_at_its_default_is_as_if_it_was_not_given() -> None:
+    @dataclass(frozen=True)
+    class Typed(load_trainer("sample")):  # type: ignore[misc]
+        rate: float = 1
+        words: tuple[str, ...] = ("a", "b")
+        kinds: list[str] = field(default_factory=lambda: ["x"])
+        either: bool | int = True
+
+    plain = stage_fingerprint(Typed)
+    given = {"rate": 1.0, "words": ["a", "b"], "kinds": ["x"], "either": True, "n": 10, "limit": None}
+    assert stage_fingerprint(Typed, **given) == plain
+    assert stage_fingerprint(Typed, either=1) != plain
+    assert stage_fingerprint(Typed, kinds=[]) != plain
+
+
+def test_a_setting_without_default_is_always_named() -> None:
+    @dataclass(frozen=True)
+    class Needy(load_trainer("sample")):  # type: ignore[misc]
+        text: str = field(kw_only=True)
+
+        def __post_init__(self) -> None:
+            if self.n > len(self.text):
+                raise BenchError("n is too large")  # with the default of n and a short text, as here
+
+    assert stage_fingerprint(Needy, text="ab", n=1) != stage_fingerprint(Needy, text="cd", n=1)
+    assert changed_settings(Needy(text="ab", n=1)) == {"text": "ab", "n": 1}
+
+
+def test_a_raised_version_renames_the_artifact() -> None:
+    known = load_trainer("sample")
+    raised = type("Raised", (known,), {"version": "next"})
+    assert stage_fingerprint(raised) != stage_fingerprint(known)
+
+
+def test_a_node_records_all_settings_and_is_named_by_the_changed_ones() -> None:
+    made = build_plan(load_recipe("nano", ["stages.ppo.clip=0.2"]), "ppo", 0)
+    node = next(node for node in made.nodes if node.trainer == "ppo")
+    assert node.settings["clip"] == 0.2
+    assert "clip" not in node.identity["settings"]
+    assert node.identity["settings"]["rollouts"] == 4
+    assert node.fingerprint == build_plan(load_recipe("nano"), "ppo", 0).final.fingerprint
 
 
 def test_seed_moves_stages_and_neither_base_nor_data(recipe_file: Path) -> None:

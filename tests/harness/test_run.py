@@ -63,3 +63,15 @@ def test_record_is_read_back_as_it_was(recipe_file: Path, tmp_path: Path) -> Non
     ]
     assert find_run(store, made.path.name).path == made.path
     assert made.last("reward") is None
+
+
+def test_a_manifest_records_all_settings_also_those_at_their_default(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    """The fingerprint holds the others alone; tables and cost estimates read from here."""
+    plan = build_plan(load_recipe(str(recipe_file)), "stranger", 1)
+    with Display(quiet=True) as display:
+        made = run_plan(plan, Store(tmp_path / "store"), display)
+    parrot = made.named("stranger_parrot")
+    assert parrot is not None
+    assert parrot.manifest["provenance"]["settings"] == {"steps": 4, "suffix": ""}
