@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict
+from rlp_bench.api import DataError, Pair, Verdict, merge_input
 
 EXPECTED = '{"instruction", "output_1", "output_2", "preference": 1, 2, 1.5 or null, "annotator"}'
 FIRST = {1: 1.0, 2: 0.0, 1.5: 0.5, 0: 0.5}
@@ -106,7 +106,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _question(instruction: str, input: str, first: str, second: str) -> tuple[Question, bool]:
     """The pair whatever its order, and whether it was turned to get there."""
-    whole = f"{instruction}\n\n{input}" if input else instruction
+    whole = merge_input(instruction, input)
     turned = second < first
     return ((whole, second, first) if turned else (whole, first, second)), turned
 

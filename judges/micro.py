@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.api import Pair, UnknownName, Verdict, content_id, nearest
+from rlp_bench.api import Pair, UnknownName, Verdict, content_id, merge_input, nearest
 
 MODES = {"one": "one annotator, drawn for every pair", "all": "mean of all verdicts"}
 
@@ -59,7 +59,8 @@ class MicroPool:
             f"annotator {seed}", pair.instruction, pair.input, *sorted((pair.first, pair.second))
         )
         person = people[int(draw, 16) % len(people)]
-        first = person.verdict(_question(pair), pair.first, pair.second, seed=seed)
+        question = merge_input(pair.instruction, pair.input)
+        first = person.verdict(question, pair.first, pair.second, seed=seed)
         return Verdict(float(first), raw=person.name)
 
 
@@ -99,17 +100,14 @@ class MicroGold:
         world = load_world()
         verdicts = []
         for pair in pairs:
-            first = world.utility(_question(pair), pair.first)
-            second = world.utility(_question(pair), pair.second)
+            question = merge_input(pair.instruction, pair.input)
+            first, second = world.utility(question, pair.first), world.utility(question, pair.second)
             preference = 0.5 if abs(first - second) < 1e-9 else float(first > second)
             verdicts.append(Verdict(preference, raw=f"{first:g} {second:g}"))
         return verdicts
 
 
-def _question(pair: Pair) -> str:
-    return f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
-
-
 def _all(people: list[Any], pair: Pair, seed: int) -> Verdict:
-    votes = sum(p.verdict(_question(pair), pair.first, pair.second, seed=seed) for p in people)
+    question = merge_input(pair.instruction, pair.input)
+    votes = sum(person.verdict(question, pair.first, pair.second, seed=seed) for person in people)
     return Verdict(votes / len(people), raw=f"{votes}/{len(people)}")

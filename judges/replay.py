@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict
+from rlp_bench.api import DataError, Pair, Verdict, merge_input
 
 from .llmbar_results import Shown, is_llmbar, llmbar_verdicts
 
@@ -64,7 +64,7 @@ class Replay:
         return [self._lookup(pair) for pair in pairs]
 
     def _lookup(self, pair: Pair) -> Verdict:
-        question = merged(pair.instruction, pair.input)
+        question = merge_input(pair.instruction, pair.input)
         if self._shown:
             missing = Verdict(None, "missing: the file has no verdict on these two answers in this order")
             return self._shown.get((question, pair.first, pair.second), missing)
@@ -83,7 +83,7 @@ class Replay:
     def _read_verdicts(self) -> None:
         seen: dict[tuple[str, ...], int] = {}
         for number, row in enumerate(self._rows, 1):
-            question = merged(row["instruction"], row.get("input") or "")
+            question = merge_input(row["instruction"], row.get("input") or "")
             key = (question, row["output_1"], row["output_2"])
             identity = (
                 *key,
@@ -125,11 +125,6 @@ class Replay:
 
 def _is_verdict(value: Any) -> bool:
     return value is not None and value == value and value >= 0
-
-
-def merged(instruction: str, input: str) -> str:
-    """One text, as AlpacaEval stores it: the input after a blank line."""
-    return f"{instruction}\n\n{input}" if input else instruction
 
 
 def _read(path: Path) -> bytes:

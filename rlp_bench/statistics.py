@@ -47,6 +47,11 @@ class Difference:
     """The smallest true difference that this test would find in 80 % of repetitions."""
 
 
+def pairwise_credit(first: float, second: float, first_is_better: bool) -> float:
+    """1 where two numbers rank a pair rightly, 0 where wrongly, half where they are equal."""
+    return 0.5 if first == second else float((first > second) == first_is_better)
+
+
 def estimate_mean(
     values: Sequence[float], *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import content_id
+from rlp_bench.api import content_id, merge_input
 
 
 def merged(row: Mapping[str, Any]) -> str:
     """Instruction and input as one text, as AlpacaEval merges them."""
-    return f"{row['instruction']}\n\n{row['input']}" if row.get("input") else str(row["instruction"])
+    return merge_input(str(row["instruction"]), row.get("input") or "")
 
 
 def question_id(row: Mapping[str, Any]) -> str:

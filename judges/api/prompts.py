@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.api import DataError, Pair, UnknownName, content_id, nearest
+from rlp_bench.api import DataError, Pair, UnknownName, content_id, merge_input, nearest
 
 FOLDER = Path(__file__).parent.parent / "prompts"
 NAMES = ("question", "first", "second", "fence")
@@ -31,7 +31,7 @@ class Prompt:
 
     def messages(self, pair: Pair) -> tuple[tuple[str, str], ...]:
         """(role, content) of what the judge is sent."""
-        question = f"{pair.instruction}\n\n{pair.input}" if pair.input else pair.instruction
+        question = merge_input(pair.instruction, pair.input)
         values = {"question": question, "first": pair.first, "second": pair.second}
         values["fence"] = content_id("fence", *values.values())[:12]
         parts = [("system", self.system), ("user", self.user)]

@@ -56,6 +56,9 @@ from rlp_bench.api.types import (
     Training,
     Verdict,
     content_id,
+    mean_over_orders,
+    merge_input,
+    prompt_id,
 )
 
 __all__ = [
@@ -99,7 +102,10 @@ __all__ = [
     "headline_key",
     "is_subset",
     "item_scores",
+    "mean_over_orders",
+    "merge_input",
     "nearest",
+    "prompt_id",
     "read_bytes",
     "read_jsonl",
     "read_report",

@@ -20,6 +20,25 @@ def content_id(*texts: str) -> str:
     return hashlib.sha256("\x1f".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def prompt_id(row: Mapping[str, Any]) -> str:
+    """Identity of the prompt that a row {instruction, input} is about."""
+    return content_id(row["instruction"], row.get("input", ""))
+
+
+def merge_input(instruction: str, input: str) -> str:
+    """Instruction and input as one text, as AlpacaEval stores them: the input after a blank line."""
+    return f"{instruction}\n\n{input}" if input else instruction
+
+
+def mean_over_orders(first: float, turned: float) -> float:
+    """Preference for an answer over both orders of a pair.
+
+    Args:
+        first: preference for the answer shown first, where it is this one. turned: where it is the other one.
+    """
+    return 0.5 + (first - turned) / 2
+
+
 @dataclass(frozen=True)
 class Item:
     """One instruction of a win-rate suite, with the reference answer it is judged against."""
@@ -137,7 +156,7 @@ class Prompting:
             if self.template_with_input:
                 template = self.template_with_input
             else:
-                instruction, input = f"{instruction}\n\n{input}", ""
+                instruction, input = merge_input(instruction, input), ""
         head, _, tail = template.partition("{instruction}")
         return head.replace("{input}", input) + instruction + tail.replace("{input}", input)
 

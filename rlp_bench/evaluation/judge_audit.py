@@ -9,8 +9,8 @@ from typing import Any
 
 from rlp_bench.api.protocols import Judge, Progress
 from rlp_bench.api.types import LabelledPair, Pair
-from rlp_bench.evaluation.verdicts import ask_judge
-from rlp_bench.statistics import Estimate, estimate_mean
+from rlp_bench.evaluation.verdicts import in_both_orders
+from rlp_bench.statistics import Estimate, estimate_mean, pairwise_credit
 
 
 def audit(
@@ -83,21 +83,17 @@ def human_agreement(judge: Judge, humans: Any, progress: Progress) -> dict[str, 
     pairs = list(dict.fromkeys(_pair_of(row) for row in humans.rows()))
     truth = [verdict.preference for verdict in humans.judge(pairs)]
     decided = [(pair, t) for pair, t in zip(pairs, truth, strict=True) if t is not None and t != 0.5]
-    asked = [pair for pair, _ in decided] + [
-        Pair(p.instruction, p.second, p.first, p.input) for p, _ in decided
-    ]
-    verdicts = [v.preference for v in ask_judge(judge, asked, 0, progress)]
-    both = zip(verdicts[: len(decided)], verdicts[len(decided) :], strict=True)
+    both = in_both_orders(judge, [pair for pair, _ in decided], 0, progress)
     hits = [
         (_credit(one, t > 0.5) + _credit(turned, t < 0.5)) / 2
         for (one, turned), (_, t) in zip(both, decided, strict=True)
     ]
-    longest = [_credit(_longer_first(pair), t > 0.5) for pair, t in decided]
+    longest = [pairwise_credit(len(pair.first), len(pair.second), t > 0.5) for pair, t in decided]
     return {
         "judge": _percent(hits),
         "longest": _percent(longest),
         "people": humans.agreement(),
-        "unparsed": sum(v is None for v in verdicts),
+        "unparsed": sum(preference is None for orders in both for preference in orders),
         "divided": len(pairs) - len(decided),
     }
 
@@ -106,15 +102,12 @@ def _both_orders(
     judge: Judge, items: Sequence[LabelledPair], seed: int, progress: Progress
 ) -> tuple[list[float | None], list[float | None]]:
     pairs = [Pair(item.instruction, item.output_1, item.output_2) for item in items]
-    pairs += [Pair(item.instruction, item.output_2, item.output_1) for item in items]
-    said = [verdict.preference for verdict in ask_judge(judge, pairs, seed, progress)]
-    return said[: len(items)], said[len(items) :]
+    said = in_both_orders(judge, pairs, seed, progress)
+    return [given for given, _ in said], [swapped for _, swapped in said]
 
 
 def _credit(preference: float | None, first_is_right: bool) -> float:
-    if preference is None:
-        return 0.0
-    return 0.5 if preference == 0.5 else float((preference > 0.5) == first_is_right)
+    return 0.0 if preference is None else pairwise_credit(preference, 0.5, first_is_right)
 
 
 def _winner(preference: float | None, swapped: bool) -> int | None:
@@ -149,12 +142,7 @@ def _self_agreement(rounds: Sequence[tuple[list[float | None], list[float | None
 
 
 def _longest(item: LabelledPair) -> float:
-    return _credit(_longer_first(Pair("", item.output_1, item.output_2)), item.label == 1)
-
-
-def _longer_first(pair: Pair) -> float:
-    gap = len(pair.first) - len(pair.second)
-    return 0.5 if gap == 0 else float(gap > 0)
+    return pairwise_credit(len(item.output_1), len(item.output_2), item.label == 1)
 
 
 def _pair_of(row: Mapping[str, Any]) -> Pair:

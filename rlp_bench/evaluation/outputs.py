@@ -10,7 +10,7 @@ from typing import Any
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_rows, write_document
 from rlp_bench.api.protocols import Engine, Progress
-from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, content_id
+from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, content_id, merge_input
 from rlp_bench.store.store import Store, fingerprint
 
 EXPECTED = 'a list of {"instruction": ..., "output": ..., "generator": ...} as AlpacaEval writes it'
@@ -101,7 +101,7 @@ def read_outputs_file(path: Path) -> dict[str, dict[str, Any]]:
                 raise DataError(f'"{path}": row {number}: "{field}" {state}; expected {EXPECTED}')
         if not isinstance(row.get("input") or "", str):
             raise DataError(f'"{path}": row {number}: "input" is not text; expected {EXPECTED}')
-        key = content_id(merged(row["instruction"], row.get("input") or ""), "")
+        key = content_id(merge_input(row["instruction"], row.get("input") or ""), "")
         if key in found:
             raise DataError(
                 f'"{path}": row {number} answers the same instruction as row {where[key]} '
@@ -117,7 +117,7 @@ def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_mis
     Raises:
         DataError: an item nobody asked about, or more than 1 % of the items without an answer.
     """
-    by_text = {content_id(merged(item.instruction, item.input), ""): item.id for item in items}
+    by_text = {content_id(merge_input(item.instruction, item.input), ""): item.id for item in items}
     unknown = [row for key, row in rows.items() if key not in by_text]
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -134,11 +134,6 @@ def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_mis
             f"{shown(lacking[0].instruction)}; answer them, or --allow-missing to score the others"
         )
     return found
-
-
-def merged(instruction: str, input: str) -> str:
-    """Instruction and input as one text, as AlpacaEval merges them."""
-    return f"{instruction}\n\n{input}" if input else instruction
 
 
 def item_hash(items: Sequence[Item]) -> str:

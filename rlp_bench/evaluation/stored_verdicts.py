@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.protocols import Judge
-from rlp_bench.api.types import Item, Pair
-from rlp_bench.evaluation.outputs import MISSING_LIMIT, Outputs, merged
+from rlp_bench.api.types import Item, Pair, merge_input
+from rlp_bench.evaluation.outputs import MISSING_LIMIT, Outputs
 
 
 @runtime_checkable
@@ -31,11 +31,11 @@ def answers_as_judged(
     assert isinstance(judge, StoredVerdicts)
     judged: dict[str, list[Mapping[str, Any]]] = {}
     for row in judge.rows():
-        judged.setdefault(merged(row["instruction"], row.get("input") or ""), []).append(row)
+        judged.setdefault(merge_input(row["instruction"], row.get("input") or ""), []).append(row)
     found: dict[str, Mapping[str, Any]] = {}
     others = []
     for item in items:
-        rows = judged.get(merged(item.instruction, item.input), [])
+        rows = judged.get(merge_input(item.instruction, item.input), [])
         if item.id not in answers:
             known = [text for row in rows if (text := _other_side(row, item.reference)) is not None]
             if known:

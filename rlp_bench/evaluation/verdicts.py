@@ -12,7 +12,7 @@ from typing import Any
 from rlp_bench.api.errors import BenchError, UnknownName, nearest
 from rlp_bench.api.files import read_jsonl, write_lines
 from rlp_bench.api.protocols import Judge, Progress
-from rlp_bench.api.types import Artifact, Item, Pair, Verdict, content_id
+from rlp_bench.api.types import Artifact, Item, Pair, Verdict, content_id, mean_over_orders
 from rlp_bench.evaluation.outputs import Outputs, reference_hash
 from rlp_bench.store.store import Store, fingerprint
 
@@ -113,6 +113,27 @@ def ask_judge(judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress
                 f'judge "{judge.name}": preference {verdict.preference!r}; expected a number in [0, 1]'
             )
     return verdicts
+
+
+def in_both_orders(
+    judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress
+) -> list[tuple[float | None, float | None]]:
+    """Preference for the answer that is shown first, of each pair as it is and of the same pair turned."""
+    asked = [
+        shown
+        for pair in pairs
+        for shown in (pair, Pair(pair.instruction, pair.second, pair.first, pair.input))
+    ]
+    given = [verdict.preference for verdict in ask_judge(judge, asked, seed, progress)]
+    return list(zip(given[::2], given[1::2], strict=True))
+
+
+def preferences_over_orders(judge: Judge, pairs: Sequence[Pair], progress: Progress) -> list[float | None]:
+    """Preference for the first answer of each pair over both orders; None where a verdict is missing."""
+    return [
+        None if first is None or turned is None else mean_over_orders(first, turned)
+        for first, turned in in_both_orders(judge, pairs, 0, progress)
+    ]
 
 
 def seal_verdicts(

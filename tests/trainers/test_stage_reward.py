@@ -129,7 +129,7 @@ def test_a_retrained_model_is_measured_on_the_same_pairs(policy, preferences, ar
 
 
 def _held_texts(rows, held_ids):
-    from rlp_bench.trainers.data.preference_pairs import prompt_id
+    from rlp_bench.api import prompt_id
 
     return {row["instruction"] for row in rows if prompt_id(row) in held_ids}
 

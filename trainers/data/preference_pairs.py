@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlp_bench.api import Artifact, DataError, Prompting, content_id
+from rlp_bench.api import Artifact, DataError, Prompting, prompt_id
 
 from .encoding import encode_prompts
 from .row_accounting import RowAccount
@@ -64,11 +64,6 @@ def heldout_prompts(rows: Sequence[Mapping[str, Any]], share: float) -> set[str]
     """The ids of the prompts that are held out: the first in order of their hash, so that order of rows is nothing."""
     ids = sorted({prompt_id(row) for row in rows})
     return set(ids[: max(1, round(share * len(ids)))])
-
-
-def prompt_id(row: Mapping[str, Any]) -> str:
-    """Identity of the question a row is about."""
-    return content_id(row["instruction"], row.get("input", ""))
 
 
 def token_pair(row: Mapping[str, Any], prompt: list[int], tokenizer: Any, eos: bool) -> TokenPair:

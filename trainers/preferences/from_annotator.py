@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.api import Artifact, BenchError, Context, Decoding, Pair, Sample, content_id, write_jsonl
+from rlp_bench.api import Artifact, BenchError, Context, Decoding, Pair, Sample, prompt_id, write_jsonl
 
 from ..data.encoding import fitting_rows
 from ..data.row_accounting import RowAccount
@@ -49,7 +49,7 @@ class Preferences:
             if first.text == second.text:
                 account.drop("identical")
                 continue
-            swap = uniform(seed, "position", content_id(row["instruction"], row.get("input", ""))) < 0.5
+            swap = uniform(seed, "position", prompt_id(row)) < 0.5
             shown.append((row, second, first) if swap else (row, first, second))
         preferred = _preferred(shown, context, seed)
         write_jsonl(out / "rows.jsonl", list(_labelled(shown, preferred, context.annotator.name, account)))

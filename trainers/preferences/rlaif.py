@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rlp_bench.api import Artifact, Context, DataError, write_jsonl
+from rlp_bench.api import Artifact, Context, DataError, mean_over_orders, merge_input, write_jsonl
 
 from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
@@ -77,7 +77,7 @@ class PolicyAsJudge:
         """(preference for the first of each pair, position bias)."""
         stems = []
         for row, first, second in shown:
-            asked = f"{row['instruction']}\n\n{row['input']}" if row.get("input") else row["instruction"]
+            asked = merge_input(row["instruction"], row.get("input", ""))
             for one, other in ((first.text, second.text), (second.text, first.text)):
                 stems.append(context.prompting.render(_fill(asked, one, other)))
         logprobs = context.engine.options(policy, stems, [[" A", " B"]] * len(stems))
@@ -89,7 +89,7 @@ class PolicyAsJudge:
         says_a = [1 / (1 + math.exp(b - a)) for a, b in logprobs]
         both = list(zip(says_a[::2], says_a[1::2], strict=True))
         count = max(1, len(both))
-        return [0.5 + (one - turned) / 2 for one, turned in both], {
+        return [mean_over_orders(one, turned) for one, turned in both], {
             "stand_in": 0.0,
             "says_a": sum(says_a) / max(1, len(says_a)),
             "orders_disagree": sum((one > 0.5) == (turned > 0.5) for one, turned in both) / count,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlp_bench.api import Sample, content_id
+from rlp_bench.api import Sample, prompt_id
 
 from ..data.row_accounting import RowAccount
 from ..data.seeding import derived_seed, shuffled
@@ -23,13 +23,8 @@ def sample_pairs(rows: Sequence[Mapping[str, Any]], seed: int, account: RowAccou
         if len(usable) < 2:
             account.drop("too_few_kept")
             continue
-        first, second = shuffled(len(usable), derived_seed(seed, "sample_pair"), question_id(row))[:2]
+        first, second = shuffled(len(usable), derived_seed(seed, "sample_pair"), prompt_id(row))[:2]
         if usable[first].text == usable[second].text:
             account.drop("identical")
             continue
         yield row, usable[first], usable[second]
-
-
-def question_id(row: Mapping[str, Any]) -> str:
-    """Identity of the question a row is about."""
-    return content_id(row["instruction"], row.get("input", ""))

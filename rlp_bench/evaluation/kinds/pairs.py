@@ -42,7 +42,7 @@ def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Label
         answers = [finished_sample(text) for item in items for text in (item.output_1, item.output_2)]
         scores = asking.engine.score(reward.path, prompts, answers)
         rows: list[dict[str, Any]] = [
-            {"item_id": item.id, "subset": item.subset, "score": _right(first, second, item.label)}
+            {"item_id": item.id, "subset": item.subset, "score": pairwise_credit(first, second, item.label == 1)}
             for item, first, second in zip(items, scores[::2], scores[1::2], strict=True)
         ]
         write_lines(folder / "scores.jsonl", rows)
@@ -61,11 +61,6 @@ def finished_sample(text: str) -> Sample:
     """A given text as a response that ended itself; its length in tokens is the engine's to know."""
     return Sample(text, 0, True)
 
-
-def _right(first: float, second: float, label: int) -> float:
-    if first == second:
-        return 0.5
-    return float((first > second) == (label == 1))
 
 
 def judged_by(report: SuiteReport) -> str:

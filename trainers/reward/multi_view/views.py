@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlp_bench.api import Artifact, DataError, Prompting
+from rlp_bench.api import Artifact, DataError, Prompting, prompt_id
 
 from ...data.encoding import encode_prompts
-from ...data.preference_pairs import heldout_prompts, prompt_id
+from ...data.preference_pairs import heldout_prompts
 from ...data.row_accounting import RowAccount
 from ...data.seeding import derived_seed, shuffled
 from ...data.tokenize import encode_response
