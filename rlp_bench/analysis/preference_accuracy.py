@@ -5,25 +5,25 @@ and, where the data source has one, against the gold utility. A length rule stan
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlp_bench.api import registry
 from rlp_bench.api.files import write_jsonl
 from rlp_bench.api.protocols import Judge
-from rlp_bench.api.types import Artifact, Pair, content_id
+from rlp_bench.api.types import Artifact, Pair, prompt_id
 from rlp_bench.display import Display
-from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, responses_of
 from rlp_bench.evaluation.evaluator import GOLD, sft_policy
 from rlp_bench.evaluation.resolve import load_judge
-from rlp_bench.evaluation.verdicts import ask_judge
+from rlp_bench.evaluation.verdicts import preferences_over_orders
+from rlp_bench.recipes.data_sources import Response, open_source, utilities
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import RunRecord, stand_ins
 from rlp_bench.run.runner import StageRunner
-from rlp_bench.statistics import estimate_mean
+from rlp_bench.statistics import estimate_mean, pairwise_credit
 from rlp_bench.store.store import Store, fingerprint
 
 Row = Mapping[str, Any]
@@ -41,7 +41,7 @@ def preference_report(
     facts: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         for artifact in synthetic(record):
-            rows = measured(store, artifact, judge, gold, source_of(recipe), display)
+            rows = measured(store, artifact, judge, gold, open_source(recipe.data.source), display)
             by_method.setdefault(record.method, {})[record.seed] = rows
             facts.setdefault(record.method, []).append(
                 {**_facts(artifact, rows), "stand_in": stand_ins(record.lineage)}
@@ -56,10 +56,9 @@ def preference_report(
     return {"recipe": recipe.id, "labels": labels, "reward_models": models}
 
 
-def source_of(recipe: Recipe) -> Any:
-    """The recipe's data source."""
-    name, _, argument = recipe.data.source.partition(":")
-    return registry.load("suite", name)(argument)
+def _sides(row: Row) -> tuple[Response, Response]:
+    """Chosen and rejected response of a preference."""
+    return (row["chosen"], row["chosen_finished"]), (row["rejected"], row["rejected_finished"])
 
 
 def synthetic(record: RunRecord) -> list[Artifact]:
@@ -78,7 +77,7 @@ def measured(
     """One row a pair: pool and gold preference for the chosen response, utility gap, lengths, category, confidence."""
     identity = {
         "step": "preference_accuracy",
-        "version": 1,
+        "version": 2,
         "preferences": artifact.fingerprint,
         "judge": dict(judge.manifest()),
         "gold": dict(gold.manifest()) if gold else None,
@@ -87,19 +86,18 @@ def measured(
     def build(folder: Path) -> Mapping[str, float]:
         rows = artifact.rows()
         task = display.task("preference accuracy")
-        pool, truth = (
-            _both_orders(judge, rows, task),
-            _both_orders(gold, rows, task) if gold else [None] * len(rows),
-        )
+        pairs = [Pair(r["instruction"], r["chosen"], r["rejected"], r.get("input", "")) for r in rows]
+        pool = preferences_over_orders(judge, pairs, task)
+        truth = preferences_over_orders(gold, pairs, task) if gold else [None] * len(rows)
         task.close()
         write_jsonl(
             folder / "rows.jsonl",
             [
                 {
-                    "id": content_id(row["instruction"], row.get("input", "")),
+                    "id": prompt_id(row),
                     "pool": p,
                     "gold": g,
-                    "utility_gap": _gap(source, row),
+                    "utility_gap": _gap(source, row["instruction"], *_sides(row)),
                     "chosen_tokens": row["chosen_tokens"],
                     "rejected_tokens": row["rejected_tokens"],
                     "category": row.get("category", ""),
@@ -113,28 +111,10 @@ def measured(
     return store.make("verdicts", fingerprint(identity), build, identity).rows()
 
 
-def _both_orders(judge: Judge, rows: Sequence[Row], progress: Any) -> list[float | None]:
-    """Mean preference for the chosen response over both orders; None where there was none."""
-    asked = []
-    for row in rows:
-        given = row.get("input", "")
-        asked += [
-            Pair(row["instruction"], row["chosen"], row["rejected"], given),
-            Pair(row["instruction"], row["rejected"], row["chosen"], given),
-        ]
-    verdicts = [verdict.preference for verdict in ask_judge(judge, asked, 0, progress)]
-    return [
-        None if one is None or turned is None else (one + 1 - turned) / 2
-        for one, turned in zip(verdicts[::2], verdicts[1::2], strict=True)
-    ]
-
-
-def _gap(source: Any, row: Row) -> float | None:
-    utility: Callable[..., float] | None = getattr(source, "utility", None)
-    if utility is None:
-        return None
-    better = utility(row["instruction"], row["chosen"], row["chosen_finished"])
-    return better - utility(row["instruction"], row["rejected"], row["rejected_finished"])
+def _gap(source: Any, instruction: str, first: Response, second: Response) -> float | None:
+    """How much more the first response is worth; None from a source that does not know it."""
+    worth = utilities(source, instruction, (first, second))
+    return None if worth is None else worth[0] - worth[1]
 
 
 def _labels(seeds: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
@@ -166,8 +146,7 @@ def _decided(rows: Sequence[Row], name: str) -> list[Row]:
 
 
 def _longer_is_right(row: Row) -> float:
-    gap = row["chosen_tokens"] - row["rejected_tokens"]
-    return 0.5 if gap == 0 else float((gap > 0) == (row["pool"] > 0.5))
+    return pairwise_credit(row["chosen_tokens"], row["rejected_tokens"], row["pool"] > 0.5)
 
 
 def _over_seeds(scores: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
@@ -233,18 +212,10 @@ def reward_rows(
     rewards = [(label, a) for label, a in record.lineage if a.kind == "reward"]
     if sft is None or not rewards:
         return []
-    source = source_of(recipe)
+    source = open_source(recipe.data.source)
     task = display.task(f"{record.method} {record.seed}")
-    measure = Diagnostics(
-        store,
-        runner.engine,
-        recipe.engine_label,
-        recipe.stage_prompting(),
-        dev_prompts(source, pairs or recipe.evaluation.dev_pairs, set()),
-        recipe.decoding.max_response_tokens,
-        recipe.decoding.seed,
-        task,
-    )
+    prompts = dev_prompts(source, pairs or recipe.evaluation.dev_pairs, set())
+    measure = Diagnostics(store, runner.engine, recipe, prompts, task)
     first = next((a for label, a in record.lineage if label == "ppo"), None)
     policies = {"sft": sft, "first": first, "own": record.policy}
     found = []
@@ -275,25 +246,17 @@ def _right(
     """ "pool" and "gold" -> (1 right, 0 wrong; |utility gap|) of every pair that the judge decided."""
     samples = measure.samples(policy)
     scores = measure.scores(samples, reward)
-    gaps = [_sample_gap(source, row) for row in samples.rows()]
+    gaps = [_gap(source, row["instruction"], *responses_of(row)) for row in samples.rows()]
     found = {}
     for name, who in (("pool", judge), ("gold", gold)):
         if who is not None:
             labels = measure.labels(samples, who)
             found[name] = [
-                (0.5 if a == b else float((a > b) == (label > 0.5)), gap)
+                (pairwise_credit(a, b, label > 0.5), None if gap is None else abs(gap))
                 for (a, b), label, gap in zip(scores, labels, gaps, strict=True)
                 if label is not None and label != 0.5
             ]
     return found
-
-
-def _sample_gap(source: Any, row: Row) -> float | None:
-    utility: Callable[..., float] | None = getattr(source, "utility", None)
-    if utility is None:
-        return None
-    one, other = (utility(row["instruction"], r["text"], r["finished"]) for r in row["responses"])
-    return abs(one - other)
 
 
 def _matched(

@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.analysis.preference_accuracy import measured, source_of, synthetic
+from rlp_bench.analysis.preference_accuracy import measured, synthetic
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import item_scores, read_report, suite_of
-from rlp_bench.api.types import Item, content_id
+from rlp_bench.api.types import Item, prompt_id
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluator import GOLD
 from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.run.records import REPORT, RunRecord
 from rlp_bench.store.store import Store
 
@@ -94,13 +95,12 @@ def pairs_view(
     gold = load_judge(GOLD) if GOLD in records[0].recipe.evaluation.second_judges else None
     makers = 0
     for record in records:
+        source = open_source(record.recipe.data.source)
         for artifact in synthetic(record):
             makers += 1
-            said = {
-                r["id"]: r for r in measured(store, artifact, judge, gold, source_of(record.recipe), display)
-            }
+            said = {r["id"]: r for r in measured(store, artifact, judge, gold, source, display)}
             for row in artifact.rows():
-                key = content_id(row["instruction"], row.get("input", ""))
+                key = prompt_id(row)
                 entry = found.setdefault(
                     key,
                     {
@@ -148,7 +148,7 @@ def accepted_view(record: RunRecord, item: str | None, category: str | None, n: 
     for name, accepted in (("rows.jsonl", True), ("rejected.jsonl", False)):
         rows = [
             {
-                "id": content_id(row["instruction"], row.get("input", "")),
+                "id": prompt_id(row),
                 "instruction": row["instruction"],
                 "category": row.get("category", ""),
                 "accepted": accepted,

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rlp_bench.api.errors import UnknownName, nearest
+from rlp_bench.api.hub import localize
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -58,6 +59,18 @@ def load(group: str, name: str) -> Any:
         UnknownName: nobody offers it; the message has the nearest name and how a new one becomes visible.
     """
     return _entry(group, name).load()
+
+
+def resolve(group: str, reference: str) -> Any:
+    """What "name" or "name:argument" refers to: the plugin called with its argument ("" where there is none).
+
+    Files of a hub in the argument (hf://) are fetched first, so that a plugin only ever sees paths.
+
+    Raises:
+        UnknownName: nobody offers the name. DataError: a file of a hub cannot be fetched.
+    """
+    name, _, argument = reference.partition(":")
+    return load(group, name)(localize(argument))
 
 
 def _entry(group: str, name: str) -> "EntryPoint":

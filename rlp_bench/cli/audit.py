@@ -65,13 +65,12 @@ def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPa
     Raises:
         DataError: the suite has no labelled pairs.
     """
-    from rlp_bench.recipes.hub import localize
 
     rows = judge.rows() if data is None and hasattr(judge, "rows") else []
     if rows and "results" in rows[0]:
         return [LabelledPair(r["input"], r["output_1"], r["output_2"], r["label"]) for r in rows]
-    name, _, argument = ALIASES.get(suite, suite).partition(":")
-    found = registry.load("suite", name)(localize(str(data) if data is not None else argument))
+    reference = ALIASES.get(suite, suite)
+    found = registry.resolve("suite", reference if data is None else f"{reference.partition(':')[0]}:{data}")
     if getattr(found, "kind", None) != "pairs":
         raise DataError(
             f'audit --suite "{suite}": has no labelled pairs; expected llmbar or another suite of pairs'

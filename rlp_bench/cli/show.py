@@ -52,7 +52,6 @@ def _trainer(name: str, as_json: bool) -> None:
 
     from rlp_bench.cli.trainer_settings import setting_rows
     from rlp_bench.recipes.load import load_trainer
-    from rlp_bench.recipes.trainer_settings import setting_meanings
 
     trainer: Any = load_trainer(name)
     settings = setting_rows(trainer)

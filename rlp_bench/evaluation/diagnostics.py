@@ -14,9 +14,11 @@ from typing import Any, TypedDict
 from rlp_bench.api.files import read_jsonl, write_lines
 from rlp_bench.api.protocols import Engine, Judge, Progress
 from rlp_bench.api.report import KL, Agreement
-from rlp_bench.api.types import Artifact, Decoding, Pair, Prompting, Sample, content_id
-from rlp_bench.evaluation.verdicts import ask_judge
-from rlp_bench.statistics import estimate_mean
+from rlp_bench.api.types import Artifact, Decoding, Pair, Sample, prompt_id
+from rlp_bench.evaluation.verdicts import preferences_over_orders
+from rlp_bench.recipes.data_sources import Response
+from rlp_bench.recipes.schema import Recipe
+from rlp_bench.statistics import estimate_mean, pairwise_credit
 from rlp_bench.store.store import Store, fingerprint
 
 Prompt = Mapping[str, str]
@@ -31,23 +33,21 @@ class Diagnostics:
         self,
         store: Store,
         engine: Engine,
-        engine_name: str,
-        prompting: Prompting,
+        recipe: Recipe,
         prompts: Sequence[Prompt],
-        max_response_tokens: int,
-        seed: int,
         progress: Progress,
     ) -> None:
-        self.store, self.engine, self.engine_name, self.prompting = store, engine, engine_name, prompting
-        self.prompts, self.seed, self.progress = prompts, seed, progress
-        self.decoding = Decoding(1.0, 1.0, max_response_tokens)
+        self.store, self.engine, self.engine_name = store, engine, recipe.engine_label
+        self.prompts, self.seed, self.progress = prompts, recipe.decoding.seed, progress
+        self.decoding = Decoding(1.0, 1.0, recipe.decoding.max_response_tokens)
+        prompting = recipe.stage_prompting()
         self.rendered = [prompting.render(p["instruction"], p.get("input", "")) for p in prompts]
         self.common = {
             "version": 1,
             "prompts": fingerprint(self.rendered),
-            "engine": engine_name,
-            "seed": seed,
-            "max_response_tokens": max_response_tokens,
+            "engine": self.engine_name,
+            "seed": self.seed,
+            "max_response_tokens": self.decoding.max_response_tokens,
         }
 
     def samples(self, policy: Artifact) -> Artifact:
@@ -74,23 +74,19 @@ class Diagnostics:
         """The judge's preference for the first of each two, over both orders; None where it gave none."""
         identity = {
             "step": "dev_labels",
-            "version": 1,
+            "version": 2,
             "samples": samples.fingerprint,
             "judge": dict(judge.manifest()),
         }
 
         def build(folder: Path) -> None:
-            pairs = []
-            for row in samples.rows():
-                a, b = (r["text"] for r in row["responses"])
-                pairs += [
-                    Pair(row["instruction"], a, b, row["input"]),
-                    Pair(row["instruction"], b, a, row["input"]),
-                ]
-            given = ask_judge(judge, pairs, 0, self.progress)
-            both = zip(given[::2], given[1::2], strict=True)
-            rows = [{"preference": _over_orders(v.preference, w.preference)} for v, w in both]
-            write_lines(folder / "rows.jsonl", rows)
+            pairs = [
+                Pair(row["instruction"], first["text"], second["text"], row["input"])
+                for row in samples.rows()
+                for first, second in [row["responses"]]
+            ]
+            given = preferences_over_orders(judge, pairs, self.progress)
+            write_lines(folder / "rows.jsonl", [{"preference": preference} for preference in given])
 
         sealed = self.store.make("verdicts", fingerprint(identity), build, identity)
         return [row["preference"] for row in sealed.rows()]
@@ -196,17 +192,13 @@ def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | No
     hits = []
     for (first, second), label in zip(scores, labels, strict=True):
         if label is not None and label != 0.5:
-            hits.append(0.5 if first == second else float((first > second) == (label > 0.5)))
+            hits.append(pairwise_credit(first, second, label > 0.5))
     ties = sum(label == 0.5 for label in labels)
     missing = sum(label is None for label in labels)
     if not hits:
         return {"accuracy": None, "se": None, "n": 0, "ties": ties, "missing": missing}
     e = estimate_mean(hits)
     return {"accuracy": e.mean, "se": e.se if e.n > 1 else None, "n": e.n, "ties": ties, "missing": missing}
-
-
-def _over_orders(first: float | None, turned: float | None) -> float | None:
-    return None if first is None or turned is None else (first + 1 - turned) / 2
 
 
 def best_of(policy: Artifact) -> int | None:
@@ -223,9 +215,14 @@ def underlying(policy: Artifact) -> Path:
     return path
 
 
+def responses_of(row: Mapping[str, Any]) -> list[Response]:
+    """The responses of a row of samples."""
+    return [(response["text"], response["finished"]) for response in row["responses"]]
+
+
 def dev_prompts(source: Any, n: int, evaluated: set[str]) -> list[dict[str, str]]:
     """The first n dev prompts. A dev prompt that an evaluated suite also asks would be a leak, so it is
     left out.
     """
     rows = source.split("dev", n)
-    return [row for row in rows if content_id(row["instruction"], row.get("input", "")) not in evaluated]
+    return [row for row in rows if prompt_id(row) not in evaluated]

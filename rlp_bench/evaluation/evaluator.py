@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from rlp_bench.api import registry
 from rlp_bench.api.protocols import Engine, Judge, Progress, Suite
 from rlp_bench.api.report import KL, RewardModelReport, SuiteReport, headline_key, is_subset
-from rlp_bench.api.types import Artifact
+from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
 from rlp_bench.evaluation.kinds.kind import Asking, Judged
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.store.store import Store
 
@@ -88,6 +88,10 @@ class Evaluation:
             self.done,
         )
 
+    def answers(self, policy: Artifact, items: Sequence[Item], suite: Suite) -> Artifact:
+        """The policy's answer to every item, with the recipe's prompt and decoding, as an "outputs" artifact."""
+        return self._asking(policy, None).answers(items, suite)
+
     def diagnostics(self, policy: Artifact, lineage: Lineage) -> DiagnosticsReport:
         """KL to the SFT policy and the accuracy of the run's reward models, on dev prompts."""
         sft, rewards = sft_policy(lineage), [(label, a) for label, a in lineage if a.kind == "reward"]
@@ -95,20 +99,9 @@ class Evaluation:
         if sft is None or not count:
             why = "the run has no SFT policy" if sft is None else "evaluation.dev_pairs is 0"
             return {"kl": {"mean": None, "se": None, "estimator": f"none: {why}"}, "reward_model": None}
-        name, _, argument = self.recipe.data.source.partition(":")
         asked = {i.id for d in self.done.values() for i in d.items}
-        source = registry.load("suite", name)(argument)
-        prompts = dev_prompts(source, count, asked)
-        measure = Diagnostics(
-            self.store,
-            self.engine,
-            self.recipe.engine_label,
-            self.prompting,
-            prompts,
-            self.decoding.max_response_tokens,
-            self.recipe.decoding.seed,
-            self.progress,
-        )
+        prompts = dev_prompts(open_source(self.recipe.data.source), count, asked)
+        measure = Diagnostics(self.store, self.engine, self.recipe, prompts, self.progress)
         gold = load_judge(GOLD) if GOLD in self.recipe.evaluation.second_judges else None
         found: list[RewardModelReport] = [
             {

@@ -10,7 +10,6 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.protocols import Judge, Suite
 from rlp_bench.api.types import Item
-from rlp_bench.recipes.hub import localize
 from rlp_bench.store.store import fingerprint
 
 
@@ -21,11 +20,10 @@ def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
         UnknownName: neither has it.
     """
     reference = aliases.get(name, name)
-    plugin, _, argument = reference.partition(":")
     known = registry.names("suite")
-    if plugin not in known:
+    if reference.partition(":")[0] not in known:
         raise UnknownName(f'suite "{name}" is not known: {nearest(name, {*aliases, *known})}')
-    suite = registry.load("suite", plugin)(localize(argument))
+    suite = registry.resolve("suite", reference)
     if not callable(getattr(suite, "items", None)):
         raise DataError(
             f'suite "{name}": has training data only, nothing to evaluate; {nearest(name, aliases)}'
@@ -41,9 +39,8 @@ def with_data(name: str, data: Path) -> str:
 
 
 def load_judge(reference: str) -> Judge:
-    """The judge "name" or "name:argument"."""
-    name, _, argument = reference.partition(":")
-    judge: Judge = registry.load("judge", name)(argument)
+    """The judge "name" or "name:argument", to evaluate with: one that adds label noise is refused."""
+    judge: Judge = registry.resolve("judge", reference)
     refuse_noise(reference, judge.manifest())
     return judge
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import read_bytes, sha256
 from rlp_bench.api.protocols import Judge, Progress, Suite
@@ -17,6 +16,7 @@ from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.runner import make_engine
 from rlp_bench.store.store import Store
 
 DEFAULT_RECIPE, DEFAULT_SUITE = "micro", "alpacafarm"
@@ -172,11 +172,6 @@ def evaluate_suites_of_run(
     evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
     reward = next((artifact for _, artifact in reversed(lineage) if artifact.kind == "reward"), None)
     return evaluation.suites(names, policy, reward)
-
-
-def make_engine(recipe: Recipe) -> Any:
-    """The recipe's engine on the recipe's device."""
-    return registry.load("engine", recipe.engine.name)(**recipe.engine_options)
 
 
 def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:

@@ -5,24 +5,23 @@ what it stands for only for a while. The points of one run are its policy snapsh
 with two samples a prompt at temperature 1; win rates, where asked for, are those of a suite's items.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.report import headline, item_scores
 from rlp_bench.api.types import Artifact
 from rlp_bench.display import Display
-from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
+from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, responses_of
 from rlp_bench.evaluation.evaluator import GOLD, Evaluation, sft_policy
 from rlp_bench.evaluation.resolve import load_judge
 from rlp_bench.plan.graph import build_plan
+from rlp_bench.recipes.data_sources import open_source, utilities
 from rlp_bench.recipes.load import load_recipe
-from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import RunRecord
 from rlp_bench.run.runner import StageRunner, run_plan
 from rlp_bench.statistics import paired_difference_over_seeds
@@ -99,10 +98,9 @@ def points_of(
     settings = record.policy.manifest["provenance"]["settings"]
     beta = settings["beta"]
     task = display.task(f"{record.method} {beta:g}")
-    source = registry.load("suite", recipe.data.source.partition(":")[0])(
-        recipe.data.source.partition(":")[2]
-    )
-    measure = _diagnostics(recipe, source, store, runner, task)
+    source = open_source(recipe.data.source)
+    prompts = dev_prompts(source, recipe.evaluation.dev_pairs, set())
+    measure = Diagnostics(store, runner.engine, recipe, prompts, task)
     kept = {n: p for n, p in _snapshots(record.policy).items() if at is None or n in at}
     policies = {0: sft, **kept, settings["rollouts"]: record.policy}
     found = []
@@ -120,19 +118,6 @@ def points_of(
         )
     task.close()
     return found
-
-
-def _diagnostics(recipe: Recipe, source: Any, store: Store, runner: StageRunner, task: Any) -> Diagnostics:
-    return Diagnostics(
-        store,
-        runner.engine,
-        recipe.engine_label,
-        recipe.stage_prompting(),
-        dev_prompts(source, recipe.evaluation.dev_pairs, set()),
-        recipe.decoding.max_response_tokens,
-        recipe.decoding.seed,
-        task,
-    )
 
 
 def _snapshots(policy: Artifact) -> dict[int, Artifact]:
@@ -159,17 +144,8 @@ def _on_dev(
     scores = np.array(measure.scores(samples, reward))
     at_sft = np.array(measure.scores(measure.samples(sft), reward))
     rows = samples.rows()
-    utility: Callable[..., float] | None = getattr(source, "utility", None)
-    gold = (
-        np.array(
-            [
-                [utility(row["instruction"], r["text"], r["finished"]) for r in row["responses"]]
-                for row in rows
-            ]
-        )
-        if utility
-        else None
-    )
+    worth = [utilities(source, row["instruction"], responses_of(row)) for row in rows]
+    gold = None if None in worth else np.array(worth)
     return {
         "kl": measure.kl(policy, sft)["mean"],
         "proxy": float((scores.mean() - at_sft.mean()) / at_sft.std()),

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.protocols import Progress
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
 from rlp_bench.evaluation.evaluator import Evaluation, sft_policy
 from rlp_bench.evaluation.kinds.win_rate import evaluate_suite
-from rlp_bench.evaluation.outputs import generate_outputs, read_artifact
+from rlp_bench.evaluation.outputs import read_artifact
 from rlp_bench.evaluation.resolve import load_suite
 from rlp_bench.plan.graph import Plan, build_plan
+from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import RunRecord
 from rlp_bench.run.runner import StageRunner
@@ -79,47 +79,22 @@ def choose(measured: Sequence[Measured]) -> float:
 def _measure(
     policy: Artifact, sft: Artifact, recipe: Recipe, store: Store, runner: StageRunner, progress: Progress
 ) -> Mapping[str, float]:
-    name, _, argument = recipe.data.source.partition(":")
-    source = registry.load("suite", name)(argument)
+    source = open_source(recipe.data.source)
     asked = {item.id for alias in recipe.evaluation.suites for item in _questions(alias, recipe)}
     prompts = dev_prompts(source, recipe.tuning.prompts, asked)
     evaluation = Evaluation(store, recipe, runner.engine, None, None, progress)
     suite: Any = DevSuite(f"{recipe.data.source}:dev", source.version)
-
-    def answers(one: Artifact, items: Sequence[Item]) -> Artifact:
-        return generate_outputs(
-            store,
-            runner.engine,
-            one,
-            items,
-            suite={"name": suite.name, "version": suite.version},
-            prompting=evaluation.prompting,
-            decoding=evaluation.decoding,
-            engine_name=recipe.engine_label,
-            seed=recipe.decoding.seed,
-            progress=progress,
-        )
-
     plain = [Item(p["instruction"], p.get("input", ""), subset="dev") for p in prompts]
-    reference = read_artifact(answers(sft, plain))
+    reference = read_artifact(evaluation.answers(sft, plain, suite))
     items = [
         Item(item.instruction, item.input, subset="dev", reference=reference[item.id]["output"])
         for item in plain
     ]
-    outputs = answers(policy, items)
+    outputs = evaluation.answers(policy, items, suite)
     report = evaluate_suite(
         store, suite, items, outputs, read_artifact(outputs), evaluation.judge, evaluation.order, progress
     )
-    kl = Diagnostics(
-        store,
-        runner.engine,
-        recipe.engine_label,
-        evaluation.prompting,
-        prompts,
-        evaluation.decoding.max_response_tokens,
-        recipe.decoding.seed,
-        progress,
-    ).kl(policy, sft)
+    kl = Diagnostics(store, runner.engine, recipe, prompts, progress).kl(policy, sft)
     found: dict[str, Any] = {
         "win_rate": report["win_rate"],
         "standard_error": report["standard_error"],

@@ -92,7 +92,7 @@ def _ppo(folder: Path, asked: Asked) -> Iterator[Work]:
 
 @contextmanager
 def _judged(folder: Path, asked: Asked) -> Iterator[Work]:
-    judge, pairs = registry.load("judge", "micro_pool")("all"), _answers(1500)
+    judge, pairs = registry.resolve("judge", "micro_pool:all"), _answers(1500)
     yield lambda: _verdicts(judge.judge(pairs))
 
 
@@ -101,7 +101,7 @@ def _requests(folder: Path, asked: Asked) -> Iterator[Work]:
     pairs, seeds = _answers(150), itertools.count()
     with chat_server() as url:
         options = f"bench-1,base_url={url},provider=bench,cache={asked.cache or folder / 'answers'},max_concurrency=8"
-        judge = registry.load("judge", "chat")(options)
+        judge = registry.resolve("judge", f"chat:{options}")
 
         def work() -> Counters:
             """A new seed is a new request: nothing of an earlier round comes from the cache."""

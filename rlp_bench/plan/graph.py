@@ -11,7 +11,6 @@ from typing import Any
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, RecipeError, nearest
-from rlp_bench.api.protocols import Judge
 from rlp_bench.api.types import Training
 from rlp_bench.recipes.base_checkpoint import base_artifact
 from rlp_bench.recipes.data_sources import identity as data_identity
@@ -196,8 +195,6 @@ class Bench:
         label, kind = f"data-{split}", SPLITS.get(split, split)
         try:
             source = open_source(reference)
-            if not callable(getattr(source, "split", None)):
-                raise RecipeError(f'suite "{reference}" has no training splits; name one that has')
             identity = data_identity(reference, source, split, count)
         except BenchError as error:
             self.problems.append(f"data.{where}: {error}")
@@ -297,7 +294,7 @@ class Bench:
             return None
         section = getattr(self.recipe, name).model_dump(mode="json")
         if name == "annotator":
-            judge = load_judge(self.recipe.annotator.judge)
+            judge = registry.resolve("judge", self.recipe.annotator.judge)
             return {**section, "version": judge.version, "manifest": dict(judge.manifest())}
         if name == "engine":
             low = {"precision": "bf16"} if self.recipe.training.precision == "bf16" else {}
@@ -323,13 +320,6 @@ def _broken(inputs: Mapping[str, Any]) -> bool:
     """Whether an input's own stage was wrong (reported there)."""
     flat = [h for given in inputs.values() for h in (given if isinstance(given, list) else [given])]
     return not all(handle.fingerprint for handle in flat)
-
-
-def load_judge(reference: str) -> Judge:
-    """The judge of "name" or "name:argument"."""
-    name, _, argument = reference.partition(":")
-    judge: Judge = registry.load("judge", name)(argument)
-    return judge
 
 
 def build_plan(

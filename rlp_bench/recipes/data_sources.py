@@ -2,32 +2,45 @@
 
 A source is a suite plugin with `split(name, n)`. It may also offer `version_of(name)` (its version with a hash of that
 split's content: another file is another artifact) and `drops(name, n)` ({row, reason} of each of the first n rows that
-`split` leaves out); then n is the number of rows that are read, not of those that remain.
+`split` leaves out); then n is the number of rows that are read, not of those that remain. A source that knows what a
+response is worth offers `utility(instruction, response, finished)`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from rlp_bench.api import registry
-from rlp_bench.api.errors import BenchError
-from rlp_bench.recipes.hub import SCHEME, localize
+from rlp_bench.api.errors import BenchError, RecipeError
+from rlp_bench.api.hub import SCHEME
 
 Row = Mapping[str, Any]
+Response = tuple[str, bool]
+"""A response's text, and whether it ended by itself."""
+Utility = Callable[[str, str, bool], float]
+"""(instruction, response, whether it ended by itself) -> gold utility: for curves, never for a trainer."""
 
 
 def open_source(reference: str) -> Any:
-    """The source "name" or "name:argument"; files of a hub are fetched when their rows are asked for, not before."""
-    name, _, argument = reference.partition(":")
-    plugin = registry.load("suite", name)
-    return HubSource(plugin, argument) if SCHEME in argument else plugin(argument)
+    """The source "name" or "name:argument"; files of a hub are fetched when their rows are asked for, not before.
+
+    Raises:
+        BenchError: nobody offers the name, it has no training splits, or the source refuses its argument.
+    """
+    remote = SCHEME in reference
+    source = HubSource(reference) if remote else registry.resolve("suite", reference)
+    if not callable(getattr(source.plugin if remote else source, "split", None)):
+        raise RecipeError(f'suite "{reference}" has no training splits; name one that has')
+    return source
 
 
 class HubSource:
     """A source whose argument names files of a hub at a commit: the commit says what they are before they are here."""
 
-    def __init__(self, plugin: Any, argument: str) -> None:
-        self.plugin, self.argument, self._opened = plugin, argument, None
-        self.version = str(plugin.version)
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        self.plugin = registry.load("suite", reference.partition(":")[0])
+        self.version = str(self.plugin.version)
 
     def version_of(self, name: str) -> str:
         """The plugin's version; the commit is in the reference."""
@@ -35,17 +48,22 @@ class HubSource:
 
     def split(self, name: str, n: int | None = None) -> list[dict[str, Any]]:
         """The plugin's split."""
-        found: list[dict[str, Any]] = self._source().split(name, n)
+        found: list[dict[str, Any]] = self._source.split(name, n)
         return found
 
     def drops(self, name: str, n: int | None = None) -> list[dict[str, Any]] | None:
         """The plugin's drops; None where it has none to tell."""
-        return drops_of(self._source(), name, n)
+        return drops_of(self._source, name, n)
 
+    @property
+    def utility(self) -> Utility | None:
+        """The plugin's utility; None where it has none."""
+        found: Utility | None = getattr(self._source, "utility", None)
+        return found
+
+    @cached_property
     def _source(self) -> Any:
-        if self._opened is None:
-            self._opened = self.plugin(localize(self.argument))
-        return self._opened
+        return registry.resolve("suite", self.reference)
 
 
 def identity(reference: str, source: Any, split: str, count: int) -> dict[str, Any]:
@@ -60,6 +78,12 @@ def drops_of(source: Any, split: str, count: int | None) -> list[dict[str, Any]]
     told = getattr(source, "drops", None)
     found: list[dict[str, Any]] | None = None if told is None else told(split, count)
     return found
+
+
+def utilities(source: Any, instruction: str, responses: Sequence[Response]) -> list[float] | None:
+    """Gold utility of each response; None from a source that does not know it."""
+    utility: Utility | None = getattr(source, "utility", None)
+    return None if utility is None else [utility(instruction, *response) for response in responses]
 
 
 def read_split(

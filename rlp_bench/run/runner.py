@@ -18,7 +18,7 @@ from rlp_bench.api.files import write_json, write_jsonl
 from rlp_bench.api.protocols import Context
 from rlp_bench.api.types import Artifact, ProcessGroup, Training
 from rlp_bench.display import Display, Task, describe
-from rlp_bench.plan.graph import Handle, Node, Plan, load_judge
+from rlp_bench.plan.graph import Handle, Node, Plan
 from rlp_bench.recipes.data_sources import read_split
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.launcher import train_together, world_size
@@ -85,12 +85,14 @@ class StageRunner:
     @cached_property
     def engine(self) -> Any:
         """The recipe's engine on the recipe's device."""
-        return registry.load("engine", self.recipe.engine.name)(**self.recipe.engine_options)
+        return make_engine(self.recipe)
 
     @cached_property
     def annotator(self) -> NoisyAnnotator:
         """The recipe's annotator, label noise included."""
-        return NoisyAnnotator(load_judge(self.recipe.annotator.judge), self.recipe.annotator.noise)
+        return NoisyAnnotator(
+            registry.resolve("judge", self.recipe.annotator.judge), self.recipe.annotator.noise
+        )
 
     def make(self, node: Node, artifacts: Mapping[str, Artifact], seed: int) -> Artifact:
         """The node's artifact: reused or made."""
@@ -170,6 +172,11 @@ class StageRunner:
             training=self.recipe.stage_training() if "training" in uses else Training(),
             process_group=ProcessGroup(activation_checkpointing=self.recipe.compute.activation_checkpointing),
         )
+
+
+def make_engine(recipe: Recipe) -> Any:
+    """The recipe's engine on the recipe's device."""
+    return registry.load("engine", recipe.engine.name)(**recipe.engine_options)
 
 
 class _Undeclared:

@@ -14,7 +14,7 @@ import pytest
 from patience import PATIENCE
 
 from rlp_bench.api.errors import DataError
-from rlp_bench.recipes.hub import localize
+from rlp_bench.api.hub import localize
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = "somebody/things"
@@ -24,8 +24,11 @@ FILES = {
     ).encode(),
     "folder/one.txt": b"one",
     "folder/deep/two.txt": b"two",
+    "farm/alpaca_instructions/val.json": json.dumps(
+        [{"instruction": f"Count to {n}.", "input": "", "output": "One."} for n in range(8)]
+    ).encode(),
 }
-PRELUDE = "import sys; from rlp_bench.recipes.hub import localize; "
+PRELUDE = "import sys; from rlp_bench.api.hub import localize; "
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -138,6 +141,28 @@ def test_eval_reads_a_suite_from_the_hub(hub, tmp_path):
     report = json.loads(done.stdout)
     assert report["win_rate"] == 100.0
     assert report["subsets"]["koala"]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("measurement", "shown"),
+    [
+        ("diagnostics", lambda found: found["reward_model"]["policy_pairs"]["pool_accuracy"] == 1.0),
+        ("tuning", lambda found: found["win_rate"] == 100.0),
+        ("trajectory", lambda found: [(p["rollouts"], p["accuracy"], p["gold"]) for p in found]
+            == [(0, 1.0, None), (4, 1.0, None)]),
+        ("preference_accuracy", lambda found: (found["labels"][0]["pool"], found["rewards"][0]["own"]["pool"]["n"])
+            == (1.0, 4)),
+    ],
+)  # fmt: skip
+def test_what_is_measured_on_dev_prompts_reads_them_from_the_hub(hub, tmp_path, measurement, shown):
+    source = f"alpacafarm_data:hf://datasets/{REPO}@{COMMIT}/farm"
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("measure_on_hub.py")), measurement, source, str(tmp_path)],
+        env=environment(hub, tmp_path / "hf"), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert shown(json.loads(done.stdout)), done.stdout
+    assert any(path.endswith("farm/alpaca_instructions/val.json") for path in hub.asked)
 
 
 def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from evaluation_parts import TableEngine, artifact, asking, silent
 
-from rlp_bench.api.types import LabelledPair, Prompting, Question
+from rlp_bench.api.types import LabelledPair, Question
 from rlp_bench.evaluation.diagnostics import Diagnostics, agreement, best_of, underlying
 from rlp_bench.evaluation.evaluate import eval_command, evaluate_run, render, summarize
 from rlp_bench.evaluation.kinds.options import _hit, options_report
@@ -63,7 +63,7 @@ def reward(tmp_path):
 
 def diagnostics(store, engine, n=4):
     prompts = [{"instruction": f"dev {i}", "input": ""} for i in range(n)]
-    return Diagnostics(store, engine, "table", Prompting(), prompts, 48, 0, silent)
+    return Diagnostics(store, engine, load_recipe("nano"), prompts, silent)
 
 
 def test_kl_by_hand(store, engine, policy, sft):

@@ -132,7 +132,7 @@ def test_rule_4_no_trainer_looks_a_suite_or_judge_up_by_name() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Call)
-                and getattr(node.func, "attr", "") in ("load", "_entry")
+                and getattr(node.func, "attr", "") in ("load", "resolve", "_entry")
                 and node.args
             ):
                 group = node.args[0]

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rlp_bench.api import Artifact, Context, Entailment, content_id, registry, write_jsonl
+from rlp_bench.api import (
+    Artifact,
+    Context,
+    Entailment,
+    content_id,
+    merge_input,
+    prompt_id,
+    registry,
+    write_jsonl,
+)
 from rlp_bench.api import Sample as Response
 
 from ..data.row_accounting import RowAccount
@@ -107,9 +116,9 @@ class SyntheticPreferences:
         found: dict[str, Any] = {"rewards": list(rewards), "kept": kept}
         if len(kept) < self.min_kept:
             return found, "too_few_kept"
-        question = row["instruction"] + (f"\n\n{row['input']}" if row.get("input") else "")
+        question = merge_input(row["instruction"], row.get("input", ""))
         clusters = entailment.clusters(question, [responses[i].text for i in kept], self.variant)
-        key = content_id(row["instruction"], row.get("input", ""))
+        key = prompt_id(row)
         picked = select_preference(
             clusters,
             [rewards[i] for i in kept],
@@ -132,8 +141,7 @@ class CachedEntailment:
     """An entailment plugin that is never asked twice about the same texts, nor about equal ones."""
 
     def __init__(self, reference: str) -> None:
-        name, _, argument = reference.partition(":")
-        self.judge: Entailment = registry.load("entailment", name)(argument)
+        self.judge: Entailment = registry.resolve("entailment", reference)
         self.known: dict[str, Relation] = {}
         self.calls = 0
 

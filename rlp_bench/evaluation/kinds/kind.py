@@ -9,7 +9,8 @@ from rlp_bench.api.protocols import Engine, FewShotSuite, Judge, Progress, Suite
 from rlp_bench.api.report import GroupResult, SuiteReport
 from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting
 from rlp_bench.evaluation.diagnostics import underlying
-from rlp_bench.evaluation.outputs import Outputs
+from rlp_bench.evaluation.outputs import Outputs, generate_outputs
+from rlp_bench.evaluation.resolve import suite_identity
 from rlp_bench.statistics import Estimate, estimate_mean
 from rlp_bench.store.store import Store
 
@@ -57,6 +58,21 @@ class Asking:
     def model(self) -> str:
         """Which of the two `checkpoint` is, for the report."""
         return "underlying policy" if self.checkpoint != self.policy.path else "policy"
+
+    def answers(self, items: Sequence[Item], suite: Suite) -> Artifact:
+        """The policy's answer to every item, with the recipe's prompt and decoding, as an "outputs" artifact."""
+        return generate_outputs(
+            self.store,
+            self.engine,
+            self.policy,
+            items,
+            suite=suite_identity(suite),
+            prompting=self.prompting,
+            decoding=self.decoding,
+            engine_name=self.engine_name,
+            seed=self.seed,
+            progress=self.progress,
+        )
 
 
 @dataclass(frozen=True)

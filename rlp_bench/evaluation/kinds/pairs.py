@@ -9,6 +9,7 @@ from rlp_bench.api.protocols import Suite
 from rlp_bench.api.report import SuiteReport
 from rlp_bench.api.types import LabelledPair, Sample
 from rlp_bench.evaluation.kinds.kind import Asking, Kind, accuracy, accuracy_by, header
+from rlp_bench.statistics import pairwise_credit
 from rlp_bench.store.store import fingerprint
 
 
@@ -42,7 +43,11 @@ def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Label
         answers = [finished_sample(text) for item in items for text in (item.output_1, item.output_2)]
         scores = asking.engine.score(reward.path, prompts, answers)
         rows: list[dict[str, Any]] = [
-            {"item_id": item.id, "subset": item.subset, "score": pairwise_credit(first, second, item.label == 1)}
+            {
+                "item_id": item.id,
+                "subset": item.subset,
+                "score": pairwise_credit(first, second, item.label == 1),
+            }
             for item, first, second in zip(items, scores[::2], scores[1::2], strict=True)
         ]
         write_lines(folder / "scores.jsonl", rows)
@@ -60,7 +65,6 @@ def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Label
 def finished_sample(text: str) -> Sample:
     """A given text as a response that ended itself; its length in tokens is the engine's to know."""
     return Sample(text, 0, True)
-
 
 
 def judged_by(report: SuiteReport) -> str:

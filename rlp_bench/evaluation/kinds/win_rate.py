@@ -12,8 +12,8 @@ from rlp_bench.api.report import JudgeResult, LengthControlled, SuiteReport, sui
 from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting
 from rlp_bench.evaluation.kinds.kind import Asking, Judged, Kind, Prompts, Section, with_error
 from rlp_bench.evaluation.length_report import length_controlled
-from rlp_bench.evaluation.outputs import Outputs, generate_outputs, item_hash, read_artifact, reference_hash
-from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap, suite_identity
+from rlp_bench.evaluation.outputs import Outputs, item_hash, read_artifact, reference_hash
+from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of, read_verdicts, seal_verdicts
 from rlp_bench.evaluation.win_rate_report import WinRateReport, percent, warnings, win_rate_report
 from rlp_bench.statistics import estimate_mean
@@ -29,18 +29,7 @@ def win_rate(asking: Asking, alias: str, suite: Suite, items: list[Item]) -> Sui
     for name, done in asking.judged.items():
         if is_subset(items, done.items):
             return restrict(done.report, suite, items, asking.store, done.outputs, done.rows, name)
-    outputs = generate_outputs(
-        asking.store,
-        asking.engine,
-        asking.policy,
-        items,
-        suite=suite_identity(suite),
-        prompting=asking.prompting,
-        decoding=asking.decoding,
-        engine_name=asking.engine_name,
-        seed=asking.seed,
-        progress=asking.progress,
-    )
+    outputs = asking.answers(items, suite)
     rows = read_artifact(outputs)
     report = evaluate_suite(
         asking.store, suite, items, outputs, rows, asking.judge, asking.order, asking.progress,
