@@ -5,14 +5,12 @@ preference 1 or 2 for the better output, 1.5 or 0 for a tie, null for no vote, a
 files. Several annotators may have judged one pair, in either order: the verdict is the mean of their votes.
 """
 
-import gzip
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict, merge_input
+from rlp_bench.api import DataError, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
 
 EXPECTED = '{"instruction", "output_1", "output_2", "preference": 1, 2, 1.5 or null, "annotator"}'
 FIRST = {1: 1.0, 2: 0.0, 1.5: 0.5, 0: 0.5}
@@ -30,10 +28,11 @@ class Human:
     def __init__(self, argument: str = "") -> None:
         if not argument:
             raise DataError('judge "human": needs a file of annotations: --judge human:FILE.json')
-        data = _read(Path(argument))
-        self._sha256 = hashlib.sha256(data).hexdigest()
-        self._rows = _rows(argument, data)
-        self._votes = _votes(argument, self._rows)
+        path = Path(argument)
+        data = read_bytes(path)
+        self._sha256 = sha256(data)
+        self._rows = _rows(path, data)
+        self._votes = _votes(path, self._rows)
 
     def manifest(self) -> Mapping[str, Any]:
         """The hash of the (unpacked) file, how many people voted, and how far they agree."""
@@ -111,7 +110,7 @@ def _question(instruction: str, input: str, first: str, second: str) -> tuple[Qu
     return ((whole, second, first) if turned else (whole, first, second)), turned
 
 
-def _votes(path: str, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict[str, float]]:
+def _votes(path: Path, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict[str, float]]:
     """Pair -> annotator -> preference for its first answer."""
     found: dict[Question, dict[str, float]] = {}
     where: dict[tuple[Question, str], int] = {}
@@ -138,29 +137,9 @@ def _votes(path: str, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict[
     return found
 
 
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError) as error:
-        said = getattr(error, "strerror", None) or f"not whole gzip: {error}"
-        raise DataError(f'"{path}": cannot be read ({said}); give a file of annotations') from None
-
-
-def _rows(path: str, data: bytes) -> list[dict[str, Any]]:
-    try:
-        text = data.decode("utf-8")
-        listed = text.lstrip().startswith("[")
-        rows = (
-            json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
-        )
-    except ValueError as error:
-        raise DataError(f'"{path}": not JSON ({str(error)[:80]}); expected a list of {EXPECTED}') from None
-    if not rows:
-        raise DataError(f'"{path}": has no rows; expected a list of {EXPECTED}')
+def _rows(path: Path, data: bytes) -> list[dict[str, Any]]:
+    rows = parse_rows(path, data, f"a list of {EXPECTED}")
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise DataError(f'"{path}": row {number} is no object; expected {EXPECTED}')
         wrong = [
             name for name in ("instruction", "output_1", "output_2") if not isinstance(row.get(name), str)
         ]

@@ -5,18 +5,17 @@ stands in
 the row; 0 and 1.5 are ties; None, NaN and negative numbers are no verdict (AlpacaEval, metrics/winrate.py).
 """
 
-import gzip
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict, merge_input
+from rlp_bench.api import DataError, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
 
 from .llmbar_results import Shown, is_llmbar, llmbar_verdicts
 
+EXPECTED = "a list of verdicts as in AlpacaEval's annotations.json"
 FIELDS = ("instruction", "output_1", "output_2")
 
 
@@ -30,15 +29,15 @@ class Replay:
         if not argument:
             raise DataError('judge "replay": needs a file of verdicts: --judge replay:ANNOTATIONS.json')
         self.path = Path(argument)
-        data = _read(self.path)
-        self._sha256 = hashlib.sha256(data).hexdigest()
+        data = read_bytes(self.path)
+        self._sha256 = sha256(data)
+        self._rows = parse_rows(self.path, data, EXPECTED)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
         self._shown: dict[Shown, Verdict] = {}
-        document = _document(self.path, data)
-        if is_llmbar(document):
-            self._rows, self._shown = document, llmbar_verdicts(document)
+        if is_llmbar(self._rows):
+            self._shown = llmbar_verdicts(self._rows)
         else:
-            self._rows = _rows(self.path, document)
+            _check(self.path, self._rows)
             self._read_verdicts()
 
     def manifest(self) -> Mapping[str, Any]:
@@ -127,40 +126,13 @@ def _is_verdict(value: Any) -> bool:
     return value is not None and value == value and value >= 0
 
 
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of verdicts") from None
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: is not whole gzip ({error}); fetch it again") from None
-
-
-def _document(path: Path, data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not JSON ({str(error)[:80]}); expected AlpacaEval's annotations.json"
-        ) from None
-
-
-def _rows(path: Path, rows: Any) -> list[dict[str, Any]]:
-    if not isinstance(rows, list) or not rows:
-        raise DataError(f"{path}: expected a list of verdicts with at least one row")
+def _check(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows, 1):
-        lacking = [field for field in FIELDS if not isinstance(row, dict) or field not in row]
+        lacking = [field for field in FIELDS if field not in row]
         if lacking:
-            raise DataError(
-                f"{path}: row {number} lacks {', '.join(lacking)}; expected AlpacaEval's annotations.json"
-            )
+            raise DataError(f"{path}: row {number} lacks {', '.join(lacking)}; expected {EXPECTED}")
         wrong = [field for field in FIELDS if not isinstance(row[field], str)]
         if wrong:
             raise DataError(f"{path}: row {number}: {', '.join(wrong)} must be text")
     if not any("preference" in row for row in rows):
-        raise DataError(f"{path}: no row has a preference; expected AlpacaEval's annotations.json")
-    return rows
+        raise DataError(f"{path}: no row has a preference; expected {EXPECTED}")

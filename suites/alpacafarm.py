@@ -6,20 +6,20 @@ asked for is told from an item that a file lacks. Data: tatsu-lab/alpaca_eval, C
 distributed here.
 """
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api import DataError, Item, content_id
+from rlp_bench.api import DataError, Item, content_id, read_rows
 
 from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty
 
 BASELINES = ("text_davinci_003", "gpt4_1106_preview", "gpt4_turbo")
 """Generators against which AlpacaEval compares; asked only where the texts do not tell the sides."""
+EXPECTED = 'a list of {"instruction", "output", "dataset"} as in alpaca_eval.json'
 Row = Mapping[str, Any]
 
 
@@ -134,7 +134,7 @@ def _commonest(names: Any) -> str | None:
 
 
 def _from_file(path: Path) -> list[Item]:
-    rows = _read(path)
+    rows = read_rows(path, EXPECTED)
     if "output_1" in rows[0]:
         return from_verdicts(rows, {})
     items: dict[str, Item] = {}
@@ -147,18 +147,6 @@ def _from_file(path: Path) -> list[Item]:
         subset = row.get("dataset") or known_items().get(key, "")
         items[key] = Item(merged(row), subset=subset, reference=row["output"])
     return list(items.values())
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    expected = 'expected a list of {"instruction", "output", "dataset"} as in alpaca_eval.json'
-    try:
-        data = path.read_bytes()
-        rows = json.loads(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f'"{path}": cannot be read as JSON ({str(error)[:80]}); {expected}') from None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f'"{path}": {expected}')
-    return rows
 
 
 def _shown(text: str) -> str:

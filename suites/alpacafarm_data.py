@@ -11,15 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, nearest
+from rlp_bench.api import DataError, nearest, read_json, read_rows
 
 from .alpacafarm_ids import known_items, question_id
-from .json_rows import find_file, read_json, read_rows, text_of
+from .json_rows import find_file, text_of
 
 FILES = {"sft": "sft", "preferences": "preference", "unlabeled": "unlabeled", "dev": "val"}
 """Split -> AlpacaFarm's name of it: sft 10,000, preference 10,000, unlabeled 20,000, val 2,000 rows."""
 INSIDE = "alpaca_instructions"
-EXPECTED = 'expected a list of {"instruction", "input", "output"}'
+EXPECTED = 'a list of {"instruction", "input", "output"}'
 HOW = (
     'give "alpacafarm_data:FOLDER", a copy of tatsu-lab/alpaca_farm with alpaca_instructions/{sft,preference,unlabeled,'
     'val}.json, or "alpacafarm_data:alpaca_data.json,splits=SPLITS.json"'
@@ -119,7 +119,7 @@ class AlpacaFarmData:
     def _places(self) -> dict[str, list[int]]:
         """AlpacaFarm's name of each split -> row numbers of the one file, from 0; no row is in two splits."""
         assert self.splits is not None
-        found = read_json(self.splits, "expected {split: [row numbers from 0]}")
+        found = read_json(self.splits, "{split: [row numbers from 0]}")
         if not isinstance(found, Mapping) or not set(FILES.values()) <= set(found):
             raise DataError(
                 f'"{self.splits}": expected {{split: [row numbers]}} of {", ".join(FILES.values())}'
@@ -144,7 +144,7 @@ def _checked(path: Path, number: int, row: Mapping[str, Any], split: str) -> dic
         "input": text_of(path, number, row, "input", optional=True),
     }
     if not found["instruction"].strip():
-        raise DataError(f'"{path}": row {number}: the instruction is empty; {EXPECTED}')
+        raise DataError(f'"{path}": row {number}: the instruction is empty; expected {EXPECTED}')
     return {**found, "response": text_of(path, number, row, "output")} if split == "sft" else found
 
 

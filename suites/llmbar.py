@@ -4,14 +4,12 @@ Data: princeton-nlp/LLMBar, MIT licence, not distributed here: a folder as in it
 Adversarial/{Neighbor,GPTInst,GPTOut,Manual}/dataset.json, plain or gzipped. The hashes below are of the content.
 """
 
-import gzip
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from rlp_bench.api import DataError, Item, LabelledPair, content_id, nearest
+from rlp_bench.api import DataError, Item, LabelledPair, content_id, nearest, read_rows
 
 SUBSETS = {
     "Natural": "Natural",
@@ -91,7 +89,7 @@ def read_subset(folder: Path, name: str) -> list[LabelledPair]:
     """
     plain = folder / SUBSETS[name] / "dataset.json"
     path = plain if plain.exists() else plain.with_name("dataset.json.gz")
-    rows = _read(path)
+    rows = read_rows(path, 'LLMBar\'s dataset.json, a list of {"input", "output_1", "output_2", "label"}')
     pairs = []
     for number, row in enumerate(rows, 1):
         texts = [row.get(key) for key in ("input", "output_1", "output_2")]
@@ -122,21 +120,8 @@ def _needed(suite: str, folder: Path | None) -> Path:
     return folder
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        data = path.read_bytes()
-        rows = json.loads(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(
-            f'"{path}": cannot be read as JSON ({str(error)[:80]}); expected LLMBar\'s dataset.json'
-        ) from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f'"{path}": expected a list of {{"input", "output_1", "output_2", "label"}}')
-    return rows
-
-
 def _references(path: Path) -> Mapping[str, str]:
-    rows = _read(path)
+    rows = read_rows(path, 'a list of {"instruction", "output"} as in alpaca_eval.json')
     found: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("instruction"), str) or not isinstance(row.get("output"), str):

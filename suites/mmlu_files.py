@@ -1,14 +1,13 @@
 """MMLU's CSV files: rows of text exactly as they stand, counted, and compared with the published content."""
 
 import csv
-import gzip
 import hashlib
 import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.api import DataError
+from rlp_bench.api import DataError, read_bytes
 
 CELLS = 6
 """Question, four options, the right letter; no header row."""
@@ -93,10 +92,9 @@ def _find(folder: Path, split: str, name: str) -> Path:
 def _read(path: Path) -> list[list[str]]:
     """Cells as text: "None" and "NA" are words, not missing values."""
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except (OSError, EOFError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(
             f'"{path}": cannot be read ({str(error)[:80]}); expected CSV rows of {EXPECTED}'
         ) from None

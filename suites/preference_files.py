@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.api import DataError, nearest
+from rlp_bench.api import DataError, nearest, read_rows
 
 from .alpacafarm_ids import known_items, question_id
 from .hh_dialogue import human_turns, read_dialogue
-from .json_rows import find_file, read_rows, text_of
+from .json_rows import find_file, text_of
 
 Row = dict[str, Any]
 
@@ -66,7 +66,7 @@ class PreferenceFile:
     @cached_property
     def _given(self) -> list[Row]:
         found = []
-        for number, raw in enumerate(read_rows(self.path, f"expected rows {self.expected}"), 1):
+        for number, raw in enumerate(read_rows(self.path, f"rows {self.expected}"), 1):
             row = self.read(number, raw)
             leaks = "reason" not in row and any(key in known_items() for key in self.questions(row))
             found.append({"reason": "evaluation_item"} if leaks else row)

@@ -5,14 +5,14 @@ weights. It knows nothing: it is for smoke runs of real texts (recipe `real_text
 """
 
 import argparse
-import gzip
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from rlp_bench.api import read_json
 
 SPECIAL = ("<pad>", "<s>", "</s>")
 
@@ -24,16 +24,6 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from texts(each)
-
-
-def read(path: Path) -> Any:
-    """The JSON value of a file, or the list of those of its lines."""
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def tokenizer_of(found: Iterator[str], vocab: int) -> Any:
@@ -76,7 +66,7 @@ def main() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = tokenizer_of(texts(read(given.texts)), given.vocab)
+    tokenizer = tokenizer_of(texts(read_json(given.texts, "JSON or JSON lines")), given.vocab)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=given.hidden,

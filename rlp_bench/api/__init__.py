@@ -3,7 +3,9 @@
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError, RecipeError, StoreError, UnknownName, nearest
 from rlp_bench.api.files import (
+    parse_rows,
     read_bytes,
+    read_json,
     read_jsonl,
     read_rows,
     sha256,
@@ -105,8 +107,10 @@ __all__ = [
     "mean_over_orders",
     "merge_input",
     "nearest",
+    "parse_rows",
     "prompt_id",
     "read_bytes",
+    "read_json",
     "read_jsonl",
     "read_report",
     "read_rows",

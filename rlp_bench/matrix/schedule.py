@@ -254,7 +254,5 @@ def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     matrix.folder.mkdir(parents=True, exist_ok=True)
-    partial = matrix.folder / f".{MATRIX}"
-    write_json(partial, document)
-    partial.replace(matrix.folder / MATRIX)
+    write_json(matrix.folder / MATRIX, document)
     return matrix.folder / MATRIX

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import write_atomic
 from rlp_bench.api.types import Artifact
 from rlp_bench.store.store import fingerprint, hash_file, hash_folder
 
@@ -57,9 +58,7 @@ def hash_known(path: Path) -> str:
     found = hash_file(path)
     with contextlib.suppress(OSError):  # a cache that cannot be written is read again next time
         known.parent.mkdir(parents=True, exist_ok=True)
-        partial = known.with_name(f"{where}.{os.getpid()}")
-        partial.write_text(found, encoding="ascii")
-        partial.replace(known)
+        write_atomic(known, found.encode("ascii"))
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError
-from rlp_bench.api.files import read_bytes
+from rlp_bench.api.files import read_bytes, write_atomic
 from rlp_bench.regression.rule import MISSING_LIMIT
 from rlp_bench.regression.snapshot import Snapshot, Suite
 
@@ -63,11 +63,9 @@ def _rows(suites: list[Suite]) -> Iterator[str]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomic(path, data)
     except OSError as error:
         raise BenchError(f'"{path}": cannot be written ({error.strerror}); give another --out') from None
 

@@ -75,9 +75,7 @@ def write_record(folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], st
         "began": earlier.get("began", now),
         "written": now,
     }
-    partial = folder / f".{RECORD}"
-    write_json(partial, record)
-    partial.replace(folder / RECORD)
+    write_json(folder / RECORD, record)
 
 
 def _stage(node: Node, artifact: Artifact | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from rlp_bench.api.errors import StoreError
-from rlp_bench.api.files import write_json
+from rlp_bench.api.files import write_atomic, write_json
 from rlp_bench.api.types import Artifact
 
 STORE_VERSION = 1
@@ -150,9 +150,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         version = self.root / "store_version"
         if not version.exists():
-            temporary = self.root / f".store_version-{os.getpid()}"
-            temporary.write_text(f"{STORE_VERSION}\n")
-            temporary.replace(version)
+            write_atomic(version, f"{STORE_VERSION}\n".encode())
 
     def lock_of(self, name: str) -> FileLock:
         """The lock that whoever makes or removes the artifact `name` (kind-16 hex) holds."""
@@ -238,8 +236,6 @@ def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> Non
         "content": fingerprint(files),
     }
     write_json(folder / MANIFEST, manifest)
-    with (folder / MANIFEST).open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _damaged(folder: Path, what: str) -> StoreError:

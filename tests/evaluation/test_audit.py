@@ -132,7 +132,7 @@ def test_a_judge_on_the_embedded_worlds_pairs(cli):
         (["longest"], 'suite "llmbar_pairs": needs its data'),
         (["longest", "--suite", "micro_mmlu"], "has no labelled pairs"),
         (["longst", "--suite", "micro_llmbar_pairs"], 'did you mean "longest"'),
-        (["longest", "--data", "nowhere"], "cannot be read as JSON"),
+        (["longest", "--data", "nowhere"], "cannot be read"),
     ],
 )
 def test_a_wrong_question_is_one_line(cli, arguments, line):

@@ -202,11 +202,11 @@ def test_preference_out_of_range_is_refused(score, value):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not JSON"),
+        (b"", "is empty"),
         (b"[", "not JSON"),
-        (b"{}", "expected a list"),
+        (b"{}", "row 1 lacks"),
         (b"[]", "expected a list"),
-        (b"[1]", "row 1 lacks"),
+        (b"[1]", "row 1 is a number"),
         (b'[{"instruction": "x", "output": "y"}]', "row 1 lacks output_1, output_2"),
         (b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]', "output_2 must be text"),
         (b'[{"instruction": "x", "output_1": "y", "output_2": "z"}]', "no row has a preference"),

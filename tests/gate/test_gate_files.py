@@ -102,7 +102,7 @@ def test_a_report_that_is_none_and_scores_that_are_gone_are_one_line(bench):
         path.write_text(json.dumps({"suites": suites}))
         assert "has no suites" in lines(bench.call(*accept, path)[2])[0]
     path.write_text("{")
-    assert "is not JSON" in lines(bench.call(*accept, path)[2])[0]
+    assert "not JSON" in lines(bench.call(*accept, path)[2])[0]
 
 
 def test_every_attempt_is_appended_and_counted(bench):

@@ -152,7 +152,7 @@ def test_what_is_not_there_is_one_line(tmp_path):
     (tmp_path / "alpaca_instructions" / "val.json").unlink()
     assert "has no val.json" in fault(read, reference, "dev", 1)
     (tmp_path / "alpaca_instructions" / "sft.json").write_text('[{"instruction": "cut')
-    assert "line 1: not JSON" in fault(read, reference, "sft", 1)
+    assert "not JSON, or cut off" in fault(read, reference, "sft", 1)
 
 
 @pytest.mark.parametrize(
