@@ -16,7 +16,7 @@ from rlp_bench.api.protocols import Judge
 from rlp_bench.api.types import Artifact, Pair, prompt_id
 from rlp_bench.display import Display
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, responses_of
-from rlp_bench.evaluation.evaluator import GOLD, sft_policy
+from rlp_bench.evaluation.evaluator import gold_judge, sft_policy
 from rlp_bench.evaluation.resolve import load_judge
 from rlp_bench.evaluation.verdicts import preferences_over_orders
 from rlp_bench.recipes.data_sources import Response, open_source, utilities
@@ -36,7 +36,7 @@ def preference_report(
 ) -> dict[str, Any]:
     """{"labels": one row a method, "reward_models": one row a method and stage}; everything measured is sealed."""
     judge = load_judge(recipe.judge.name)
-    gold = load_judge(GOLD) if GOLD in recipe.evaluation.second_judges else None
+    gold = gold_judge(recipe)
     by_method: dict[str, dict[int, Sequence[Row]]] = {}
     facts: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:

@@ -13,7 +13,7 @@ from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import item_scores, read_report, suite_of
 from rlp_bench.api.types import Item, prompt_id
 from rlp_bench.display import Display
-from rlp_bench.evaluation.evaluator import GOLD
+from rlp_bench.evaluation.evaluator import gold_judge
 from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.run.records import REPORT, RunRecord
@@ -92,7 +92,7 @@ def pairs_view(
     """Prompts for which all these runs made a synthetic preference: chosen, rejected, and what pool and gold say."""
     found: dict[str, dict[str, Any]] = {}
     judge = load_judge(records[0].recipe.judge.name)
-    gold = load_judge(GOLD) if GOLD in records[0].recipe.evaluation.second_judges else None
+    gold = gold_judge(records[0].recipe)
     makers = 0
     for record in records:
         source = open_source(record.recipe.data.source)

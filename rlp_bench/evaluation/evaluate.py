@@ -29,7 +29,7 @@ from rlp_bench.evaluation.targets import (
 )
 from rlp_bench.evaluation.verdicts import check_order
 from rlp_bench.recipes.schema import Recipe
-from rlp_bench.run.records import REPORT, RunRecord, stand_ins
+from rlp_bench.run.records import REPORT, RunRecord, last_of, stand_ins
 from rlp_bench.run.runner import StageRunner
 from rlp_bench.store.store import Store
 
@@ -53,8 +53,7 @@ def evaluate_run(
     """
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
     evaluation = Evaluation(store, recipe, engine, judge, order, progress)
-    reward = next((artifact for _, artifact in reversed(run.lineage) if artifact.kind == "reward"), None)
-    reports = evaluation.suites(names, run.policy, reward)
+    reports = evaluation.suites(names, run.policy, last_of(run.lineage, "reward"))
     return {
         "report_version": REPORT_VERSION,
         "store": str(store.root.resolve()),

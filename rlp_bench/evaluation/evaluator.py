@@ -102,7 +102,7 @@ class Evaluation:
         asked = {i.id for d in self.done.values() for i in d.items}
         prompts = dev_prompts(open_source(self.recipe.data.source), count, asked)
         measure = Diagnostics(self.store, self.engine, self.recipe, prompts, self.progress)
-        gold = load_judge(GOLD) if GOLD in self.recipe.evaluation.second_judges else None
+        gold = gold_judge(self.recipe)
         found: list[RewardModelReport] = [
             {
                 "stage": label,
@@ -113,6 +113,11 @@ class Evaluation:
         ]
         last: RewardModelReport | None = {**found[-1], "earlier": found[:-1]} if found else None
         return {"kl": measure.kl(policy, sft), "reward_model": last}
+
+
+def gold_judge(recipe: Recipe) -> Judge | None:
+    """The judge that knows the true utility, where the recipe asks it beside its own."""
+    return load_judge(GOLD) if GOLD in recipe.evaluation.second_judges else None
 
 
 def column(alias: str, suite: Suite, recipe: Recipe) -> str:

@@ -16,6 +16,7 @@ from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.records import last_of
 from rlp_bench.run.runner import make_engine
 from rlp_bench.store.store import Store
 
@@ -170,8 +171,7 @@ def evaluate_suites_of_run(
     """The suites of a run with another judge or order than its recipe's, or some of them."""
     names = _aliases(recipe, suites)
     evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
-    reward = next((artifact for _, artifact in reversed(lineage) if artifact.kind == "reward"), None)
-    return evaluation.suites(names, policy, reward)
+    return evaluation.suites(names, policy, last_of(lineage, "reward"))
 
 
 def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:

@@ -1,8 +1,6 @@
 """What one job of a graph does: one stage, one measurement, or the evaluation of one run."""
 
-import os
 import socket
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +20,6 @@ from rlp_bench.run.runner import StageRunner, run_plan
 from rlp_bench.store.store import Store
 
 POINTS = "points.json"
-PARENT_SECONDS = 1.0
-"""How often a process looks whether its matrix still runs."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,6 @@ def execute(job: JobSpec, recipe: Recipe, store: Store) -> dict[str, Any]:
     call = {"stage": _stage, "tune": _tune, "evaluate": _evaluate, "report": _report}[job.what]
     found = call(job, plan, store, Display(quiet=True))
     return {"seconds": time.monotonic() - began, **found}
-
-
-def end_with_parent(parent: int) -> None:
-    """Ends this process when `parent`, which started it, is gone: a killed matrix leaves nobody waiting for work."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _stage(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[str, Any]:
@@ -115,6 +100,4 @@ def _write_points(record: RunRecord, store: Store, recipe: Recipe, display: Disp
     with StageRunner(recipe, store, display) as runner:
         points = points_of(record, store, runner, suite, display, recipe.evaluation.trajectory)
     rows = [{**point.row(), "scores": dict(point.scores)} for point in points]
-    partial = record.path / f".{POINTS}"
-    write_json(partial, rows)
-    partial.replace(record.path / POINTS)
+    write_json(record.path / POINTS, rows)

@@ -10,8 +10,8 @@ from rlp_bench.matrix.schedule import Matrix, add_one, schedule
 from rlp_bench.matrix.states import states
 from rlp_bench.plan.graph import Plan
 from rlp_bench.run.provenance import machine
-from rlp_bench.run.records import REPORT, RunRecord, run_folder, write_record
-from rlp_bench.run.runner import Made, is_done, run_plan, set_threads
+from rlp_bench.run.records import REPORT, RunRecord
+from rlp_bench.run.runner import Made, begin_record, run_plan, set_threads
 from rlp_bench.store.store import Store
 
 
@@ -32,7 +32,7 @@ def run_with_executor(
     """
     set_threads(plan.recipe.compute.threads)
     executor = open_executor(spec, plan.recipe, matrix.store.root, machine()["cores"])
-    _note(plan, matrix.store)
+    begin_record(plan, matrix.store)
     bar = display.task(spec)
     for job in schedule(matrix, executor):
         bar(len(matrix.done), len(matrix.jobs), states(matrix, executor))
@@ -45,15 +45,3 @@ def run_with_executor(
     evaluated = any(job.what == "report" for job in matrix.jobs.values())
     report = record.path / REPORT
     return record, read_report(report) if evaluated else None
-
-
-def _note(plan: Plan, store: Store) -> None:
-    """The run's record before its first job: garbage collection spares what a run that has begun needs."""
-    sealed = {
-        node.fingerprint: store.get(node.kind, node.fingerprint)
-        for node in plan.nodes
-        if node.trainer != "checkpoint" and is_done(node, store)
-    }
-    if not all(is_done(node, store) for node in plan.nodes):
-        with store.errors_as_lines():
-            write_record(run_folder(store, plan), plan, sealed, "running")

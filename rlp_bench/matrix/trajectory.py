@@ -17,8 +17,7 @@ from rlp_bench.api.report import headline, item_scores
 from rlp_bench.api.types import Artifact
 from rlp_bench.display import Display
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts, responses_of
-from rlp_bench.evaluation.evaluator import GOLD, Evaluation, sft_policy
-from rlp_bench.evaluation.resolve import load_judge
+from rlp_bench.evaluation.evaluator import Evaluation, gold_judge, sft_policy
 from rlp_bench.plan.graph import build_plan
 from rlp_bench.recipes.data_sources import open_source, utilities
 from rlp_bench.recipes.load import load_recipe
@@ -137,9 +136,7 @@ def _on_dev(
     source: Any,
     evaluation: Evaluation,
 ) -> dict[str, Any]:
-    names = evaluation.recipe.evaluation.second_judges
-    gold_judge = load_judge(GOLD) if GOLD in names else None
-    found = measure.accuracy(policy, reward, evaluation.judge, gold_judge)
+    found = measure.accuracy(policy, reward, evaluation.judge, gold_judge(evaluation.recipe))
     samples = measure.samples(policy)
     scores = np.array(measure.scores(samples, reward))
     at_sft = np.array(measure.scores(measure.samples(sft), reward))

@@ -42,11 +42,16 @@ class RunRecord:
 
     def last(self, kind: str) -> Artifact | None:
         """The last artifact of a kind in the lineage."""
-        return next((artifact for _, artifact in reversed(self.lineage) if artifact.kind == kind), None)
+        return last_of(self.lineage, kind)
 
     def named(self, label: str) -> Artifact | None:
         """The artifact of a stage, e.g. `record.named("sft")`."""
         return next((artifact for name, artifact in self.lineage if name == label), None)
+
+
+def last_of(lineage: Sequence[tuple[str, Artifact]], kind: str) -> Artifact | None:
+    """The last artifact of a kind in a lineage."""
+    return next((artifact for _, artifact in reversed(lineage) if artifact.kind == kind), None)
 
 
 def run_folder(store: Store, plan: Plan) -> Path:

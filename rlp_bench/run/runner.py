@@ -37,8 +37,7 @@ def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = Non
     runner = StageRunner(plan.recipe, store, display)
     folder = run_folder(store, plan)
     artifacts: dict[str, Artifact] = {}
-    if not all(is_done(node, store) for node in plan.nodes):
-        _begin(folder, plan, store)
+    begin_record(plan, store)
     with runner:
         for node in plan.nodes:
             artifacts[node.fingerprint] = runner.make(node, artifacts, plan.seed)
@@ -51,15 +50,17 @@ def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = Non
     return RunRecord(plan.recipe, plan.method, plan.seed, folder, policy, lineage, plan.tuned)
 
 
-def _begin(folder: Path, plan: Plan, store: Store) -> None:
-    """The run's record before its first stage, so that garbage collection spares what it has made so far."""
+def begin_record(plan: Plan, store: Store) -> None:
+    """The record of a run with stages to do, before the first: garbage collection spares what it has made so far."""
+    if all(is_done(node, store) for node in plan.nodes):
+        return
     sealed = {
         node.fingerprint: store.get(node.kind, node.fingerprint)
         for node in plan.nodes
         if node.trainer != "checkpoint" and is_done(node, store)
     }
     with store.errors_as_lines():
-        write_record(folder, plan, sealed, "running")
+        write_record(run_folder(store, plan), plan, sealed, "running")
 
 
 def is_done(node: Node, store: Store) -> bool:

@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import sys
-import threading
-import time
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -19,11 +17,9 @@ from rlp_bench.api.protocols import Context
 from rlp_bench.api.types import Artifact, ProcessGroup, Prompting, Training
 from rlp_bench.recipes.load import load_trainer
 from rlp_bench.recipes.trainer_settings import build
+from rlp_bench.run.end_with import end_with
 from rlp_bench.run.launcher import DRIVER, MARK
 from rlp_bench.run.runner import set_threads
-
-WATCH_SECONDS = 0.5
-"""Between two looks at whether the process that waits is still there."""
 
 
 class Counts(Counter[str]):
@@ -98,23 +94,6 @@ def leave(status: int = 0) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more
             stream.flush()
     os._exit(status)
-
-
-def end_with(driver: int) -> None:
-    """Ends this process when the one that waits for it is gone: nobody trains beside who goes on in its place."""
-
-    def watch() -> None:
-        while True:
-            try:
-                os.kill(driver, 0)
-            except ProcessLookupError:
-                os._exit(1)
-            except PermissionError:
-                return
-            time.sleep(WATCH_SECONDS)
-
-    if driver:
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def _device(device: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from rlp_bench.api.errors import BenchError
 from rlp_bench.matrix.executors.executor import Task, encode
 from rlp_bench.matrix.executors.worker import execute
-from rlp_bench.matrix.jobs import end_with_parent
 from rlp_bench.recipes.schema import Recipe
+from rlp_bench.run.end_with import end_with
 
 
 class LocalExecutor:
@@ -24,7 +24,7 @@ class LocalExecutor:
         compute = recipe.compute.model_copy(update={"processes": 1})
         self.recipe, self.root, self.slots = recipe.model_copy(update={"compute": compute}), root, jobs
         self._pool = ProcessPoolExecutor(
-            jobs, get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
+            jobs, get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
         )
         self._futures: dict[Future[str], str] = {}
 
