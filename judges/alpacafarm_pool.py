@@ -15,8 +15,7 @@ from typing import Any
 
 from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, content_id, nearest
 from rlp_bench.endpoint import Endpoint, Request
-from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
-from rlp_bench.endpoint.request import canonical
+from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
 
 from .api.asking import Asking
 from .api.prompts import load_prompt
@@ -24,18 +23,11 @@ from .api.prompts import load_prompt
 SEATS = Path(__file__).parent / "prompts" / "alpacafarm_pool.toml"
 FAMILIES = ("large", "medium", "completion")
 MODES = {"one": "one annotator, drawn for every question", "all": "mean of all 13"}
-OF_FAMILY: dict[str, type] = {
-    **CONNECTION,
-    "model": str,
-    "snapshot": str,
-    "max_tokens_name": str,
-    "send_seed": bool,
-}
 OPTIONS: dict[str, type] = {
-    **OF_FAMILY,
+    **MODEL,
     "mode": str,
     **dict.fromkeys(FAMILIES, str),
-    **{f"{family}.{name}": kind for family in FAMILIES for name, kind in OF_FAMILY.items()},
+    **{f"{family}.{name}": kind for family in FAMILIES for name, kind in MODEL.items()},
 }
 
 
@@ -61,16 +53,11 @@ class AlpacaFarmPool:
     def _asking(self, where: str, seat: Mapping[str, Any]) -> Asking:
         options = self._options[seat["family"]]
         return Asking(
-            provider=self._connections[seat["family"]].provider_name(),
-            model=options["model"],
+            **model_of(options, self._connections[seat["family"]]),
             prompt=load_prompt(seat["prompt"], where),
             parser=seat["parser"],
-            snapshot=options.get("snapshot", ""),
             temperature=seat["temperature"],
             max_tokens=seat["max_tokens"],
-            max_tokens_name=options.get("max_tokens_name", "max_tokens"),
-            send_seed=options.get("send_seed", True),
-            extra=canonical(extra_of(options)),
             seat=seat["name"],
         )
 

@@ -10,17 +10,14 @@ from typing import Any
 
 from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, nearest
 from rlp_bench.endpoint import Connection, Endpoint
-from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
-from rlp_bench.endpoint.request import canonical
+from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
 
 from .api.asking import Asking
 from .api.parsers import PARSERS
 from .api.prompts import load_prompt
 
 OPTIONS: dict[str, type] = {
-    **CONNECTION,
-    "model": str,
-    "snapshot": str,
+    **MODEL,
     "prompt": str,
     "parser": str,
     "logprobs": bool,
@@ -28,8 +25,6 @@ OPTIONS: dict[str, type] = {
     "temperature": float,
     "top_p": float,
     "max_tokens": int,
-    "max_tokens_name": str,
-    "send_seed": bool,
 }
 PARSER_OF = {"chat": "letter", "chat_reasoned": "verdict_line"}
 TOKENS_OF = {"letter": 16, "verdict_line": 1024, "json_winner": 1024, "double_brackets": 1024}
@@ -99,16 +94,11 @@ def _asking(where: str, options: Mapping[str, Any], connection: Connection) -> A
     if max_tokens < 1:
         raise DataError(f"{where}: max_tokens={max_tokens}: expected at least 1")
     return Asking(
-        provider=connection.provider_name(),
-        model=options["model"],
+        **model_of(options, connection),
         prompt=prompt,
         parser=parser,
-        snapshot=options.get("snapshot", ""),
         temperature=options.get("temperature", 1.0 if weighted else 0.0),
         top_p=options.get("top_p"),
         max_tokens=max_tokens,
-        max_tokens_name=options.get("max_tokens_name", "max_tokens"),
         top_logprobs=options.get("top_logprobs", TOP_LOGPROBS) if weighted else None,
-        send_seed=options.get("send_seed", True),
-        extra=canonical(extra_of(options)),
     )

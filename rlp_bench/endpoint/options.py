@@ -9,6 +9,7 @@ from typing import Any
 
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.endpoint.connection import Connection
+from rlp_bench.endpoint.request import canonical
 
 CONNECTION: dict[str, type] = {
     **{field.name: str for field in fields(Connection)},
@@ -21,6 +22,14 @@ CONNECTION: dict[str, type] = {
     "price_out": float,
 }
 """The settings of a `Connection` and their types."""
+MODEL: dict[str, type] = {
+    **CONNECTION,
+    "model": str,
+    "snapshot": str,
+    "max_tokens_name": str,
+    "send_seed": bool,
+}
+"""The settings of a model behind a connection."""
 FREE = "extra."
 """Options of this prefix go into the request as they are: `extra.reasoning_effort=low`."""
 TRUTH = {"true": True, "false": False}
@@ -54,6 +63,18 @@ def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[s
 def connection_of(options: Mapping[str, Any]) -> Connection:
     """The connection that the options describe."""
     return Connection(**{name: value for name, value in options.items() if name in CONNECTION})
+
+
+def model_of(options: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
+    """What of the options is said of the model in every request: who serves it, its name, and how it is asked."""
+    return {
+        "provider": connection.provider_name(),
+        "model": options["model"],
+        "snapshot": options.get("snapshot", ""),
+        "max_tokens_name": options.get("max_tokens_name", "max_tokens"),
+        "send_seed": options.get("send_seed", True),
+        "extra": canonical(extra_of(options)),
+    }
 
 
 def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:

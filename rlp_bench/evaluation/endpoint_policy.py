@@ -17,7 +17,7 @@ from rlp_bench.api.protocols import Progress
 from rlp_bench.api.report import Report
 from rlp_bench.api.types import Artifact
 from rlp_bench.endpoint import Connection
-from rlp_bench.endpoint.options import CONNECTION, connection_of, extra_of, read_options
+from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
 from rlp_bench.endpoint.request import canonical
 from rlp_bench.evaluation.evaluator import Evaluation
 from rlp_bench.evaluation.kinds.table import kind_of
@@ -28,12 +28,8 @@ from rlp_bench.store.store import Store, fingerprint
 
 ENGINE = "openai"
 OPTIONS: dict[str, type] = {
-    **CONNECTION,
-    "model": str,
-    "snapshot": str,
+    **MODEL,
     "system": str,
-    "max_tokens_name": str,
-    "send_seed": bool,
 }
 
 
@@ -52,13 +48,9 @@ def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Co
         raise DataError(f"{where}: needs a model, e.g. --policy openai:gpt-4.1-2025-04-14")
     connection = connection_of(options)
     about = {
-        "provider": connection.provider_name(),
-        "model": options["model"],
+        **model_of(options, connection),
         "snapshot": options.get("snapshot") or options["model"],
         "system": _system(options.get("system", "")),
-        "max_tokens_name": options.get("max_tokens_name", "max_tokens"),
-        "send_seed": options.get("send_seed", True),
-        "extra": canonical(extra_of(options)),
     }
     return about, connection
 
