@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlp_bench.api.errors import BenchError, DataError, UnknownName
-from rlp_bench.api.types import Item, Pair, Verdict
+from rlp_bench.api.types import Item, Pair, Verdict, mean_over_orders
 from rlp_bench.evaluation.outputs import import_outputs
 from rlp_bench.evaluation.verdicts import (
     judge_items,
@@ -260,3 +260,10 @@ def test_orders_and_annotators_do_not_hang_on_the_hash_seed():
         for seed in ("0", "1")
     ]
     assert said[0] == said[1] != ""
+
+
+def test_equal_verdicts_in_both_orders_are_exactly_a_tie():
+    shares = [votes / asked for asked in range(1, 40) for votes in range(asked + 1)]
+    assert {mean_over_orders(share, share) for share in shares} == {0.5}
+    assert mean_over_orders(1.0, 0.0) == 1.0
+    assert mean_over_orders(0.25, 0.75) == 0.25
