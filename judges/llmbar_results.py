@@ -1,41 +1,128 @@
-"""LLMBar's result files as verdicts: {"input", "output_1", "output_2", "label", "results": [{"swap = False": ...}]}.
+"""LLMBar's result files as verdicts: rows {"input", "output_1", "output_2", "label", "results": [...]}.
 
-A result belongs to one order: "swap = False" showed output_1 first. `winner` is "1" or "2" as the data number them in
-either order; None is no verdict; anything else ("tie") is a tie.
+The verdict is the last of `results`, {"swap = False": {"winner"}, "swap = True": {"winner"}}: before it stand the steps
+of the evaluators that take several, texts (metrics, a reference) or a first round whose contradictions the last one
+settles. "swap = False" showed output_1 first. `winner` is "1" or "2" as the data number them in either order; None is
+no verdict, "tie" a tie. Evaluators that rate have no order: LLMBar stores equal and unreadable scores as two winners
+that contradict each other, which is half right.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import Verdict
+from rlp_bench.api import DataError, LabelledPair, Verdict
 
 Shown = tuple[str, str, str]
 """(instruction, first answer, second answer) as they were shown."""
 ORDERS = {"swap = False": False, "swap = True": True}
+TEXTS = ("input", "output_1", "output_2")
+NOTHING = Verdict(None, "missing: the file has no result of this pair in this order")
 
 
 def is_llmbar(rows: Any) -> bool:
     """Whether a JSON document is such a file."""
-    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], Mapping) and "results" in rows[0]
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and any(isinstance(row, Mapping) and "results" in row for row in rows)
+    )
 
 
-def llmbar_verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[Shown, Verdict]:
-    """What was shown -> preference for the answer shown first."""
-    found: dict[Shown, Verdict] = {}
-    for row in rows:
-        given = row["results"][0]
-        for name, turned in ORDERS.items():
+def checked(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The rows, if all of them are labelled pairs, each once.
+
+    Raises:
+        DataError: some are not; one line counts them by what is wrong, with the first of each.
+    """
+    wrong: dict[str, list[int]] = {}
+    seen: set[Shown] = set()
+    for number, row in enumerate(rows, 1):
+        fault = _fault(row, seen)
+        if fault:
+            wrong.setdefault(fault, []).append(number)
+    if wrong:
+        named = ", ".join(f"{len(at)} {fault} (row {at[0]})" for fault, at in wrong.items())
+        raise DataError(
+            f"{path}: {sum(map(len, wrong.values()))} of {len(rows)} rows are no labelled pair: {named}; expected "
+            "input, output_1, output_2 as text, label 1 or 2, results; mend or remove them"
+        )
+    return list(rows)
+
+
+def _fault(row: Any, seen: set[Shown]) -> str:
+    """What keeps a row from use, in a few words; "" where nothing does."""
+    if not isinstance(row, Mapping):
+        return "that are no object"
+    for name in TEXTS:
+        if not isinstance(row.get(name), str):
+            return f"without text in {name}"
+    if row.get("label") is None:
+        return "without label"
+    if type(row["label"]) is not int or row["label"] not in (1, 2):
+        return "with another label than 1 or 2"
+    if not isinstance(row.get("results"), list):
+        return "without results"
+    pair = (row["input"], row["output_1"], row["output_2"])
+    if pair in seen:
+        return "that repeat a pair"
+    seen.add(pair)
+    return ""
+
+
+def labelled_pairs(rows: Sequence[Mapping[str, Any]]) -> list[LabelledPair]:
+    """What the file judged, row by row."""
+    return [LabelledPair(row["input"], row["output_1"], row["output_2"], row["label"]) for row in rows]
+
+
+def llmbar_verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[Shown, list[Verdict]]:
+    """What was shown -> preferences for the answer shown first.
+
+    Several where the file has the same two outputs once more, numbered the other way round: those of "swap = False"
+    stand first, each in the order of the rows.
+    """
+    found: dict[Shown, list[Verdict]] = {}
+    for name, turned in ORDERS.items():
+        for row in rows:
             outputs = (row["output_1"], row["output_2"])
             shown = (row["input"], *(outputs[::-1] if turned else outputs))
-            found[shown] = _verdict(given.get(name, {}), turned)
+            found.setdefault(shown, []).append(_verdict(_result(row, name), turned))
     return found
 
 
-def _verdict(result: Mapping[str, Any], turned: bool) -> Verdict:
-    winner = result.get("winner")
-    raw = str((result.get("completion") or [""])[0])
-    if winner is None:
-        return Verdict(None, "unparsed", raw)
-    if winner not in ("1", "2", 1, 2):
+def llmbar_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """LLMBar's own five statistics in percent, by its rule: no verdict is wrong, and two of them are equal.
+
+    Source: LLMBar, LLMEvaluator/evaluate.py. Its kappas are left out: they are computed from the wrong labels.
+    """
+    given, swapped = ([str((_result(row, name) or {}).get("winner")) for row in rows] for name in ORDERS)
+    labels = [str(row["label"]) for row in rows]
+    n = len(rows)
+    right = [winner == label for winner, label in zip(given, labels, strict=True)]
+    turned = [winner == label for winner, label in zip(swapped, labels, strict=True)]
+    return {
+        "correct_False": 100 * sum(right) / n,
+        "correct_True": 100 * sum(turned) / n,
+        "correct_average": 100 * (sum(right) + sum(turned)) / (2 * n),
+        "correct_both": 100 * sum(a and b for a, b in zip(right, turned, strict=True)) / n,
+        "equal": 100 * sum(a == b for a, b in zip(given, swapped, strict=True)) / n,
+    }
+
+
+def _result(row: Mapping[str, Any], order: str) -> Mapping[str, Any] | None:
+    """{"winner", "completion"} of an order; None where the evaluator did not come so far."""
+    last = row["results"][-1] if row["results"] else None
+    found = last.get(order) if isinstance(last, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def _verdict(result: Mapping[str, Any] | None, turned: bool) -> Verdict:
+    if result is None:
+        return NOTHING
+    winner, said = result.get("winner"), result.get("completion")
+    raw = str(said[0]) if isinstance(said, list) and said else ""
+    if winner == "tie":
         return Verdict(0.5, raw=raw)
-    return Verdict(float((int(winner) == 1) != turned), raw=raw)
+    if str(winner) not in ("1", "2"):
+        return Verdict(None, "unparsed", raw)
+    return Verdict(float((str(winner) == "1") != turned), raw=raw)

@@ -7,13 +7,21 @@ the row; 0 and 1.5 are ties; None, NaN and negative numbers are no verdict (Alpa
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
+from rlp_bench.api import DataError, LabelledPair, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
 
-from .llmbar_results import Shown, is_llmbar, llmbar_verdicts
+from .llmbar_results import (
+    Shown,
+    checked,
+    is_llmbar,
+    labelled_pairs,
+    llmbar_statistics,
+    llmbar_verdicts,
+)
 
 EXPECTED = "a list of verdicts as in AlpacaEval's annotations.json"
 FIELDS = ("instruction", "output_1", "output_2")
@@ -33,8 +41,9 @@ class Replay:
         self._sha256 = sha256(data)
         self._rows = parse_rows(self.path, data, EXPECTED)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
-        self._shown: dict[Shown, Verdict] = {}
+        self._shown: dict[Shown, list[Verdict]] = {}
         if is_llmbar(self._rows):
+            self._rows = checked(self.path, self._rows)
             self._shown = llmbar_verdicts(self._rows)
         else:
             _check(self.path, self._rows)
@@ -56,17 +65,34 @@ class Replay:
         """The file's rows as they stand, for a suite that takes its items from what was judged."""
         return self._rows
 
+    def labelled(self) -> list[LabelledPair]:
+        """The pairs of a file of LLMBar's, with their labels; AlpacaEval's has none."""
+        return labelled_pairs(self._rows) if self._shown else []
+
+    def own_statistics(self) -> dict[str, float]:
+        """What LLMBar publishes beside such a file; empty for AlpacaEval's."""
+        return llmbar_statistics(self._rows) if self._shown else {}
+
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
         """The stored preference for the first answer, whichever order it was stored in; several are
-        averaged.
+        averaged. LLMBar's files show in one order only what they say of it.
         """
-        return [self._lookup(pair) for pair in pairs]
+        return self._as_shown(pairs) if self._shown else [self._lookup(pair) for pair in pairs]
+
+    def _as_shown(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """Verdicts on the very order; where the file has several, those asked again get the next."""
+        missing = [Verdict(None, "missing: the file has no verdict on these two answers in this order")]
+        asked: Counter[Shown] = Counter()
+        said = []
+        for pair in pairs:
+            shown = (merge_input(pair.instruction, pair.input), pair.first, pair.second)
+            stored = self._shown.get(shown, missing)
+            said.append(stored[asked[shown] % len(stored)])
+            asked[shown] += 1
+        return said
 
     def _lookup(self, pair: Pair) -> Verdict:
         question = merge_input(pair.instruction, pair.input)
-        if self._shown:
-            missing = Verdict(None, "missing: the file has no verdict on these two answers in this order")
-            return self._shown.get((question, pair.first, pair.second), missing)
         found = self._verdicts.get((question, pair.first, pair.second), [])
         turned = (
             self._verdicts.get((question, pair.second, pair.first), []) if pair.first != pair.second else []
