@@ -65,12 +65,16 @@ class Human:
         given = {who: 1.0 - vote if turned else vote for who, vote in votes.items()}
         return Verdict(sum(given.values()) / len(given), raw=json.dumps(given, sort_keys=True))
 
-    def agreement(self) -> dict[str, Any]:
-        """How far people agree, over pairs with two votes or more; None where there is none.
+    def votes(self, pair: Pair) -> list[float]:
+        """Of each person who voted, preference for the first answer; empty where nobody did."""
+        question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
+        return [1.0 - vote if turned else vote for vote in self._votes.get(question, {}).values()]
 
-        pairwise: share of pairs of votes that are equal, mean over items. leave_one_out: share of votes that
-        are what most of the others say (a draw among the others counts half), mean over items: what one more
-        person would reach, and so what a judge is compared with.
+    def agreement(self) -> dict[str, Any]:
+        """How far people agree: `pairwise`, the share of pairs of votes that are equal, mean over items.
+
+        None where no item has two votes. What a judge is compared with, one more person's agreement with the others,
+        `rlp-bench audit` computes by one rule for people and judge.
         """
         several = [sorted(votes.values()) for votes in self._votes.values() if len(votes) > 1]
         people = {who for votes in self._votes.values() for who in votes if not who.startswith("row ")}
@@ -79,7 +83,6 @@ class Human:
             "items_with_several": len(several),
             "annotators": len(people),
             "pairwise": _mean([_pairwise(votes) for votes in several]),
-            "leave_one_out": _mean([_leave_one_out(votes) for votes in several]),
         }
 
 
@@ -87,16 +90,6 @@ def _pairwise(votes: Sequence[float]) -> float:
     n = len(votes)
     equal = sum(votes[i] == votes[j] for i in range(n) for j in range(i))
     return equal / (n * (n - 1) / 2)
-
-
-def _leave_one_out(votes: Sequence[float]) -> float:
-    right = 0.0
-    for place, vote in enumerate(votes):
-        others = [*votes[:place], *votes[place + 1 :]]
-        counts = {value: others.count(value) for value in set(others)}
-        most = [value for value, count in counts.items() if count == max(counts.values())]
-        right += (vote in most) / len(most)
-    return right / len(votes)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -39,19 +39,24 @@ def audit(
     repeats: Annotated[
         int, typer.Option("--repeats", help="Ask everything so often, with other seeds.", min=1)
     ] = 1,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Score the other pairs where verdicts are missing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge a judge: accuracy, both orders, position, agreement with people, agreement with itself."""
+    from rlp_bench.evaluation.human_agreement import human_agreement
     from rlp_bench.evaluation.judge_audit import audit as ask_everything
-    from rlp_bench.evaluation.judge_audit import human_agreement
     from rlp_bench.evaluation.resolve import load_judge
 
     loaded = load_judge(judge)
     with Display(quiet=as_json) as display:
         task = display.task("audit")
-        found = ask_everything(loaded, labelled_pairs(loaded, suite, data), task, repeats)
+        items = labelled_pairs(loaded, suite, data)
+        found = ask_everything(loaded, items, task, repeats, allow_missing=allow_missing)
         if humans is not None:
-            found["humans"] = human_agreement(loaded, load_judge(f"human:{humans}"), task)
+            people: Any = load_judge(f"human:{humans}")
+            found["humans"] = human_agreement(loaded, people, task, allow_missing=allow_missing)
         task.close()
     if as_json:
         print_json({"suite": suite, **found["statistics"], **found})
@@ -65,11 +70,11 @@ def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPa
     Raises:
         DataError: the suite has no labelled pairs.
     """
-
-    rows = judge.rows() if data is None and hasattr(judge, "rows") else []
-    if rows and "results" in rows[0]:
-        return [LabelledPair(r["input"], r["output_1"], r["output_2"], r["label"]) for r in rows]
     reference = ALIASES.get(suite, suite)
+    if reference == ALIASES["llmbar"] and data is None and hasattr(judge, "labelled"):
+        stored: list[LabelledPair] = judge.labelled()
+        if stored:
+            return stored
     found = registry.resolve("suite", reference if data is None else f"{reference.partition(':')[0]}:{data}")
     if getattr(found, "kind", None) != "pairs":
         raise DataError(
@@ -82,26 +87,44 @@ def _tables(name: str, found: Mapping[str, Any]) -> list[Any]:
     columns = ["subset", ">order given", ">swapped", ">average", ">both right", ">equal"]
     keys = ("correct_False", "correct_True", "correct_average", "correct_both", "equal")
     named = {**{k: v for k, v in found["subsets"].items() if k}, "all": found["statistics"]}
-    rows = [(subset, *(f"{s[key]:.1f}" for key in keys)) for subset, s in named.items()]
-    accuracy = found["accuracy"]
+    rows = [(subset, *(f"{s[key]:.1f}" if s else "none" for key in keys)) for subset, s in named.items()]
+    counts = ", ".join(f"{n} {kind}" for kind, n in found["coverage"].items() if n)
     facts: list[tuple[str, str]] = [
-        ("accuracy", f"{accuracy['mean']:.1f} ({accuracy['ci95'][0]:.1f} to {accuracy['ci95'][1]:.1f})"),
+        ("accuracy", _rate(found["accuracy"])),
         ("the longer answer is right", f"{found['longest']:.1f}"),
-        (
-            "prefers what is shown first",
-            "" if found["first_preferred"] is None else f"{100 * found['first_preferred']:.1f}",
-        ),
-        ("ties; no verdict", f"{found['ties']}; {found['unparsed']} of {2 * found['n']}"),
+        ("prefers what is shown first", f"{100 * found['first_preferred']:.1f}"),
+        ("pairs; verdicts that are ties", f"{counts}; {found['ties']} of {2 * found['n_scored']}"),
     ]
+    if found["mirrored"]:
+        facts.append(("pairs that stand twice, in either order", str(found["mirrored"])))
     if found["adversarial_mean"] is not None:
         facts.append(("mean of adversarial subsets", f"{found['adversarial_mean']:.1f}"))
     if found["self_agreement"] is not None:
         facts.append(("agrees with itself", f"{found['self_agreement']:.1f}"))
-    humans = found.get("humans")
-    if humans:
-        facts.append(
-            ("of the people's majority", f"{humans['judge']['mean']:.1f} (n {humans['judge']['n']})")
+    tables = [table(f"{name}, percent right", columns, rows), pairs("", facts)]
+    return [*tables, _with_people(found["humans"])] if "humans" in found else tables
+
+
+def _with_people(found: Mapping[str, Any]) -> Any:
+    """Judge, length rule and one more person, each against the same majorities."""
+    one, whole = found["leave_one_out"], found["majority"]
+    rows = [
+        (who, _rate(one[key]), _rate(whole[key]) if key in whole else "")
+        for who, key in (
+            ("one more person", "people"),
+            ("the judge", "judge"),
+            ("the longer answer", "longest"),
         )
-        facts.append(("the longer answer is", f"{humans['longest']['mean']:.1f}"))
-        facts += [(f"people: {key}", str(value)) for key, value in humans["people"].items()]
-    return [table(f"{name}, percent right", columns, rows), pairs("", facts)]
+    ]
+    rows.append(("pairs without a majority", str(one["divided"]), str(whole["divided"])))
+    counts = ", ".join(f"{n} {kind}" for kind, n in found["coverage"].items() if n)
+    title = f"percent of the people's majority ({counts}; {found['people']['annotators']} people)"
+    return table(title, ["", ">of the others' votes", ">of all votes"], rows)
+
+
+def _rate(found: Mapping[str, Any]) -> str:
+    """`93.5 (88.9 to 98.1), n 100`."""
+    if found["mean"] is None:
+        return "none"
+    low, high = found["ci95"]
+    return f"{found['mean']:.1f} ({low:.1f} to {high:.1f}), n {found['n']}"

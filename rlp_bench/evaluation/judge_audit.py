@@ -1,69 +1,87 @@
-"""Judges the judge: how often it is right where the answer is known, and how far it agrees with itself and people.
+"""Judges the judge: how often it is right where the answer is known, and how far it agrees with itself.
 
-Every pair is shown in both orders. No verdict is a case of its own: it is not right, it is counted, and two of them
-are "equal" only in the field that LLMBar's own statistics define so.
+Every pair is shown in both orders. As in `eval`, a pair counts only where both orders have a verdict: no verdict is
+neither right nor wrong, it is counted with its reason, and more than 1 % of them is no result unless it is allowed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rlp_bench.api.protocols import Judge, Progress
-from rlp_bench.api.types import LabelledPair, Pair
-from rlp_bench.evaluation.verdicts import in_both_orders
+from rlp_bench.api.types import LabelledPair, Pair, Verdict
+from rlp_bench.evaluation.verdicts import ask_judge
+from rlp_bench.evaluation.win_rate_report import outcomes, refuse_missing
 from rlp_bench.statistics import Estimate, estimate_mean, pairwise_credit
+
+Round = tuple[list[Verdict], list[Verdict]]
+"""What a judge said of every pair as given, and swapped; each is of the answer shown first."""
+Judged = tuple[LabelledPair, tuple[float, float]]
+"""A pair and its two preferences for the answer shown first: output_1, then output_2."""
 
 
 def audit(
-    judge: Judge, items: Sequence[LabelledPair], progress: Progress, repeats: int = 1
+    judge: Judge,
+    items: Sequence[LabelledPair],
+    progress: Progress,
+    repeats: int = 1,
+    *,
+    allow_missing: bool = False,
 ) -> dict[str, Any]:
     """The report on labelled pairs, whole and by subset.
 
     Returns:
-        `statistics`: percent, with the keys of LLMBar's statistics.json (its kappas left out: its code computes them
-        from the wrong labels): correct_False, correct_True (order given and swapped), correct_average,
-        correct_both, equal.
-        `accuracy` with interval (ties and missing verdicts count as half and none), `first_preferred`, `unparsed`,
-        `longest` (the length rule on the same pairs), `self_agreement` over repeats, `adversarial_mean`.
+        `statistics`: see `statistics`. `accuracy` with interval (a tie is half right), `coverage` and `n_scored` as in
+        `eval`, `first_preferred`, `longest` (the length rule on the same pairs), `self_agreement` over repeats,
+        `adversarial_mean`, `mirrored` (pairs that stand in both orders, as two), and `as_stored`: what the source of
+        replayed verdicts computes from them by its own rule, empty where it has none.
+
+    Raises:
+        DataError: no pair has a verdict in both orders; or more than 1 % have none, and that is not allowed.
     """
     rounds = [_both_orders(judge, items, seed, progress) for seed in range(repeats)]
-    given, swapped = rounds[0]
-    subsets = list(dict.fromkeys(item.subset for item in items))
-    places = {name: [i for i, item in enumerate(items) if item.subset == name] for name in subsets}
-    by_subset = {
-        name: statistics([items[i] for i in at], [given[i] for i in at], [swapped[i] for i in at])
-        for name, at in places.items()
-    }
-    adversarial = [
-        s["correct_average"] for name, s in by_subset.items() if name and name.lower() != "natural"
-    ]
+    for given, swapped in reversed(rounds):
+        scores = [in_both_orders(p, q) for p, q in zip(given, swapped, strict=True)]
+        counts = outcomes(scores)
+        refuse_missing(scores, counts, judge.name, what="pairs", allow_missing=allow_missing)
+    judged = [(i, row["score"]) for i, row in zip(items, scores, strict=True) if row["score"] is not None]
+    groups: dict[str, list[Judged]] = {item.subset: [] for item in items}
+    for item, score in judged:
+        groups[item.subset].append((item, score))
+    by_subset = {name: statistics(pairs) for name, pairs in groups.items()}
+    adversarial = [s for name, s in by_subset.items() if name and name.lower() != "natural"]
+    said = [preference for _, score in judged for preference in score]
     return {
         "judge": dict(judge.manifest()),
         "n": len(items),
-        "statistics": statistics(items, given, swapped),
-        "accuracy": _percent(_right(items, given, swapped)),
-        "first_preferred": _mean([p for p in (*given, *swapped) if p is not None]),
-        "unparsed": sum(p is None for p in (*given, *swapped)),
-        "ties": sum(p == 0.5 for p in (*given, *swapped)),
-        "longest": 100 * sum(map(_longest, items)) / len(items),
+        "n_scored": len(judged),
+        "coverage": counts,
+        "statistics": statistics(judged),
+        "as_stored": dict(getattr(judge, "own_statistics", dict)()),
+        "accuracy": percent([_right(item, score) for item, score in judged]),
+        "first_preferred": _mean(said),
+        "ties": sum(p == 0.5 for p in said),
+        "longest": 100 * sum(_longest(item) for item, _ in judged) / len(judged),
         "subsets": by_subset,
-        "adversarial_mean": sum(adversarial) / len(adversarial) if adversarial else None,
+        "adversarial_mean": _mean([s["correct_average"] for s in adversarial]) if all(adversarial) else None,
         "self_agreement": _self_agreement(rounds),
+        "mirrored": _mirrored(items),
     }
 
 
-def statistics(
-    items: Sequence[LabelledPair], given: Sequence[float | None], swapped: Sequence[float | None]
-) -> dict[str, float]:
-    """LLMBar's five statistics, percent.
+def statistics(judged: Sequence[Judged]) -> dict[str, float]:
+    """Percent of the pairs that have a verdict in both orders, with the keys of LLMBar's statistics.json.
 
-    Args:
-        given, swapped: preference for the answer shown first, output_1 first and output_2 first; a tie is half right,
-            no verdict is not right.
+    correct_False, correct_True: right in the order given and swapped; correct_average: over both; correct_both: right
+    in both; equal: the same verdict in both; a tie is half right. LLMBar counts no verdict as wrong, and two of them as
+    equal; here they are left out, so that the figures are its own where none is missing. Empty where there is no pair.
     """
-    right = [_credit(p, item.label == 1) for p, item in zip(given, items, strict=True)]
-    turned = [_credit(p, item.label == 2) for p, item in zip(swapped, items, strict=True)]
-    n = len(items)
-    equal = [_winner(p, False) == _winner(q, True) for p, q in zip(given, swapped, strict=True)]
+    if not judged:
+        return {}
+    right = [credit(given, item.label == 1) for item, (given, _) in judged]
+    turned = [credit(swapped, item.label == 2) for item, (_, swapped) in judged]
+    equal = [_winner(given, False) == _winner(swapped, True) for _, (given, swapped) in judged]
+    n = len(judged)
     return {
         "correct_False": 100 * sum(right) / n,
         "correct_True": 100 * sum(turned) / n,
@@ -73,87 +91,78 @@ def statistics(
     }
 
 
-def human_agreement(judge: Judge, humans: Any, progress: Progress) -> dict[str, Any]:
-    """How often the judge is of the people's majority, beside one more person and the length rule, percent.
-
-    Args:
-        humans: the judge "human" of a file (`rows`, `judge`, `agreement`). Pairs on which people are divided are left
-            out and counted.
-    """
-    pairs = list(dict.fromkeys(_pair_of(row) for row in humans.rows()))
-    truth = [verdict.preference for verdict in humans.judge(pairs)]
-    decided = [(pair, t) for pair, t in zip(pairs, truth, strict=True) if t is not None and t != 0.5]
-    both = in_both_orders(judge, [pair for pair, _ in decided], 0, progress)
-    hits = [
-        (_credit(one, t > 0.5) + _credit(turned, t < 0.5)) / 2
-        for (one, turned), (_, t) in zip(both, decided, strict=True)
-    ]
-    longest = [pairwise_credit(len(pair.first), len(pair.second), t > 0.5) for pair, t in decided]
-    return {
-        "judge": _percent(hits),
-        "longest": _percent(longest),
-        "people": humans.agreement(),
-        "unparsed": sum(preference is None for orders in both for preference in orders),
-        "divided": len(pairs) - len(decided),
-    }
+def in_both_orders(given: Verdict, swapped: Verdict) -> dict[str, Any]:
+    """{"score": the preferences for the answer shown first}; score None, with the reason, where one has none."""
+    if given.preference is None or swapped.preference is None:
+        silent = given if given.preference is None else swapped
+        return {"score": None, "reason": silent.reason or "unparsed"}
+    return {"score": (given.preference, swapped.preference)}
 
 
-def _both_orders(
-    judge: Judge, items: Sequence[LabelledPair], seed: int, progress: Progress
-) -> tuple[list[float | None], list[float | None]]:
+def _right(item: LabelledPair, score: tuple[float, float]) -> float:
+    """Accuracy over both orders: the unit of the interval."""
+    return (credit(score[0], item.label == 1) + credit(score[1], item.label == 2)) / 2
+
+
+def _both_orders(judge: Judge, items: Sequence[LabelledPair], seed: int, progress: Progress) -> Round:
     pairs = [Pair(item.instruction, item.output_1, item.output_2) for item in items]
-    said = in_both_orders(judge, pairs, seed, progress)
-    return [given for given, _ in said], [swapped for _, swapped in said]
+    pairs += [Pair(item.instruction, item.output_2, item.output_1) for item in items]
+    said = ask_judge(judge, pairs, seed, progress)
+    return said[: len(items)], said[len(items) :]
 
 
-def _credit(preference: float | None, first_is_right: bool) -> float:
-    return 0.0 if preference is None else pairwise_credit(preference, 0.5, first_is_right)
+def credit(preference: float, first_is_right: bool) -> float:
+    """1 where the better answer is preferred, 0 where the other is, half for a tie: of judges and of people."""
+    return pairwise_credit(preference, 0.5, first_is_right)
 
 
-def _winner(preference: float | None, swapped: bool) -> int | None:
-    """Which output, 1 or 2; 0 is a tie, None no verdict."""
-    if preference is None or preference == 0.5:
-        return None if preference is None else 0
+def _winner(preference: float, swapped: bool) -> int:
+    """Which output, 1 or 2; 0 is a tie."""
+    if preference == 0.5:
+        return 0
     return 1 if (preference > 0.5) != swapped else 2
 
 
-def _right(
-    items: Sequence[LabelledPair], given: Sequence[float | None], swapped: Sequence[float | None]
-) -> list[float]:
-    """Accuracy of every item over both orders: the unit of the interval."""
-    return [
-        (_credit(p, item.label == 1) + _credit(q, item.label == 2)) / 2
-        for p, q, item in zip(given, swapped, items, strict=True)
+def _self_agreement(rounds: Sequence[Round]) -> float | None:
+    """Share of pairs of repeats, same pair in the same order, with the same winner, percent.
+
+    Only where both repeats have a verdict; None where there are none such.
+    """
+    said = [
+        [None if v.preference is None else _winner(v.preference, False) for v in (*given, *swapped)]
+        for given, swapped in rounds
     ]
-
-
-def _self_agreement(rounds: Sequence[tuple[list[float | None], list[float | None]]]) -> float | None:
-    """Share of pairs of repeats, same pair in the same order, with the same winner, percent; None for one round."""
-    said = [[_winner(p, False) for p in (*given, *swapped)] for given, swapped in rounds]
-    if len(said) < 2:
-        return None
     same = [
         a == b
         for i, one in enumerate(said)
         for other in said[i + 1 :]
         for a, b in zip(one, other, strict=True)
+        if a is not None and b is not None
     ]
-    return 100 * sum(same) / len(same)
+    return 100 * sum(same) / len(same) if same else None
+
+
+def _mirrored(items: Sequence[LabelledPair]) -> int:
+    """How many pairs stand in the data once more, in either order."""
+    seen = Counter((item.instruction, frozenset((item.output_1, item.output_2))) for item in items)
+    return sum(count - 1 for count in seen.values())
 
 
 def _longest(item: LabelledPair) -> float:
-    return pairwise_credit(len(item.output_1), len(item.output_2), item.label == 1)
+    return credit(longer_first(item.output_1, item.output_2), item.label == 1)
 
 
-def _pair_of(row: Mapping[str, Any]) -> Pair:
-    return Pair(row["instruction"], row["output_1"], row["output_2"], row.get("input") or "")
+def longer_first(first: str, second: str) -> float:
+    """The length rule's preference for the first: 1 where it has more characters, half where it has as many."""
+    gap = len(first) - len(second)
+    return 0.5 if gap == 0 else float(gap > 0)
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _percent(values: Sequence[float]) -> dict[str, Any]:
+def percent(values: Sequence[float]) -> dict[str, Any]:
     if not values:
         return {"mean": None, "n": 0}
     e: Estimate = estimate_mean(values)

@@ -67,7 +67,8 @@ def win_rate_report(
     """
     scores = score_items(items, verdicts)
     scored = [row["score"] for row in scores if row["score"] is not None]
-    refuse_missing(items, scores, rows, judge["name"], allow_missing=allow_missing)
+    counts = coverage(items, scores, rows)
+    refuse_missing(scores, counts, judge["name"], allow_missing=allow_missing)
     overall = estimate_mean(scored)
     missing = len(scores) - len(scored)
     return {
@@ -77,7 +78,7 @@ def win_rate_report(
         **percent(overall),
         "n_items": len(items),
         "n_scored": len(scored),
-        "coverage": coverage(items, scores, rows),
+        "coverage": counts,
         "bounds": [100 * sum(scored) / len(items), 100 * (sum(scored) + missing) / len(items)],
         "discrete_win_rate": 100 * sum(_discrete(score) for score in scored) / len(scored),
         "smallest_detectable_difference": _detectable(scored),
@@ -91,27 +92,32 @@ def win_rate_report(
 
 
 def refuse_missing(
-    items: Sequence[Item],
     scores: Sequence[Mapping[str, Any]],
-    rows: Outputs,
+    counts: Mapping[str, int],
     judge: str,
     *,
+    what: str = "items",
     allow_missing: bool,
 ) -> None:
     """No verdict is not a score, and too few verdicts are no result.
 
     An item that lacks an answer or a reference was counted when the outputs were read; here, what the judge was asked.
 
+    Args:
+        scores: {score, reason} of each item (or labelled pair); score None where there is no verdict.
+        counts: what became of them, see `outcomes`.
+
     Raises:
-        DataError: as `win_rate_report`.
+        DataError: none has one; or more than 1 % have none, and that is not allowed.
     """
     lost = [row for row in scores if row["score"] is None]
     if len(lost) == len(scores):
-        raise DataError(f'judge "{judge}": no verdict on any of {len(items)} items ({_commonest(lost)})')
-    if len(lost) > INCOMPLETE * len(items) and not allow_missing:
-        counts = ", ".join(f"{n} {kind}" for kind, n in coverage(items, scores, rows).items() if n)
+        most = f" ({_commonest(lost)})" if lost else ""
+        raise DataError(f'judge "{judge}": no verdict on any of {len(scores)} {what}{most}')
+    if len(lost) > INCOMPLETE * len(scores) and not allow_missing:
+        named = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
         raise DataError(
-            f'judge "{judge}": {len(lost)} of {len(items)} items have no verdict ({counts}; commonest: '
+            f'judge "{judge}": {len(lost)} of {len(scores)} {what} have no verdict ({named}; commonest: '
             f"{_commonest(lost)}); run it again to ask for those that failed, or --allow-missing to score the others"
         )
 
@@ -126,18 +132,22 @@ def percent(estimate: Estimate) -> Percent:
 
 
 def coverage(items: Sequence[Item], scores: Sequence[Mapping[str, Any]], rows: Outputs) -> dict[str, int]:
-    """Items by what became of them. judged + unparsed + truncated + failed + missing = all
-    items; `missing_output` beside.
+    """`outcomes`, and `missing_output` beside.
 
     An item whose answer is absent from the outputs file counts in `missing_output` and, if a stored verdict
     knows the answer that was judged, in `judged` as well.
     """
+    absent = sum(item.id not in rows or bool(rows[item.id].get("absent")) for item in items)
+    return {**outcomes(scores), "missing_output": absent}
+
+
+def outcomes(scores: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Items by what became of them; judged + unparsed + truncated + failed + missing = all items."""
     counts = {"judged": 0, "unparsed": 0, "truncated": 0, "failed": 0, "missing": 0}
     for row in scores:
         kind = "judged" if row["score"] is not None else row["reason"].partition(":")[0]
         counts[kind if kind in counts else "failed"] += 1
-    absent = sum(item.id not in rows or bool(rows[item.id].get("absent")) for item in items)
-    return {**counts, "missing_output": absent}
+    return counts
 
 
 def position_gap(verdicts: Sequence[Mapping[str, Any]]) -> float | None:
