@@ -1,4 +1,4 @@
-"""Golden number G28: best-of-n from N samples."""
+"""Best-of-n from N samples."""
 
 import itertools
 import math

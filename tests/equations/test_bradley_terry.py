@@ -1,4 +1,4 @@
-"""Golden numbers G1 and G6: the Bradley-Terry loss."""
+"""The Bradley-Terry loss."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_log_two_where_both_rewards_are_equal():
 
 @pytest.mark.parametrize("first_is_chosen", [True, False])
 def test_equals_binary_cross_entropy_of_alpacafarm_for_both_label_orders(first_is_chosen):
-    """G6: BCE-with-logits(r1 − r0, choice), whichever place the preferred response has."""
+    """BCE-with-logits(r1 − r0, choice), whichever place the preferred response has."""
     r0, r1 = (CHOSEN, REJECTED) if first_is_chosen else (REJECTED, CHOSEN)
     choice = torch.full_like(r0, 0.0 if first_is_chosen else 1.0)
     theirs = binary_cross_entropy_with_logits(r1 - r0, choice, reduction="none")

@@ -1,4 +1,4 @@
-"""Golden number G12: generalised advantages."""
+"""Generalised advantages."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_equals_the_double_sum_that_defines_it(gamma, lam):
 
 
 def test_values_in_the_padding_do_not_leak():
-    """Pitfall 9: whatever the value net says of padding, real tokens keep their advantages."""
+    """Whatever the value net says of padding, real tokens keep their advantages."""
     mask = [True] * 4 + [False] * 2
     clean = advantages([*REWARDS, 0, 0], [*VALUES, 0, 0], mask, 1.0, 0.95)
     dirty = advantages([*REWARDS, 0, 0], [*VALUES, 1e6, 1e6], mask, 1.0, 0.95)

@@ -1,4 +1,4 @@
-"""Golden numbers G13 and G14: KL estimators and the adaptive coefficient."""
+"""KL estimators and the adaptive coefficient."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_all_are_zero_where_policy_is_reference():
 
 
 def test_k1_and_k3_are_unbiased_and_the_clamp_is_not():
-    """Pitfall 7: the expectation under the policy, in full, against KL computed from the distributions."""
+    """The expectation under the policy, in full, against KL computed from the distributions."""
     policy = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     ref = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
     exact = (policy * (policy / ref).log()).sum()

@@ -1,4 +1,4 @@
-"""Rates of every schedule (pitfall 26: a schedule that runs too fast, or a warm-up that is ignored)."""
+"""Rates of every schedule (a schedule that runs too fast, or a warm-up that is ignored)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""PPO's losses. G17's published inputs are not available: the numbers here are worked by hand, in plain floats."""
+"""PPO's losses. Numbers are worked by hand, in plain floats."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_each_token():
 
 
 def test_masked_and_all_slot_means():
-    """G17's four quantities: masked mean over 5 real tokens, unmasked one over all 6 slots."""
+    """Masked mean over 5 real tokens, unmasked one over all 6 slots."""
     mask = torch.tensor(MASK)
     policy, value = losses()
     policy_sum, value_sum = -1.2 - 1.0 + 1.1 + 1.8 + 1.3, 0.245 + 0.5 + 0.32 + 0.125 + 0.08

@@ -1,4 +1,4 @@
-"""Golden number G27: clusters by entailment, with tables in place of a model."""
+"""Clusters by entailment, with tables in place of a model."""
 
 import pytest
 

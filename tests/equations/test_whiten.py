@@ -1,4 +1,4 @@
-"""Golden numbers G15 and G16: whitening, and the length bonus that it may bring (pitfall 8)."""
+"""Whitening, and the length bonus that it may bring."""
 
 import pytest
 import torch

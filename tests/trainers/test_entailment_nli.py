@@ -65,7 +65,7 @@ def checkpoint(tmp_path_factory):
 
 
 def test_labels_are_read_from_the_config(checkpoint):
-    """Pitfall 21: 16 labelled pairs through a checkpoint whose label 0 is entailment."""
+    """16 labelled pairs through a checkpoint whose label 0 is entailment."""
     nli = NaturalLanguageInference(str(checkpoint))
     assert nli.entails(QUESTION, PAIRS) == [rule(p, h) for p, h in PAIRS]
     assert nli.metrics() == {"truncated_question_rate": 0.0, "truncated_answer_rate": 0.0}

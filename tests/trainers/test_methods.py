@@ -71,7 +71,7 @@ def test_the_second_ppo_starts_from_sft_and_stays_near_it_with_the_new_reward_mo
 @pytest.mark.parametrize(
     ("ablation", "parent", "what"),
     [
-        ("select_all", "rlp_spg", ("spg", "confidence")),  # G32: Select-All is SPG at γ = 0
+        ("select_all", "rlp_spg", ("spg", "confidence")),  # Select-All is SPG at γ = 0
         ("spg_random_w", "rlp_spg", ("spg", "winner")),
         ("spg_length_matched", "rlp_spg", ("spg", "loser")),
         ("spg_skill_balanced", "rlp_spg", ("spg", "balance")),

@@ -59,7 +59,7 @@ def observed(models, prompts, settings, seed=0, disturb=0.0, beta=0.3):
 
 @pytest.mark.parametrize("preset", ["standard", "alpacafarm"])
 def test_rewards_of_a_response_add_up_to_its_score_minus_its_kl(preset, models, prompts):
-    """Pitfall 10: Σ_t r_t + β Σ_t KL_t = score, and the score lies on the last real token."""
+    """Σ_t r_t + β Σ_t KL_t = score, and the score lies on the last real token."""
     batch = observed(models, prompts, stage(preset=preset), disturb=0.05)
     seen, flags = batch.seen, PRESETS[preset]
     kl = torch.where(seen.mask, ESTIMATORS[flags.kl_estimator](seen.logprobs, seen.ref_logprobs), 0.0)
@@ -116,7 +116,7 @@ def test_each_flag_changes_the_gradient(flag, policy, reward, prompts):
 
 
 def test_the_first_minibatch_has_ratio_one(models, prompts):
-    """G18: log-probabilities are recomputed by the model that learns."""
+    """Log-probabilities are recomputed by the model that learns."""
     settings = stage()
     batch = observed(models, prompts, settings, disturb=0.05)
     row = backward(batch, list(range(8)), models, settings)
@@ -128,7 +128,7 @@ def test_the_first_minibatch_has_ratio_one(models, prompts):
 
 
 def test_log_probabilities_of_another_policy_are_refused(models, prompts):
-    """Pitfall 6: stale weights, another temperature, truncated sampling: the first ratios are not 1."""
+    """Stale weights, another temperature, truncated sampling: the first ratios are not 1."""
     settings = stage()
     batch = observed(models, prompts, settings)
     batch.seen.logprobs += 0.1
@@ -182,7 +182,7 @@ def test_value_t_is_read_one_token_before(models, prompts):
 
 
 def test_unfinished_responses_get_what_the_setting_says():
-    """Pitfall 11: 3 = 1 standard deviation above the mean of 1; by hand for every policy."""
+    """3 = 1 standard deviation above the mean of 1; by hand for every policy."""
     info = RewardInfo(eos=True, mean=1.0, std=2.0)
     scores, finished = torch.tensor([3.0, 3.0]), torch.tensor([True, False])
 
@@ -199,7 +199,7 @@ def test_unfinished_responses_get_what_the_setting_says():
 
 
 def test_a_constant_added_to_the_reward_model_changes_nothing(models, prompts):
-    """Pitfall 29: Bradley-Terry leaves the offset free; the calibrated reward does not depend on it."""
+    """Bradley-Terry leaves the offset free; the calibrated reward does not depend on it."""
     first = observed(models, prompts, stage()).scores
     models.info = replace(models.info, mean=models.info.mean + 5)
     original = models.reward.score.forward
@@ -208,7 +208,7 @@ def test_a_constant_added_to_the_reward_model_changes_nothing(models, prompts):
 
 
 def test_logged_kl_agrees_with_the_full_distribution(models, prompts):
-    """Pitfall 7: k1 of the samples against the exact KL of every next-token distribution on the same states."""
+    """The estimator k1 on samples against the exact KL of every next-token distribution on the same states."""
     settings = stage()
     batch = [observed(models, prompts, settings, seed=s, disturb=0.1 * (s == 0)) for s in range(20)]
     sampled, exact = [], []
@@ -271,7 +271,7 @@ def test_the_policy_learns_what_is_rewarded(policy, reward, prompts, train):
 def test_six_rollouts_equal_three_and_three_more_from_a_checkpoint(
     settings, policy, reward, prompts, context, tmp_path
 ):
-    """G33, bit for bit: policy, snapshots, KL coefficient, log."""
+    """Bit for bit: policy, snapshots, KL coefficient, log."""
     inputs = {"init": policy, "reward": reward, "prompts": prompts}
     chosen = stage(checkpoint_every=3, snapshots=(2, 5), **settings)
 

@@ -38,14 +38,14 @@ def test_it_learns_which_response_is_better(reward):
 
 
 def test_swapped_labels_are_learnt_just_as_well(policy, artifact, preferences, train):
-    """Pitfall 16: nothing favours the response that happens to be listed first."""
+    """Nothing favours the response that happens to be listed first."""
     swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in preferences.rows()]
     reward = train(stage(), "swapped", init=policy, preferences=artifact("preferences", swapped))
     assert reward.metrics["heldout_accuracy"] == 1.0
 
 
 def test_the_score_is_read_at_the_last_real_token_on_either_side_of_the_padding(reward):
-    """G31: left padding, right padding and a batch of one agree exactly."""
+    """Left padding, right padding and a batch of one agree exactly."""
     model, _, _ = load_reward(reward.path)
     rows = [[3, 4, 5, 9, 1], [3, 4, 1], [3, 4, 5, 6, 7, 9, 10, 1]]
     longest = max(map(len, rows))
@@ -60,7 +60,7 @@ def test_the_score_is_read_at_the_last_real_token_on_either_side_of_the_padding(
         )
         again = scalar_scores(model, right, torch.arange(longest) < lengths)
     assert torch.equal(at_right, at_left)
-    assert torch.equal(at_right, again)  # pitfall 33: no dropout
+    assert torch.equal(at_right, again)  # no dropout
     assert torch.allclose(at_right, alone, atol=1e-6, rtol=0)
 
 
@@ -69,7 +69,7 @@ def test_the_score_is_read_at_the_last_real_token_on_either_side_of_the_padding(
 def test_one_text_gets_one_score_in_training_in_the_engine_and_in_a_rollout(
     eos, finished, policy, preferences, train, context
 ):
-    """Pitfall 2 and 4: the same golden string through all three paths."""
+    """The same golden string through all three paths."""
     reward = train(stage(eos=eos, epochs=1), "eos", init=policy, preferences=preferences)
     model, tokenizer, info = load_reward(reward.path)
     assert info.eos == eos
@@ -123,7 +123,7 @@ def test_a_retrained_model_is_measured_on_the_same_pairs(policy, preferences, ar
     assert {tuple(p.chosen) for p in alone} == {tuple(p.chosen) for p in together}
     assert account.drops == {
         "heldout_prompt": 1
-    }  # pitfall 15: not trained on, although it came by another way
+    }  # not trained on, although it came by another way
     assert not {tuple(p.chosen) for p in train} & {tuple(p.chosen) for p in alone}
     account.close(len(train) + len(together))
 
@@ -158,7 +158,7 @@ def test_too_few_pairs_are_an_error(policy, artifact, train):
 
 
 def test_six_updates_equal_three_and_three_more_from_a_checkpoint(policy, preferences, context, tmp_path):
-    """G33, bit for bit: weights, moments and log."""
+    """Bit for bit: weights, moments and log."""
     inputs = {"init": policy, "preferences": preferences}
     settings = {"epochs": 1, "checkpoint_every": 3, "batch": 9}
 
@@ -187,7 +187,7 @@ def test_head_and_order_depend_on_the_seed(policy, preferences, train, context):
 
 
 def test_loss_equals_that_of_trl(policy, preferences, tmp_path):
-    """G5's peer: TRL's RewardTrainer on the same weights and pairs."""
+    """TRL's RewardTrainer on the same weights and pairs."""
     trl = pytest.importorskip("trl")
     datasets = pytest.importorskip("datasets")
     from rlp_bench.trainers.equations.bradley_terry import bradley_terry_loss

@@ -61,7 +61,7 @@ def log_of(artifact):
 def test_without_weight_it_is_a_plain_reward_model_of_the_same_draw_to_the_bit(
     objective, run, train, policy, preferences
 ):
-    """G32: weights, calibration, losses, gradient norms."""
+    """Weights, calibration, losses, gradient norms."""
     plain = train(RewardModel(**DEFAULTS), "plain", init=policy, preferences=preferences)
     uml = run("uml", weight=0.0, objective=objective)
     assert len(log_of(plain)) >= 3
@@ -74,7 +74,7 @@ def test_without_weight_it_is_a_plain_reward_model_of_the_same_draw_to_the_bit(
 
 
 def test_mvi_is_the_bottleneck_without_skl_to_the_bit(run):
-    """G32: and neither is the bottleneck with it."""
+    """And neither is the bottleneck with it."""
     mvi = file_bytes(run("mvi", objective="mvi").path)
     assert mvi == file_bytes(run("mib0", objective="mib", skl_weight=0.0).path)
     assert mvi["model.safetensors"] != file_bytes(run("mib1").path)["model.safetensors"]
@@ -85,12 +85,12 @@ def test_every_objective_changes_the_backbone_in_a_way_of_its_own(run):
     assert len({file_bytes(one.path)["model.safetensors"] for one in made}) == 4
     for one in made:
         assert all(math.isfinite(value) for value in one.metrics.values())
-        assert one.metrics["gradient_ratio"] > 0.001  # pitfall 20, and that it reaches the backbone at all
+        assert one.metrics["gradient_ratio"] > 0.001  # and that it reaches the backbone at all
 
 
 @pytest.mark.parametrize(("objective", "rate", "at_least"), [("mvi", 3e-2, 0.1), ("infomax", 1e-2, 1.0)])
 def test_information_is_found_on_prompts_never_trained_on(objective, rate, at_least, run):
-    """Pitfall 19: and none between responses to different prompts."""
+    """And none between responses to different prompts."""
     wide = {"batch": 32, "hidden": 32, "z_dim": 8, "head_learning_rate": rate}
     found = run("long", objective=objective, epochs=60, weight=2.0, **wide)
     metrics = found.metrics
@@ -187,7 +187,7 @@ def test_measuring_changes_nothing(objective, policy, preferences, samples, cont
 def test_six_updates_equal_three_and_three_more_from_a_checkpoint(
     objective, policy, preferences, samples, context, tmp_path
 ):
-    """G33: heads, moments, queue and views too, by way of what they do to the weights and the log."""
+    """Heads, moments, queue and views too, by way of what they do to the weights and the log."""
     inputs = {"init": policy, "preferences": preferences, "samples": samples}
 
     def go(name, progress):

@@ -50,7 +50,7 @@ def test_loss_equals_that_of_transformers(policy_folder):
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(policy_folder):
-    """Pitfall 26: one batch of 4, and 4 of 1 accumulated, give one gradient."""
+    """One batch of 4, and 4 of 1 accumulated, give one gradient."""
     gradients = []
     for microbatch in (4, 1):
         model, _ = load_policy(policy_folder)
@@ -83,7 +83,7 @@ def test_loss_equals_that_of_trl(policy_folder, tmp_path):
 
 
 def test_policy_learns_the_answers_and_to_stop(policy, demonstrations, train, context):
-    """Pitfall 1: the generated-EOS rate after fine-tuning."""
+    """The generated-EOS rate after fine-tuning."""
     out = train(stage(epochs=60, batch=6), "sft", init=policy, demonstrations=demonstrations)
     assert out.metrics["train_loss"] < 0.2
     prompts = [PROMPTING.render(row["instruction"]) for row in demonstrations.rows()]

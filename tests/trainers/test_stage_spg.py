@@ -49,7 +49,7 @@ def test_the_largest_cluster_gives_the_chosen_response(run):
     assert (row["source"], row["confidence"], row["chosen_finished"]) == ("spg", 0.6, True)
     assert out.metrics["confidence_up_to_0.6"] == 1
     assert out.metrics["acceptance_rate"] == 1.0
-    assert out.metrics["acceptance_out_of_range"] == 1.0  # pitfall 22: it filters nothing here
+    assert out.metrics["acceptance_out_of_range"] == 1.0  # it filters nothing here
 
 
 def test_every_prompt_is_accepted_or_counted_with_its_reason(run):
@@ -79,7 +79,7 @@ def test_empty_and_unfinished_samples_are_not_in_the_denominator(run):
 
 
 def test_confidence_zero_accepts_every_prompt_with_two_clusters(run):
-    """G32: Select-All is this stage at γ = 0."""
+    """Select-All is this stage at γ = 0."""
     rows = [
         sampled(
             QUESTION,
@@ -121,7 +121,7 @@ def test_equal_texts_share_a_cluster_without_a_question_and_keep_their_number():
     entailment.clusters(QUESTION, [BLUE, RED], "strict")
     assert entailment.calls == 2  # known already, whatever the order
     entailment.clusters(QUESTION + " ?", [BLUE, RED], "strict")
-    assert entailment.calls == 4  # pitfall 34: another question is another key
+    assert entailment.calls == 4  # another question is another key
 
 
 def test_a_length_matched_rejection_is_the_nearest_in_tokens(run):

@@ -39,7 +39,7 @@ def by_hand(network, row):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_an_encoder_gives_mean_and_deviation(shared):
-    """G23's form: one trunk's outputs are halved; two networks give one half each."""
+    """One trunk's outputs are halved; two networks give one half each."""
     encoder = Encoder(7, 5, 3, shared)
     views = torch.randn(4, 7)
     mean, std = encoder(views)
