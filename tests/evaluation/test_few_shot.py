@@ -178,7 +178,7 @@ def test_lm_eval_cuts_a_long_prompt_at_its_left(data, store, tmp_path):
 
 
 def test_batches_and_slots_do_not_change_an_answer(tmp_path, store, monkeypatch):
-    # P35: one at a time and eight at a time, 50 questions.
+    # One at a time and eight at a time, 50 questions.
     folder = make_folder(tmp_path / "data", {"fifty": 50})
     policy = make_policy(tmp_path / "policy")
     found = {}
@@ -197,7 +197,7 @@ def test_batches_and_slots_do_not_change_an_answer(tmp_path, store, monkeypatch)
 
 
 def test_micro_and_macro_average_by_hand():
-    # P36. x: 1 of 1, y: 1 of 2, z: 0 of 3. Micro 2/6; macro (1 + 1/2 + 0) / 3. z + y make category u.
+    # x: 1 of 1, y: 1 of 2, z: 0 of 3. Micro 2/6; macro (1 + 1/2 + 0) / 3. z + y make category u.
     scores = {"x": [1.0], "y": [1.0, 0.0], "z": [0.0, 0.0, 0.0]}
     rows = [
         {"subject": name, "category": "t" if name == "x" else "u", "score": score}

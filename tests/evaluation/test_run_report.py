@@ -123,7 +123,7 @@ def suite(kind):
 
 
 def test_options_accuracy_by_hand(store, engine, policy):
-    # P36: micro average. Likeliest: fox and owl tie at -1 (half), fox (right), hen over cat (wrong).
+    # Micro average. Likeliest: fox and owl tie at -1 (half), fox (right), hen over cat (wrong).
     questions = [
         Question("a", ("fox", "owl", "cat"), 0, "x"),
         Question("b", ("fox", "hen"), 0, "x"),

@@ -60,7 +60,7 @@ def test_orders_are_averaged_within_the_item_before_anything_is_counted():
 
 
 def test_both_orders_do_not_double_n():
-    # P37: 50 items judged twice with equal results must keep the error of 50 items, not of 100.
+    # 50 items judged twice with equal results must keep the error of 50 items, not of 100.
     rng = np.random.default_rng(0)
     once = rng.integers(0, 2, 50).astype(float)
     rows = [(str(i), s) for i, s in enumerate(once)] * 2
@@ -169,7 +169,7 @@ def test_interval_over_seeds_covers_the_truth():
 
 @pytest.mark.parametrize("n", [80, 805])
 def test_false_alarms_of_mid_p_stay_near_five_percent(n):
-    # P38: two equal models, binary scores that correlate .25; 3 000 repetitions.
+    # Two equal models, binary scores that correlate .25; 3 000 repetitions.
     rng = np.random.default_rng(n)
     alarms = 0
     for _ in range(3000):
