@@ -210,7 +210,7 @@ def test_workers_end_with_the_process_that_waits_for_them(tmp_path):
                 words = entry.read_bytes()
             except OSError:
                 continue
-            if job.encode() in words and b"stage_worker" in words and b"distributed.run" not in words:
+            if job.encode() in words and b"rlp_bench.run.worker" in words and b"distributed.run" not in words:
                 found.append(int(entry.parent.name))
         return found
 
