@@ -215,7 +215,7 @@ def _difference_numbers(board: Board, row: Row, suite: str) -> Numbers:
         "difference": None if d is None else 100 * d.mean,
         "difference_low": None if d is None else 100 * d.low,
         "difference_high": None if d is None else 100 * d.high,
-        "detectable": None if d is None else 100 * d.detectable,
+        "detectable": None if d is None else 100 * d.detectable(),
         "p": None if d is None else d.p,
         "p_holm": row.cells[suite].p_holm,
     }

@@ -12,9 +12,9 @@ from rlp_bench.api.errors import DataError
 from rlp_bench.statistics import (
     Difference,
     Scores,
-    estimate_mean,
     holm,
     paired_difference_over_seeds,
+    paired_differences,
     smallest_detectable_difference,
 )
 
@@ -105,21 +105,10 @@ def _difference(claim: Claim, scores: ByMethod) -> Difference | None:
 
 def over_seeds(candidate: Mapping[int, Scores], baseline: Mapping[int, Scores]) -> Difference | None:
     """Difference of means that are over other items in each: paired by seed alone, Student's t over seeds."""
-    from scipy.stats import t
-
-    seeds = sorted(set(candidate) & set(baseline))
-    if len(seeds) < 2:
+    if len(set(candidate) & set(baseline)) < 2:
         return None
-    gaps = [_mean(candidate[seed]) - _mean(baseline[seed]) for seed in seeds]
-    e = estimate_mean(gaps, bounds=(-1.0, 1.0))
-    p = float(2 * t.sf(abs(e.mean) / e.se, e.degrees)) if e.se else float(e.mean == 0)
-    return Difference(
-        e.mean, e.se, e.low, e.high, p, e.n, smallest_detectable_difference(e.se * math.sqrt(e.n), e.n)
-    )
-
-
-def _mean(scores: Mapping[str, float]) -> float:
-    return sum(scores.values()) / len(scores)
+    table = {"candidate": candidate, "baseline": baseline}
+    return paired_differences(table, [("candidate", "baseline")], same_items=False)[0]
 
 
 def _row(claim: Claim, d: Difference | None, p_holm: float | None) -> dict[str, Any]:
@@ -140,7 +129,7 @@ def _row(claim: Claim, d: Difference | None, p_holm: float | None) -> dict[str, 
         "p": d.p,
         "p_holm": p_holm,
         "n_items": d.n,
-        "detectable": 100 * d.detectable,
+        "detectable": 100 * d.detectable(),
         "verdict": verdict(d.mean, p_holm),
     }
 

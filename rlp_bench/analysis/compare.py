@@ -65,7 +65,7 @@ def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str
                 "standard_error": 100 * d.se,
                 "ci95": [100 * d.low, 100 * d.high],
                 "p": d.p,
-                "smallest_detectable_difference": 100 * d.detectable,
+                "smallest_detectable_difference": 100 * d.detectable(),
             }
         )
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):

@@ -127,5 +127,7 @@ def _pairs(rows: Sequence[Mapping[str, Any]]) -> list[Pair]:
     found: dict[Any, Pair] = {}
     for row in rows:
         pair = Pair(row["instruction"], row["output_1"], row["output_2"], row.get("input") or "")
-        found.setdefault((merge_input(pair.instruction, pair.input), *sorted((pair.first, pair.second))), pair)
+        found.setdefault(
+            (merge_input(pair.instruction, pair.input), *sorted((pair.first, pair.second))), pair
+        )
     return list(found.values())

@@ -194,6 +194,11 @@ def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
         d = paired_difference_over_seeds(given[candidate], given[baseline])
         ends = {"ci95": [100 * d.low, 100 * d.high], "p": d.p, "n_items": d.n}
         rows.append(
-            {**row, "difference": 100 * d.mean, **ends, "smallest_detectable_difference": 100 * d.detectable}
+            {
+                **row,
+                "difference": 100 * d.mean,
+                **ends,
+                "smallest_detectable_difference": 100 * d.detectable(),
+            }
         )
     return rows

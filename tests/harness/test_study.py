@@ -26,7 +26,7 @@ def test_difference_is_candidate_minus_baseline_in_points():
     [row] = compare({"ppo": _scores(0.75), "sft": _scores(0.25)}, [("ppo", "sft")])
     assert row["difference"] == pytest.approx(50.0)
     assert row["seeds"] == [0, 1, 2]
-    assert row["p_holm"] < 0.01
+    assert 0.01 < row["p_holm"] < 0.05  # three seeds alone are two degrees of freedom
     assert row["verdict"] == "ppo is better"
 
 

@@ -121,9 +121,7 @@ def test_a_retrained_model_is_measured_on_the_same_pairs(policy, preferences, ar
     _, alone, _ = split_pairs([preferences], tokenizer, PROMPTING, 0.2, True)
     train, together, account = split_pairs([shuffled, extra], tokenizer, PROMPTING, 0.2, True)
     assert {tuple(p.chosen) for p in alone} == {tuple(p.chosen) for p in together}
-    assert account.drops == {
-        "heldout_prompt": 1
-    }  # not trained on, although it came by another way
+    assert account.drops == {"heldout_prompt": 1}  # not trained on, although it came by another way
     assert not {tuple(p.chosen) for p in train} & {tuple(p.chosen) for p in alone}
     account.close(len(train) + len(together))
 

@@ -1,4 +1,4 @@
-"""Estimates with intervals, paired tests, and what difference could have been seen at all.
+"""Means with intervals, over items and over items and seeds.
 
 Scores are fractions in [0, 1] here; they become percent when they are printed. The unit of analysis is the
 item: several orders, annotators or seeds of one item are averaged before anything is counted.
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from rlp_bench.statistics.moderated import FEWEST, moderate, outlying_seeds
 
 Scores = Mapping[str, float]
 """Item id -> score."""
@@ -30,21 +32,6 @@ class Estimate:
     def half_width(self) -> float:
         """Half of the interval's width: the number after the plus-minus sign."""
         return (self.high - self.low) / 2
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Candidate minus baseline on the same items."""
-
-    mean: float
-    se: float
-    low: float
-    high: float
-    p: float
-    """Two-sided, of "no difference"."""
-    n: int
-    detectable: float
-    """The smallest true difference that this test would find in 80 % of repetitions."""
 
 
 def pairwise_credit(first: float, second: float, first_is_better: bool) -> float:
@@ -70,7 +57,7 @@ def estimate_mean(
     if bounds == (0.0, 1.0) and bool(np.isin(x, (0.0, 1.0)).all()):
         low, high = wilson_interval(mean, x.size, confidence)
         return Estimate(mean, se, low, high, x.size)
-    low, high = _student(mean, se, x.size - 1, confidence, bounds)
+    low, high = student_interval(mean, se, x.size - 1, confidence, bounds)
     return Estimate(mean, se, low, high, x.size, float(x.size - 1))
 
 
@@ -82,9 +69,10 @@ def wilson_interval(rate: float, n: int, confidence: float = 0.95) -> tuple[floa
     return float(interval.low), float(interval.high)
 
 
-def _student(
+def student_interval(
     mean: float, se: float, degrees: float, confidence: float, bounds: tuple[float, float]
 ) -> tuple[float, float]:
+    """Student's t interval, clipped to `bounds`."""
     from scipy.stats import t
 
     half = float(t.ppf((1 + confidence) / 2, degrees)) * se
@@ -134,101 +122,55 @@ def hierarchical_mean_of(
     spread = v_items**2 / (i - 1) + v_seeds**2 / (s - 1)
     degrees = min(variance**2 / spread, s * i - 1) if spread > 0 else float(s - 1)
     mean, se = float(x.mean()), math.sqrt(variance)
-    low, high = _student(mean, se, degrees, confidence, bounds)
+    low, high = student_interval(mean, se, degrees, confidence, bounds)
     return Estimate(mean, se, low, high, i, degrees)
 
 
-def paired_difference(
-    candidate: Scores, baseline: Scores, *, resamples: int = 9999, seed: int = 0, interval: str = "t"
-) -> Difference:
-    """Candidate minus baseline over the items that both have.
+def moderated_means(
+    rows: Mapping[str, Mapping[int, float]],
+    item_variances: Mapping[str, float],
+    *,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    common: bool = True,
+) -> dict[str, Estimate]:
+    """Row -> mean over its seeds, the variance between them shrunk over the rows; error for a new seed.
 
-    p by the sign-flip permutation test (exact where 2^n <= `resamples`); the interval by Student's t or, with
-    `interval="bootstrap"`, by the paired BCa bootstrap.
+    Var = (V + s̃²) / S + the row's item variance, df by Satterthwaite of the first two: V is the variance of what a
+    seed does to all rows (the same draw for all, hence not shrunk, S - 1 degrees), s² that of what is left. A row
+    with other seeds than the most, or one that lies out, is not shrunk and has S - 1 degrees; one seed: NaN.
+
+    Args:
+        common: False where what a seed does to all rows is taken out of them already.
     """
-    from scipy.stats import bootstrap, permutation_test
-
-    shared = sorted(set(candidate) & set(baseline))
-    if len(shared) < 2:
-        raise ValueError("a paired test needs two shared items or more")
-    d = np.array([candidate[item] - baseline[item] for item in shared])
-    mean, se = float(d.mean()), float(d.std(ddof=1) / math.sqrt(d.size))
-    low, high = _student(mean, se, d.size - 1, 0.95, (-1.0, 1.0))
-    if not d.any():
-        return Difference(0.0, 0.0, 0.0, 0.0, 1.0, d.size, 0.0)
-    test = permutation_test(
-        (d,),
-        np.mean,
-        permutation_type="samples",
-        n_resamples=resamples,
-        batch=1000,
-        vectorized=True,
-        rng=seed,
-    )
-    if interval == "bootstrap" and se > 0:
-        ends = bootstrap((d,), np.mean, n_resamples=resamples, method="BCa", batch=1000, rng=seed)
-        low, high = float(ends.confidence_interval.low), float(ends.confidence_interval.high)
-    detectable = smallest_detectable_difference(float(d.std(ddof=1)), d.size)
-    return Difference(mean, se, low, high, float(test.pvalue), d.size, detectable)
+    found = {}
+    known = _seed_variances(rows, common)
+    for name, row in rows.items():
+        mean, (low, high), se, degrees = sum(row.values()) / len(row), bounds, math.nan, math.nan
+        if name in known:
+            variance, degrees = known[name]
+            se = math.sqrt(variance / len(row) + item_variances[name])
+            low, high = student_interval(mean, se, degrees, confidence, bounds)
+        found[name] = Estimate(mean, se, low, high, len(row), degrees)
+    return found
 
 
-def paired_difference_over_seeds(
-    candidate: Mapping[int, Scores], baseline: Mapping[int, Scores]
-) -> Difference:
-    """The same where several seeds were run: item by item within the seeds that both have, error as in
-    `hierarchical_mean`, p by Student's t with its degrees of freedom; one shared seed:
-    `paired_difference`.
-    """
-    from scipy.stats import t
-
-    seeds = sorted(set(candidate) & set(baseline))
-    if not seeds:
-        raise ValueError("the two share no seed")
-    if len(seeds) == 1:
-        return paired_difference(candidate[seeds[0]], baseline[seeds[0]])
-    gaps = [
-        {
-            item: score - baseline[seed][item]
-            for item, score in candidate[seed].items()
-            if item in baseline[seed]
-        }
-        for seed in seeds
-    ]
-    e = hierarchical_mean(gaps, bounds=(-1.0, 1.0))
-    certain = 1.0 if e.mean == 0 else 0.0
-    p = certain if e.se == 0 else float(2 * t.sf(abs(e.mean) / e.se, e.degrees))
-    return Difference(
-        e.mean, e.se, e.low, e.high, p, e.n, smallest_detectable_difference(e.se * math.sqrt(e.n), e.n)
-    )
-
-
-def mcnemar_mid_p(only_candidate: int, only_baseline: int) -> float:
-    """Two-sided mid-p McNemar test from the two discordant counts (Fagerland et al., 2013, eq. 5).
-
-    p = 2 P(X <= min) - P(X = min), X ~ Binomial(b + c, 1/2); 1 where nothing is discordant.
-    """
-    from scipy.stats import binom
-
-    n, low = only_candidate + only_baseline, min(only_candidate, only_baseline)
-    if n == 0:
-        return 1.0
-    return float(min(1.0, 2 * binom.cdf(low, n, 0.5) - binom.pmf(low, n, 0.5)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given."""
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
-
-
-def smallest_detectable_difference(
-    sd: float, n: int, *, power: float = 0.8, alpha: float = 0.05, two_sided: bool = True
-) -> float:
-    """(z_{1-alpha/2} + z_power) sd / sqrt(n): the true mean that a test of n items finds with that power."""
-    from scipy.stats import norm
-
-    tail = alpha / 2 if two_sided else alpha
-    return float((norm.ppf(1 - tail) + norm.ppf(power)) * sd / math.sqrt(n))
+def _seed_variances(rows: Mapping[str, Mapping[int, float]], common: bool) -> dict[str, tuple[float, float]]:
+    """Row of two seeds or more -> (variance of one more seed's mean, its degrees of freedom)."""
+    many = {name: np.array([row[seed] for seed in sorted(row)]) for name, row in rows.items() if len(row) > 1}
+    found = {name: (float(y.var(ddof=1)), y.size - 1.0) for name, y in many.items()}
+    out, sets = outlying_seeds(rows), [tuple(sorted(rows[name])) for name in many]
+    shared = max(sets, key=lambda seeds: (sets.count(seeds), seeds), default=())
+    kept = [name for name in many if tuple(sorted(rows[name])) == shared and name not in out]
+    k, d = len(kept), len(shared) - 1.0
+    if k < FEWEST:
+        return found
+    x = np.array([many[name] for name in kept])
+    draws = x.mean(axis=0) if common else np.zeros(len(shared))
+    left = (x - draws).var(axis=1, ddof=1) / (1 - 1 / k if common else 1.0)
+    every = float(draws.var(ddof=1))
+    for place, name in enumerate(kept):
+        m = moderate((float(left[place]), d), [(float(v), d) for v in np.delete(left, place)], k * d)
+        spread = every**2 / d + m.variance**2 / m.degrees
+        found[name] = every + m.variance, (every + m.variance) ** 2 / spread if spread else d
+    return found

@@ -1,0 +1,75 @@
+"""What a test could have seen, and how many seeds it would need."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+POWER = 0.8
+"""In this share of repetitions the effect is found."""
+GRID = (np.arange(2000) + 0.5) / 2000
+"""Quantiles at which the error's own distribution is taken."""
+
+
+def smallest_detectable_difference(
+    sd: float, n: int, *, power: float = POWER, alpha: float = 0.05, two_sided: bool = True
+) -> float:
+    """(z_{1-alpha/2} + z_power) sd / sqrt(n): the true mean that a test of n items finds with that power."""
+    from scipy.stats import norm
+
+    tail = alpha / 2 if two_sided else alpha
+    return float((norm.ppf(1 - tail) + norm.ppf(power)) * sd / math.sqrt(n))
+
+
+def t_power(shift: float, degrees: float, level: float) -> float:
+    """P(T > t_{1-level/2, degrees}), T noncentral t: the power of a two-sided test to find an effect with its sign.
+
+    Φ(shift - t sqrt(χ²/degrees)) averaged over quantiles of χ². `shift` is the effect over its standard error.
+    """
+    from scipy.special import chdtri, ndtr, stdtrit
+
+    t = stdtrit(degrees, 1 - level / 2)
+    error = np.sqrt(chdtri(degrees, GRID) / degrees)
+    return float(ndtr(shift - t * error).mean())
+
+
+@lru_cache(maxsize=4096)
+def detectable_shift(degrees: float, level: float, power: float = POWER) -> float:
+    """The effect, in standard errors, that a two-sided t test finds with that power; NaN without degrees."""
+    if not degrees > 0:
+        return math.nan
+    low, high = 0.0, 1.0
+    while t_power(high, degrees, level) < power:
+        low, high = high, 2 * high
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_power(middle, degrees, level) < power else (low, middle)
+    return high
+
+
+def seeds_needed(
+    effect: float,
+    seed_variance: float,
+    item_variance: float,
+    prior_degrees: float,
+    level: float,
+    most: int = 1000,
+) -> float:
+    """Seeds with which a true `effect` is told from 0 at `level` in 80 % of repetitions; inf above `most`.
+
+    Var(S seeds) = seed_variance / S + item_variance on prior_degrees + S - 1 degrees of freedom: the same items, so
+    that their part does not shrink.
+    """
+
+    def enough(seeds: int) -> bool:
+        error = math.sqrt(seed_variance / seeds + item_variance)
+        degrees = prior_degrees + seeds - 1
+        return error == 0 or abs(effect) / error >= detectable_shift(degrees, level)
+
+    if effect == 0 or not enough(most):
+        return math.inf
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
