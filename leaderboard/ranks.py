@@ -4,7 +4,7 @@ From every score the item's mean over all rows is taken first, so that hard item
 row then has an interval at confidence 1 - .05 / K (Bonferroni over K rows): with 95 % probability all K hold at once,
 and where two do not meet the order of their true means is known. Rank: one more than the rows that are surely better.
 Conservative, for two intervals may meet where a paired test of just these two rows sees a difference; linear in rows
-but for a sort.
+but for a sort. Errors over seeds are moderated (docs/statistics.md).
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlp_bench.statistics import hierarchical_mean_of
+from rlp_bench.statistics import Estimate, hierarchical_mean_of, item_variance, moderated_means
 
 ALPHA = 0.05
 Scores = Mapping[int, Mapping[str, float]]
@@ -36,12 +36,36 @@ def simultaneous_ranks(scores: Mapping[str, Scores]) -> dict[str, Rank]:
         return {}
     x = {name: _matrix(of_seed, items) for name, of_seed in rows.items()}
     centre = sum(values.mean(axis=0) for values in x.values()) / len(x)
-    confidence = 1 - ALPHA / len(x)
-    spans = {}
-    for name, values in x.items():
-        e = hierarchical_mean_of(values - centre, confidence=confidence, bounds=(-1.0, 1.0))
-        spans[name] = (e.low, e.high)
+    spans = {
+        name: (e.low, e.high)
+        for name, e in _intervals({m: values - centre for m, values in x.items()}, rows).items()
+    }
     return ranks_of(spans)
+
+
+def _intervals(x: Mapping[str, np.ndarray], rows: Mapping[str, Scores]) -> dict[str, Estimate]:
+    """Row -> its interval at 1 - ALPHA / K, S x I values each; the variance between seeds is shrunk over the rows.
+
+    Where all rows have the same seeds, what a seed does to all of them (the median) tells no two apart: it is out.
+    """
+    confidence, bounds = 1 - ALPHA / len(x), (-1.0, 1.0)
+    means = {name: dict(zip(sorted(rows[name]), v.mean(axis=1), strict=True)) for name, v in x.items()}
+    same = len({tuple(of_seed) for of_seed in means.values()}) == 1
+    if same:
+        common = np.median([list(of_seed.values()) for of_seed in means.values()], axis=0)
+        common -= common.mean()
+        means = {
+            name: {s: v - c for (s, v), c in zip(of_seed.items(), common, strict=True)}
+            for name, of_seed in means.items()
+        }
+    shared = {name: item_variance(values) for name, values in x.items()}
+    found = moderated_means(means, shared, confidence=confidence, bounds=bounds, common=not same)
+    alone = {
+        name: hierarchical_mean_of(values, confidence=confidence, bounds=bounds)
+        for name, values in x.items()
+        if len(values) == 1
+    }
+    return {**found, **alone}
 
 
 def ranks_of(spans: Mapping[str, tuple[float, float]]) -> dict[str, Rank]:

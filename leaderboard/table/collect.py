@@ -9,14 +9,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Report, SuiteReport, headline, is_subset, suite_name, suite_of
+import numpy as np
+
+from rlp_bench.api import (
+    DataError,
+    LengthControlled,
+    Report,
+    SuiteReport,
+    headline,
+    is_subset,
+    suite_name,
+    suite_of,
+)
 from rlp_bench.statistics import (
+    ALPHA,
     Difference,
     Estimate,
     estimate_mean,
     hierarchical_mean,
-    holm,
-    paired_difference_over_seeds,
+    moderated_means,
+    paired_differences,
+    step_down,
+    student_interval,
 )
 
 from ..published import COLUMNS, PUBLISHED, SOURCE
@@ -37,6 +51,8 @@ class Cell:
     """Minus the baseline on the same items and seeds."""
     p_holm: float | None = None
     """p of `against`, corrected for all comparisons of this table."""
+    level: float = ALPHA
+    """What its p must be below to be told apart, the others' being what they are."""
     longest: float | None = None
     """What the judge "longest" gives: the length baseline."""
     others: Mapping[str, float] = field(default_factory=dict)
@@ -118,7 +134,9 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
         suite_name(s): s["evidence"] for report in reports for s in report["suites"] if s.get("evidence")
     }
     scores = {m: {s: _scores(of_seed, s) for s in suites} for m, of_seed in by_method.items()}
-    rows = [_row(method, by_method[method], suites, scores, notes) for method in by_method]
+    against = {name: _against(name, reports, {m: of[name] for m, of in scores.items()}) for name in suites}
+    controlled = {name: _length_controlled(by_method, name) for name in suites}
+    rows = [_row(m, by_method[m], suites, scores[m], against, controlled) for m in by_method]
     rows = _ranked(_corrected(rows), scores, suites[0])
     copied = _copied([row.method for row in rows], suites) if published else ()
     return Board(recipes[0], judges, suites, notes, tuple(rows), copied, SOURCE if copied else "")
@@ -212,8 +230,9 @@ def _row(
     method: str,
     of_seed: Mapping[int, Report],
     suites: Sequence[str],
-    scores: Mapping[str, Mapping[str, Mapping[int, dict[str, float]]]],
-    notes: Mapping[str, str],
+    scores: Mapping[str, Mapping[int, dict[str, float]]],
+    against: Mapping[str, Mapping[str, Difference]],
+    controlled: Mapping[str, Mapping[str, Estimate]],
 ) -> Row:
     cells = {}
     for name in suites:
@@ -224,21 +243,16 @@ def _row(
         }
         if not found:
             continue
-        against = None
-        base = scores.get(BASELINE, {}).get(name, {})
-        mine = scores[method][name]
-        if method != BASELINE and set(base) & set(mine) and not _asks_reward(found.values()):
-            against = paired_difference_over_seeds(mine, base)
         cells[name] = Cell(
-            _estimate(found, mine),
+            _estimate(found, scores[name]),
             max(suite["n_items"] for suite in found.values()),
             min(suite["n_scored"] for suite in found.values()),
-            against,
+            against[name].get(method),
             longest=_mean(
                 [s["controls"]["longest"]["win_rate"] / 100 for s in found.values() if s.get("controls")]
             ),
             others=_others(found.values()),
-            length_controlled=_length_controlled(found.values()),
+            length_controlled=controlled[name].get(method),
         )
     kl = _mean([r["kl"]["mean"] for r in of_seed.values() if r.get("kl")])
     length = _mean([r.get("length_tokens") for r in of_seed.values()])
@@ -262,20 +276,41 @@ def _others(suites: Iterable[SuiteReport]) -> dict[str, float]:
     return {name: sum(rates) / len(rates) for name, rates in found.items()}
 
 
-def _length_controlled(suites: Iterable[SuiteReport]) -> Estimate | None:
-    """Mean over seeds; error: the spread between seeds and one seed's own, which stays (seeds share items)."""
-    offered = [s["length_controlled"] for s in suites if s.get("length_controlled")]
-    known = [found for found in offered if found["win_rate"] is not None]
-    if not known:
-        return None
-    rates = [(found["win_rate"] or 0.0) / 100 for found in known]
-    within = math.sqrt(sum(found["standard_error"] ** 2 for found in known) / len(known)) / 100
-    mean = sum(rates) / len(rates)
-    if len(rates) == 1:
-        low, high = known[0]["ci95"]
-        return Estimate(mean, within, low / 100, high / 100, known[0]["n"])
-    se = math.hypot(estimate_mean(rates).se, within)
-    return Estimate(mean, se, max(0.0, mean - 1.96 * se), min(1.0, mean + 1.96 * se), known[0]["n"])
+def _against(
+    name: str, reports: Sequence[Report], scores: Mapping[str, Mapping[int, dict[str, float]]]
+) -> dict[str, Difference]:
+    """Method -> its difference from the baseline on a suite; nothing where the suite measures the reward model."""
+    base = scores.get(BASELINE, {})
+    if _asks_reward(suite for report in reports if (suite := suite_of(report, name))):
+        return {}
+    methods = [m for m, mine in scores.items() if m != BASELINE and set(base) & set(mine)]
+    pairs = [(m, BASELINE) for m in methods]
+    return dict(zip(methods, paired_differences(scores, pairs), strict=True))
+
+
+def _length_controlled(by_method: Mapping[str, Mapping[int, Report]], name: str) -> dict[str, Estimate]:
+    """Method -> mean over seeds: the spread between seeds, shrunk over the methods, and one seed's own error, which
+    stays (seeds share items).
+    """
+    known: dict[str, dict[int, LengthControlled]] = {}
+    for method, of_seed in by_method.items():
+        for seed, report in of_seed.items():
+            suite = suite_of(report, name)
+            one = suite.get("length_controlled") if suite else None
+            if one and one["win_rate"] is not None:
+                known.setdefault(method, {})[seed] = one
+    rates = {m: {s: (one["win_rate"] or 0.0) / 100 for s, one in of.items()} for m, of in known.items()}
+    within = {
+        m: float(np.mean([(o["standard_error"] / 100) ** 2 for o in of.values()])) for m, of in known.items()
+    }
+    found = {}
+    for method, e in moderated_means(rates, within).items():
+        first = next(iter(known[method].values()))
+        if len(known[method]) == 1:
+            low, high = first["ci95"]
+            e = Estimate(e.mean, math.sqrt(within[method]), low / 100, high / 100, 1)
+        found[method] = replace(e, n=first["n"])
+    return found
 
 
 def _rate(suite: SuiteReport) -> float:
@@ -300,21 +335,22 @@ def _estimate(found: Mapping[int, SuiteReport], scores: Mapping[int, dict[str, f
     within = (
         math.sqrt(sum((suite["standard_error"] or 0) ** 2 for suite in found.values()) / len(found)) / 100
     )
-    se = math.hypot(between.se, within)
-    half = 1.96 * se
-    n = min(suite["n_scored"] for suite in found.values())
-    return Estimate(between.mean, se, max(0.0, between.mean - half), min(1.0, between.mean + half), n)
+    se, n = math.hypot(between.se, within), min(suite["n_scored"] for suite in found.values())
+    low, high = student_interval(between.mean, se, between.degrees, 0.95, (0.0, 1.0))
+    return Estimate(between.mean, se, low, high, n, between.degrees)
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:
     """Holm over all comparisons with the baseline that the table makes."""
     pairs = [(row, name) for row in rows for name, cell in row.cells.items() if cell.against is not None]
-    adjusted = holm([row.cells[name].against.p for row, name in pairs])  # type: ignore[union-attr]
-    known = {(row.method, name): p for (row, name), p in zip(pairs, adjusted, strict=True)}
-    return [
-        replace(row, cells={n: replace(c, p_holm=known.get((row.method, n))) for n, c in row.cells.items()})
-        for row in rows
-    ]
+    tests = step_down([row.cells[name].against.p for row, name in pairs])  # type: ignore[union-attr]
+    known = {(row.method, name): test for (row, name), test in zip(pairs, tests, strict=True)}
+
+    def with_test(row: Row, name: str, cell: Cell) -> Cell:
+        test = known.get((row.method, name))
+        return cell if test is None else replace(cell, p_holm=test.p, level=test.level)
+
+    return [replace(row, cells={n: with_test(row, n, c) for n, c in row.cells.items()}) for row in rows]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

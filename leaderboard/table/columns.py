@@ -210,14 +210,15 @@ def _difference(board: Board, row: Row, key: str) -> str:
 
 
 def _difference_numbers(board: Board, row: Row, suite: str) -> Numbers:
-    d = row.cells[suite].against
+    cell = row.cells[suite]
+    d = cell.against
     return {
         "difference": None if d is None else 100 * d.mean,
         "difference_low": None if d is None else 100 * d.low,
         "difference_high": None if d is None else 100 * d.high,
-        "detectable": None if d is None else 100 * d.detectable(),
+        "detectable": None if d is None else 100 * d.detectable(cell.level),
         "p": None if d is None else d.p,
-        "p_holm": row.cells[suite].p_holm,
+        "p_holm": cell.p_holm,
     }
 
 

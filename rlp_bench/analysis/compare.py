@@ -1,5 +1,6 @@
 """Paired comparison of methods under one recipe: the same items and seeds, Holm over all comparisons."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,15 @@ from rlp_bench.analysis.item_scores import ByMethod
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import item_scores, read_report, suite_of
 from rlp_bench.run.records import REPORT, read_record, run_folders
-from rlp_bench.statistics import hierarchical_mean, holm, paired_difference_over_seeds
+from rlp_bench.statistics import (
+    ALPHA,
+    Difference,
+    Scores,
+    collapsed_seeds,
+    hierarchical_mean,
+    paired_differences,
+    step_down,
+)
 from rlp_bench.store.store import Store
 
 
@@ -41,42 +50,83 @@ def stand_in_methods(store: Store, recipe_id: str) -> set[str]:
 def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """One row a pair (candidate, baseline): difference in points, 95 % interval, p, Holm's p, verdict.
 
+    The pairs are one table: variances between seeds are shrunk over all methods of `scores`
+    (`statistics.paired_differences`). "collapsed" names what lies outlyingly low, "without_collapsed" is the
+    difference over the other seeds, which is shown and gets no verdict.
+
     Raises:
         UnknownName: a method has no run. DataError: two share no seed.
     """
-    rows: list[dict[str, Any]] = []
     for candidate, baseline in pairs:
         for name in (candidate, baseline):
             if name not in scores:
                 raise UnknownName(f'compare: method "{name}" has no evaluated run: {nearest(name, scores)}')
-        seeds = sorted(set(scores[candidate]) & set(scores[baseline]))
-        if not seeds:
+        if not set(scores[candidate]) & set(scores[baseline]):
             raise DataError(
                 f"compare: {candidate} and {baseline} share no seed; run both with the same --seed"
             )
-        d = paired_difference_over_seeds(scores[candidate], scores[baseline])
-        rows.append(
-            {
-                "candidate": candidate,
-                "baseline": baseline,
-                "seeds": seeds,
-                "n_items": d.n,
-                "difference": 100 * d.mean,
-                "standard_error": 100 * d.se,
-                "ci95": [100 * d.low, 100 * d.high],
-                "p": d.p,
-                "smallest_detectable_difference": 100 * d.detectable(),
-            }
-        )
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
-        row["verdict"] = _verdict(row)
+    found = paired_differences(scores, pairs)
+    tests = step_down([d.p for d in found])
+    fallen = collapsed(scores)
+    rows = []
+    for (candidate, baseline), d, test in zip(pairs, found, tests, strict=True):
+        row = {
+            "candidate": candidate,
+            "baseline": baseline,
+            "seeds": sorted(set(scores[candidate]) & set(scores[baseline])),
+            **as_points(d),
+            "p_holm": test.p,
+            "level": test.level,
+            "smallest_detectable_difference": 100 * d.detectable(test.level),
+            "collapsed": {name: fallen[name] for name in (candidate, baseline) if name in fallen},
+        }
+        row["without_collapsed"] = _without(scores, candidate, baseline, row["collapsed"])
+        rows.append({**row, "verdict": _verdict(row)})
     return rows
+
+
+def as_points(d: Difference) -> dict[str, Any]:
+    """A difference in points, with all that its test is made of."""
+    return {
+        "n_items": d.n,
+        "difference": 100 * d.mean,
+        "standard_error": 100 * d.se,
+        "ci95": [100 * d.low, 100 * d.high],
+        "p": d.p,
+        "degrees": d.degrees,
+        "seed_variance": None if math.isnan(d.seed_variance) else 1e4 * d.seed_variance,
+        "item_variance": None if math.isnan(d.item_variance) else 1e4 * d.item_variance,
+    }
+
+
+def collapsed(scores: ByMethod) -> dict[str, list[int]]:
+    """Method -> seeds whose mean score lies outlyingly below its other seeds' (`statistics.outlying_seeds`)."""
+    return collapsed_seeds({m: {s: _mean(v) for s, v in of_seed.items()} for m, of_seed in scores.items()})
+
+
+def _mean(scores: Scores) -> float:
+    return sum(scores.values()) / len(scores)
+
+
+def _without(
+    scores: ByMethod, candidate: str, baseline: str, fallen: Mapping[str, Sequence[int]]
+) -> dict[str, Any] | None:
+    """The difference over the seeds in which neither collapsed; None where there is no other, or no such seed."""
+    dropped = {seed for seeds in fallen.values() for seed in seeds}
+    left = {
+        name: {seed: found for seed, found in of_seed.items() if seed not in fallen.get(name, ())}
+        for name, of_seed in scores.items()
+    }
+    shared = sorted(set(left[candidate]) & set(left[baseline]))
+    if not dropped or not shared:
+        return None
+    [d] = paired_differences(left, [(candidate, baseline)])
+    return {"seeds": shared, "difference": 100 * d.mean, "ci95": [100 * d.low, 100 * d.high]}
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
     """In words: which is better, or that this could not be told and what could have been."""
-    if row["p_holm"] < 0.05:
+    if row["p_holm"] < ALPHA:
         return f"{row['candidate'] if row['difference'] > 0 else row['baseline']} is better"
     seen = row["smallest_detectable_difference"]
     return f"inconclusive: a true difference below {seen:.1f} points is often missed"

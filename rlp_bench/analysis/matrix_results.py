@@ -16,7 +16,7 @@ from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluator import GOLD
 from rlp_bench.matrix.jobs import POINTS
 from rlp_bench.matrix.schedule import MATRIX
-from rlp_bench.matrix.trajectory import Point, matched_kl
+from rlp_bench.matrix.trajectory import Point, corrected, matched_kl
 from rlp_bench.run.records import open_run, read_record, stand_ins
 from rlp_bench.store.store import Store
 
@@ -139,7 +139,7 @@ def matched_to_ppo(points: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]
     if BASELINE not in points:
         return []
     ordered = [*points[BASELINE], *(p for name, way in points.items() if name != BASELINE for p in way)]
-    return [row for kl in KLS for row in matched_kl(ordered, kl)]
+    return corrected([row for kl in KLS for row in matched_kl(ordered, kl)])
 
 
 def _way(points: Sequence[Point]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from rlp_bench.api.protocols import (
 )
 from rlp_bench.api.report import (
     REPORT_VERSION,
+    LengthControlled,
     Report,
     SuiteReport,
     headline,
@@ -80,6 +81,7 @@ __all__ = [
     "Item",
     "Judge",
     "LabelledPair",
+    "LengthControlled",
     "Meter",
     "Method",
     "Pair",

@@ -23,7 +23,7 @@ from rlp_bench.recipes.data_sources import open_source, utilities
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.run.records import RunRecord
 from rlp_bench.run.runner import StageRunner, run_plan
-from rlp_bench.statistics import paired_difference_over_seeds
+from rlp_bench.statistics import detectable_shift, paired_differences, step_down
 from rlp_bench.store.store import Store, fingerprint
 
 
@@ -176,29 +176,44 @@ def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
 
 
 def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
-    """Every method against the first at one KL, paired over items and seeds; None where a seed does not reach it."""
+    """Every method against the first at one KL, paired over items and seeds; None where a seed does not reach it.
+
+    One table: variances between seeds are shrunk over the methods that reach the KL, p is corrected by Holm.
+    """
     by_run: dict[str, dict[int, list[Point]]] = {}
     for point in points:
         by_run.setdefault(point.method, {}).setdefault(point.seed, []).append(point)
     found = {m: {s: at_kl(way, kl) for s, way in runs.items()} for m, runs in by_run.items()}
+    there = {m: {s: scores for s, scores in runs.items() if scores} for m, runs in found.items()}
+    whole = {m: runs for m, runs in there.items() if len(runs) == len(found[m])}
     baseline, *others = by_run
+    pairs = [(m, baseline) for m in others if {m, baseline} <= whole.keys()]
+    known = {pair[0]: d for pair, d in zip(pairs, paired_differences(whole, pairs), strict=True)}
     rows: list[dict[str, Any]] = []
     for candidate in others:
         row: dict[str, Any] = {"kl": kl, "candidate": candidate, "baseline": baseline, "difference": None}
-        outside = [(m, s) for m in (baseline, candidate) for s, scores in found[m].items() if scores is None]
-        if outside:
+        if candidate not in known:
+            outside = [
+                (m, s) for m in (baseline, candidate) for s, scores in found[m].items() if scores is None
+            ]
             reason = ", ".join(f"{m} seed {s}" for m, s in outside)
             rows.append({**row, "reason": f"outside the range of {reason}"})
             continue
-        given = {m: {s: scores for s, scores in found[m].items() if scores} for m in (candidate, baseline)}
-        d = paired_difference_over_seeds(given[candidate], given[baseline])
-        ends = {"ci95": [100 * d.low, 100 * d.high], "p": d.p, "n_items": d.n}
-        rows.append(
-            {
-                **row,
-                "difference": 100 * d.mean,
-                **ends,
-                "smallest_detectable_difference": 100 * d.detectable(),
-            }
+        d = known[candidate]
+        test = {"p": d.p, "degrees": d.degrees, "standard_error": 100 * d.se, "n_items": d.n}
+        rows.append({**row, "difference": 100 * d.mean, "ci95": [100 * d.low, 100 * d.high], **test})
+    return corrected(rows)
+
+
+def corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `matched_kl` as one family: Holm's p, and what each test could have seen at its level."""
+    tried = [row for row in rows if row["difference"] is not None]
+    for row, test in zip(tried, step_down([row["p"] for row in tried]), strict=True):
+        row["p_holm"] = test.p
+        seen = (
+            row["standard_error"] * detectable_shift(row["degrees"], test.level)
+            if row["standard_error"]
+            else 0
         )
-    return rows
+        row["smallest_detectable_difference"] = seen
+    return list(rows)

@@ -27,7 +27,7 @@ from rlp_bench.statistics.paired import (
     paired_difference_over_seeds,
     paired_differences,
 )
-from rlp_bench.statistics.power import smallest_detectable_difference
+from rlp_bench.statistics.power import detectable_shift, smallest_detectable_difference
 
 __all__ = [
     "ALPHA",
@@ -37,6 +37,7 @@ __all__ = [
     "Scores",
     "average_within_items",
     "collapsed_seeds",
+    "detectable_shift",
     "estimate_mean",
     "fit_prior",
     "hierarchical_mean",

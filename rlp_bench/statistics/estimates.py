@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlp_bench.statistics.moderated import FEWEST, moderate, outlying_seeds
+from rlp_bench.statistics.moderated import FEWEST, fitted, outlying_seeds, squeeze
 
 Scores = Mapping[str, float]
 """Item id -> score."""
@@ -169,8 +169,11 @@ def _seed_variances(rows: Mapping[str, Mapping[int, float]], common: bool) -> di
     draws = x.mean(axis=0) if common else np.zeros(len(shared))
     left = (x - draws).var(axis=1, ddof=1) / (1 - 1 / k if common else 1.0)
     every = float(draws.var(ddof=1))
-    for place, name in enumerate(kept):
-        m = moderate((float(left[place]), d), [(float(v), d) for v in np.delete(left, place)], k * d)
-        spread = every**2 / d + m.variance**2 / m.degrees
-        found[name] = every + m.variance, (every + m.variance) ** 2 / spread if spread else d
+    prior = fitted([(float(v), d) for v in left])
+    if not prior:
+        return found
+    shrunk, degrees = squeeze(left, d, *prior), max(d, min(d + prior[1], k * d))
+    for name, variance in zip(kept, shrunk.tolist(), strict=True):
+        spread = every**2 / d + variance**2 / degrees
+        found[name] = every + variance, (every + variance) ** 2 / spread if spread else d
     return found

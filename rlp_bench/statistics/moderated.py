@@ -99,15 +99,15 @@ def moderate(
             A baseline that varies more than other methods is in all of its comparisons.
     """
     variance, degrees = own
-    if len(found := _fitted([own, *others])) == 0:
+    if len(found := fitted([own, *others])) == 0:
         return Moderated(variance, degrees, 0.0)
     s0, d0 = found
-    s0 = max([s0, *_fitted([own, *against])[:1]])
+    s0 = max([s0, *fitted([own, *against])[:1]])
     total = max(degrees, min(degrees + d0, most))
     return Moderated(float(squeeze(variance, degrees, s0, d0)), total, total - degrees)
 
 
-def _fitted(given: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+def fitted(given: Sequence[tuple[float, float]]) -> tuple[float, ...]:
     """(s0², d0) of those that vary; () where they are too few."""
     v, d = np.array(given).T
     varies = v > 1e-5 * np.median(v)

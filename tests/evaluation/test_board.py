@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 from rlp_bench.api import registry
@@ -203,7 +204,35 @@ def test_length_control_has_its_interval_and_its_error_never_shrinks_below_one_s
     lc = row.cells["alpacafarm"].length_controlled
     # Between: sd 2.828 / sqrt 2 = 2; within 2: hypot 2.828.
     assert (lc.mean, lc.se) == (pytest.approx(0.5), pytest.approx(0.02828, abs=1e-4))
-    assert "50.0 [44.5, 55.5]" in Table().render(found)
+    assert "50.0 [14.1, 85.9]" in Table().render(found)  # two seeds alone: t with one degree, 12.71
+
+
+def test_length_control_over_seeds_is_shrunk_over_the_methods(report):
+    """Three seeds that agree by luck are no certainty where other methods' seeds differ by points."""
+    rates = {"a": [50, 50, 50.1], "b": [44, 48, 52], "c": [55, 52, 50], "d": [41, 47, 46], "e": [60, 55, 57]}
+    found = [
+        report(
+            m, s, [0.5, 0.4], length_controlled={"win_rate": r, "standard_error": 0.1, "ci95": [0, 1], "n": 2}
+        )
+        for m, seeds in rates.items()
+        for s, r in enumerate(seeds)
+    ]
+    controlled = {row.method: row.cells["alpacafarm"].length_controlled for row in bring_together(found).rows}
+    assert controlled["a"].se > 0.005  # its own spread alone gives .0010
+    assert controlled["a"].degrees > 2
+
+
+def test_every_difference_of_the_table_is_moderated(report):
+    rng = np.random.default_rng(0)
+    found = [
+        report(m, s, list(np.clip(rng.normal(0.5 + rng.normal(0, 0.05), 0.1, 6), 0, 1)))
+        for m in ("ppo", "a", "b", "c", "d")
+        for s in range(3)
+    ]
+    rows = bring_together(found).rows
+    against = [row.cells["alpacafarm"].against for row in rows if row.method != "ppo"]
+    assert len(against) == 4
+    assert all(d.degrees > 2 for d in against)
     none = [report("ppo", 0, [0.5, 0.4], length_controlled={"win_rate": None, "reason": "2 items"})]
     assert bring_together(none).rows[0].cells["alpacafarm"].length_controlled is None
 

@@ -3,12 +3,13 @@
 import json
 import xml.etree.ElementTree as xml
 
+import numpy as np
 import pytest
 
 from rlp_bench.analysis.compare import compare, means
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError, UnknownName
-from rlp_bench.matrix.trajectory import Point, at_kl, matched_kl
+from rlp_bench.matrix.trajectory import Point, at_kl, corrected, matched_kl
 
 ITEMS = [f"item-{number}" for number in range(40)]
 
@@ -50,6 +51,61 @@ def test_holm_makes_p_larger_with_more_comparisons():
     together = compare(scores, [("ppo", "sft"), ("sft", "base"), ("ppo", "base")])
     assert together[0]["p"] == alone["p"]
     assert together[0]["p_holm"] >= alone["p_holm"]
+
+
+def _drawn(rng, methods, seeds=5, seed_sd=0.03):
+    return {
+        m: {
+            s: dict(zip(ITEMS, 0.5 + rng.normal(0, seed_sd) + rng.normal(0, 0.1, len(ITEMS)), strict=True))
+            for s in range(seeds)
+        }
+        for m in methods
+    }
+
+
+def test_a_table_is_tested_with_variances_shrunk_over_its_methods():
+    scores = _drawn(np.random.default_rng(0), ["ppo", "a", "b", "c", "d"])
+    rows = compare(scores, [(m, "ppo") for m in "abcd"])
+    assert all(4 < row["degrees"] <= 16 for row in rows)
+    [alone] = compare({m: scores[m] for m in ("a", "ppo")}, [("a", "ppo")])
+    assert alone["degrees"] == 4
+
+
+def test_what_a_table_could_see_is_what_it_sees_after_holm():
+    """Four comparisons: the first step is at .05 / 4, and sees less than one comparison at .05."""
+    scores = _drawn(np.random.default_rng(1), ["ppo", "a", "b", "c", "d"])
+    rows = compare(scores, [(m, "ppo") for m in "abcd"])
+    assert {row["level"] for row in rows} == {0.05 / 4}
+    [one] = compare(scores, [("a", "ppo")])
+    assert one["p"] == rows[0]["p"]
+    assert rows[0]["smallest_detectable_difference"] > 1.15 * one["smallest_detectable_difference"]
+
+
+def test_a_collapsed_seed_is_named_with_the_difference_without_it():
+    scores = _drawn(np.random.default_rng(2), ["ppo", "a", "b", "c", "d"])
+    scores["b"][3] = {item: score - 0.45 for item, score in scores["b"][3].items()}
+    rows = {row["candidate"]: row for row in compare(scores, [(m, "ppo") for m in "abcd"])}
+    assert rows["b"]["collapsed"] == {"b": [3]}
+    assert rows["b"]["without_collapsed"]["seeds"] == [0, 1, 2, 4]
+    assert rows["b"]["without_collapsed"]["difference"] > rows["b"]["difference"] + 7
+    assert rows["b"]["degrees"] == 4  # its own spread, not the table's
+    assert rows["a"]["collapsed"] == {}
+    assert rows["a"]["without_collapsed"] is None
+
+
+def test_equal_kl_is_one_table_too():
+    rng = np.random.default_rng(3)
+    points = [
+        _point(kl, {i: 0.2 * kl + rng.normal(0, 0.02) + rng.normal(0, 0.1) for i in ITEMS}, method, seed)
+        for method in ("ppo", "a", "b", "c")
+        for seed in range(3)
+        for kl in (0.0, 1.0)
+    ]
+    rows = matched_kl(points, 0.5)
+    assert all(row["degrees"] > 2 for row in rows)
+    assert max(row["p_holm"] for row in rows) >= max(row["p"] for row in rows)
+    both = corrected([row for kl in (0.4, 0.5) for row in matched_kl(points, kl)])
+    assert min(row["p_holm"] for row in both) == pytest.approx(min(1, 6 * min(row["p"] for row in both)))
 
 
 def test_only_seeds_that_both_have_are_paired():
