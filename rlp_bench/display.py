@@ -1,4 +1,4 @@
-"""What a user sees: progress on stderr (a bar, or plain lines without a terminal), tables and JSON on stdout."""
+"""Terminal output: progress on stderr (a bar, or plain lines without a terminal), tables and JSON on stdout."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 LINE_SECONDS = 10.0
-"""Least time between two plain lines of one task."""
+"""Minimum time between two progress lines of one task."""
 
 
 class Display:
@@ -41,16 +41,16 @@ class Display:
             self._bars.stop()
 
     def task(self, name: str) -> "Task":
-        """A `nouns.Progress` for one stage."""
+        """An `api.Progress` for one stage."""
         return Task(name, self)
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Prints a permanent line, unless quiet."""
         if not self.quiet:
             self.warn(line)
 
     def warn(self, line: str) -> None:
-        """One line that stays, said to those too who asked for quiet."""
+        """Prints a permanent line, even if quiet."""
         if self._bars is not None:
             self._bars.console.print(line, highlight=False, markup=False)
         else:
@@ -58,7 +58,7 @@ class Display:
 
 
 class Task:
-    """Progress of one stage; ends its bar when `close` is called."""
+    """Progress of one stage; `close` removes its bar."""
 
     def __init__(self, name: str, display: Display) -> None:
         self.name, self.display = name, display
@@ -78,31 +78,31 @@ class Task:
             self.display.say(f"{self.name}: {done}/{total} {rate} {left} {note}".rstrip())
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self.display._bars.remove_task(self._bar)
             self._bar = None
 
 
 def rate_text(done: int, seconds: float) -> str:
-    """`3.2/s`, or `2.1 s each` where it is slow; empty at the start."""
+    """`3.2/s`, or `2.1 s each` below one per second; empty at the start."""
     if done <= 0 or seconds <= 0:
         return ""
     return f"{done / seconds:.1f}/s" if done >= seconds else f"{seconds / done:.1f} s each"
 
 
 def time_left(done: int, total: int, seconds: float) -> str:
-    """`about 40 s left`, at the rate so far."""
+    """`about 40 s left`, from the average rate so far."""
     return f"about {seconds / done * (total - done):.0f} s left" if done > 0 else ""
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Prints one JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
 def print_text(text: str) -> None:
-    """Text on stdout, as it is."""
+    """Prints text unchanged on stdout."""
     sys.stdout.write(text.rstrip("\n") + "\n")
 
 
@@ -123,7 +123,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 
 def show(*renderables: Any) -> None:
-    """Prints renderables on stdout; wide tables stay whole where stdout is no terminal."""
+    """Prints renderables on stdout; tables are 160 columns wide where stdout is not a terminal."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 160
@@ -155,7 +155,7 @@ def size(count: float) -> str:
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """One line for people: `12.3 s (11.9 CPU s), 310 MB, 45k tokens_sampled/s`."""
+    """One line for users: `12.3 s (11.9 CPU s), 310 MB, 45k tokens_sampled/s`."""
     rates = {k: v for k, v in figures.get("per_second", {}).items() if k.startswith("tokens")}
     speed = "".join(f", {short(rate)} {name}/s" for name, rate in rates.items())
     memory = figures["peak_rss_bytes"] / 1e6

@@ -1,4 +1,4 @@
-"""The one door of plug-ins: types, protocols, errors, files, and other plug-ins by name. It imports nothing heavy."""
+"""The public API for plug-ins: types, protocols, errors, file I/O and the plug-in registry; imports nothing heavy."""
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError, RecipeError, StoreError, UnknownName, nearest

@@ -1,23 +1,23 @@
-"""A person's mistake is a `BenchError`: one line, exit status 2, no traceback. Everything else is a bug."""
+"""User errors are `BenchError`: one line, exit status 2, no traceback. Any other exception is a bug."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Where: what was given; what was expected or is nearest; what to do."""
+    """A user error. Form: "where: what was given; what was expected or is nearest; what to do"."""
 
 
 class UnknownName(BenchError):
-    """A method, trainer, suite, judge, recipe or setting that nobody offers."""
+    """An unknown method, trainer, suite, judge, recipe or setting."""
 
 
 class RecipeError(BenchError):
-    """A recipe with one or more faults; the message lists them all."""
+    """An invalid recipe; the message lists every error in it."""
 
 
 class DataError(BenchError):
-    """A file that is missing, broken or not what it should be."""
+    """A missing or damaged file, or one with another format than expected."""
 
 
 class StoreError(BenchError):
@@ -25,7 +25,8 @@ class StoreError(BenchError):
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """The end of an error line: the closest known name, then all of them."""
+    """The end of an error message: the closest known name, then all known names."""
+## api/report.py
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f'did you mean "{close[0]}"? ' if close else ""

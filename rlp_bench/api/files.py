@@ -1,4 +1,4 @@
-"""Reading users' JSON files and writing our own: equal values give equal bytes, any text survives."""
+"""Reads users' JSON files and writes ours: equal values give equal bytes, and any Python text round-trips."""
 
 import contextlib
 import gzip
@@ -14,7 +14,7 @@ from rlp_bench.api.errors import DataError
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, unpacked where it is gzipped (told by its first two bytes, not by its name)."""
+    """A file's bytes, decompressed if gzipped (detected by the first two bytes, not by the name)."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -24,27 +24,28 @@ def read_bytes(path: Path) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError) as error:
-        raise DataError(f'"{path}": is not whole gzip ({error}); fetch or write it again') from None
+        raise DataError(f'"{path}": is damaged gzip ({error}); download or write it again') from None
 
 
 def read_json(path: Path, expected: str) -> Any:
-    """The JSON value of a file, or the list of its lines' values, plain or gzipped; see `parse_json`."""
+    """The value of a JSON file, or the list of values of a JSON-lines file, plain or gzipped; see `parse_json`."""
     return parse_json(path, read_bytes(path), expected)
 
 
 def read_rows(path: Path, expected: str) -> list[dict[str, Any]]:
-    """One or more objects of a file: a JSON list or JSON lines, plain or gzipped; see `parse_rows`."""
+    """The objects of a JSON list or JSON-lines file (at least one), plain or gzipped; see `parse_rows`."""
     return parse_rows(path, read_bytes(path), expected)
 
 
 def parse_json(path: Path, data: bytes, expected: str) -> Any:
-    """A JSON value, or the list of the values of JSON lines.
+    """The value of a JSON document, or the list of values of JSON lines.
 
     Args:
-        path: where `data` was read, and `expected`, the format: for the error line.
+        path: the file `data` was read from, for the error message.
+        expected: the expected format, for the error message.
 
     Raises:
-        DataError: it is neither, or no text.
+        DataError: the data is neither, or not text.
     """
     if not data.strip():
         raise DataError(f'"{path}": is empty; expected {expected}')
@@ -64,18 +65,18 @@ def parse_json(path: Path, data: bytes, expected: str) -> Any:
         except json.JSONDecodeError as error:
             fault, where = (error.msg, number) if values else (whole.msg, whole.lineno)
             raise DataError(
-                f'"{path}": not JSON, or cut off ({fault} at line {where}); expected {expected}'
+                f'"{path}": not JSON, or truncated ({fault} at line {where}); expected {expected}'
             ) from None
     return values
 
 
 def parse_rows(path: Path, data: bytes, expected: str) -> list[dict[str, Any]]:
-    """One or more objects: a JSON list or JSON lines; see `parse_json`."""
+    """The objects (at least one) of a JSON list or of JSON lines; see `parse_json`."""
     rows = parse_json(path, data, expected)
-    if isinstance(rows, dict):  # JSON lines, one of them
+    if isinstance(rows, dict):  # JSON lines with one line
         rows = [rows]
     if not isinstance(rows, list):
-        raise DataError(f'"{path}": holds a JSON {_named(rows)}; expected {expected}')
+        raise DataError(f'"{path}": contains a JSON {_named(rows)}; expected {expected}')
     if not rows:
         raise DataError(f'"{path}": is an empty list; expected {expected}')
     for number, row in enumerate(rows, 1):
@@ -90,12 +91,12 @@ def _named(value: Any) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file that is only ever read as complete: beside it, to the disk, then renamed.
+    """Writes a file atomically: to a temporary file beside it, synced to disk, then renamed.
 
-    A kill leaves the file as it was; of two processes that write it, one wins whole.
+    A killed process leaves the file unchanged; of two processes that write it, one wins completely.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the file cannot be written; no temporary file remains.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -111,24 +112,24 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_document(path: Path, value: Any) -> None:
-    """One JSON document, ASCII only, so that every Python text comes back as it was."""
+    """Writes one JSON document, ASCII only, so that any Python text round-trips."""
     path.write_text(json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n", encoding="ascii")
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON lines, ASCII only."""
+    """Writes JSON lines, ASCII only."""
     with path.open("w", encoding="ascii") as out:
         for row in rows:
             out.write(json.dumps(row, sort_keys=True, allow_nan=False) + "\n")
 
 
 def sha256(data: bytes) -> str:
-    """Hex."""
+    """The sha256 of `data`, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """One dict a line. Raises DataError naming file and line of what is not JSON."""
+    """Yields one dict per line. Raises DataError with file and line number where a line is not JSON."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -138,13 +139,13 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows with sorted keys, so that equal rows are equal bytes."""
+    """Writes rows with sorted keys, so that equal rows give equal bytes."""
     with path.open("w", encoding="utf-8") as out:
         for row in rows:
             out.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes one JSON document with sorted keys and a final newline, whole or not at all."""
+    """Writes one JSON document with sorted keys and a final newline, atomically."""
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
     write_atomic(path, text.encode("utf-8"))

@@ -1,7 +1,7 @@
-"""Files of a Hugging Face repository at a commit: hf://datasets/OWNER/NAME@COMMIT[/PATH] in a suite's argument.
+"""Downloads files of a Hugging Face repository at a commit: hf://datasets/OWNER/NAME@COMMIT[/PATH] in an argument.
 
-A branch or a tag can move under a number that was published, so only a full commit is taken. Plain files are read: no
-loading script is ever run. Downloads go through huggingface_hub and its cache; with HF_HUB_OFFLINE=1 only the cache.
+Branches and tags can move after a result is published, so only a full commit hash is accepted. Only plain files are
+read; loading scripts are never run. Downloads use huggingface_hub and its cache; HF_HUB_OFFLINE=1 uses only the cache.
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from rlp_bench.api.errors import DataError
 
 SCHEME = "hf:/"
-"""One slash, for a path that was normalised on its way here has lost the other."""
+"""One slash, because a normalized path has lost the other one."""
 REFERENCE = re.compile(
     r"hf://?(?P<kind>datasets|models)/(?P<repo>[^/@,#]+/[^/@,#]+)(?:@(?P<commit>[^/,#]+))?(?:/(?P<path>[^,#]*))?"
 )
@@ -21,7 +21,7 @@ def localize(argument: str) -> str:
     """The argument with every hf:// reference replaced by the path of the downloaded file or folder.
 
     Raises:
-        DataError: the reference has another form or no commit, or it cannot be fetched.
+        DataError: the reference is malformed or has no commit, or the download fails.
     """
     if SCHEME not in argument:
         return argument
@@ -47,7 +47,7 @@ def _fetch(match: re.Match[str]) -> Path:
         root = snapshot_download(repo, repo_type=repo_type, revision=commit, allow_patterns=[f"{inside}*"])
         return Path(root) / inside
     except RepositoryNotFoundError:
-        raise DataError(f'"{match[0]}": there is no such repository, or it needs HF_TOKEN') from None
+        raise DataError(f'"{match[0]}": no such repository, or access to it needs HF_TOKEN') from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         told = " ".join(str(error).split())[:200]
-        raise DataError(f'"{match[0]}": cannot be fetched and is not in the cache: {told}') from None
+        raise DataError(f'"{match[0]}": cannot be downloaded and is not in the cache: {told}') from None

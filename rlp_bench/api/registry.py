@@ -1,6 +1,6 @@
-"""Plugins by name, found through entry points: the built-in ones exactly as a stranger's package.
+"""Plug-ins by name, found through entry points; built-in plug-ins and third-party packages are found the same way.
 
-Listing reads package metadata only; a plugin's module is imported when that one plugin is loaded.
+Listing reads package metadata only; a plug-in's module is imported when that plug-in is loaded.
 """
 
 from functools import cache
@@ -25,14 +25,14 @@ GROUPS = {
 
 @cache
 def _entries(group: str) -> "dict[str, EntryPoint]":
-    from importlib.metadata import entry_points  # 60 ms, which `--help` does not need
+    from importlib.metadata import entry_points  # takes 60 ms, which `--help` does not need
 
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUPS[group]):
         other = found.setdefault(entry.name, entry)
         if other.value != entry.value:
             raise UnknownName(
-                f'{group} "{entry.name}": offered by two packages ({_package(other)}: {other.value} and '
+                f'{group} "{entry.name}": registered by two packages ({_package(other)}: {other.value} and '
                 f"{_package(entry)}: {entry.value}); uninstall one or rename its entry point"
             )
     return found
@@ -43,31 +43,32 @@ def _package(entry: "EntryPoint") -> str:
 
 
 def names(group: str) -> list[str]:
-    """All names of a group of `GROUPS`, sorted."""
+    """All registered names of a group of `GROUPS`, sorted."""
     return sorted(_entries(group))
 
 
 def origin(group: str, name: str) -> str:
-    """The installed package that offers `name`."""
+    """The installed package that registers `name`."""
     return _package(_entry(group, name))
 
 
 def load(group: str, name: str) -> Any:
-    """The plugin of that name: imports its module, and only that one.
+    """The plug-in of that name; imports its module and no other plug-in's.
 
     Raises:
-        UnknownName: nobody offers it; the message has the nearest name and how a new one becomes visible.
+        UnknownName: no installed package registers it; the message has the nearest name.
     """
     return _entry(group, name).load()
 
 
 def resolve(group: str, reference: str) -> Any:
-    """What "name" or "name:argument" refers to: the plugin called with its argument ("" where there is none).
+    """The plug-in of "name" or "name:argument", called with its argument ("" where there is none).
 
-    Files of a hub in the argument (hf://) are fetched first, so that a plugin only ever sees paths.
+    hf:// references in the argument are downloaded first, so that plug-ins only get local paths.
 
     Raises:
-        UnknownName: nobody offers the name. DataError: a file of a hub cannot be fetched.
+        UnknownName: no installed package registers the name.
+        DataError: an hf:// file cannot be downloaded.
     """
     name, _, argument = reference.partition(":")
     return load(group, name)(localize(argument))
@@ -78,6 +79,6 @@ def _entry(group: str, name: str) -> "EntryPoint":
     if name not in known:
         raise UnknownName(
             f'{group} "{name}" is not installed: {nearest(name, known)}; '
-            f"`rlp-bench ls {group}s` lists them; install a package again to have its new entry points seen"
+            f"`rlp-bench ls {group}s` lists them; reinstall a package to register its new entry points"
         )
     return known[name]

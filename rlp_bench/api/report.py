@@ -1,8 +1,8 @@
-"""report.json: what an evaluation says of a policy. Written and read here and nowhere else; no key is spelled twice.
+"""report.json, the evaluation result of a policy: its schema, and the only code that reads or writes it.
 
-Numbers are percent, lengths in characters or tokens, as their names say. Scores by item lie in the store, in the file
-that a suite names as `scores`: rows {item_id, score in [0, 1] or null, reason, subset, ...}. Whatever its kind, a suite
-with such a file can be compared item by item.
+Rates are percent; lengths are in characters or tokens, as their names say. Per-item scores are in the store, in the
+file named by a suite's `scores`: rows {item_id, score in [0, 1] or null, reason, subset, ...}. Suites of any kind with
+such a file can be compared item by item.
 """
 
 import json
@@ -14,14 +14,14 @@ from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_bytes, read_jsonl, write_json
 
 REPORT_VERSION = 1
-"""Raised when a reader of the version before would misread a report. Every report on disk has version 1 or none."""
+"""Incremented when an older reader would misread a report. Existing reports have version 1 or no version."""
 EXPECTED = "report.json of a run, or what `rlp-bench eval --json` printed"
 Manifest = Mapping[str, Any]
-"""A judge's own account of all that can change a verdict; its name and version are always there."""
+"""Everything about a judge that can change a verdict; always has its name and version."""
 
 
 class JudgeResult(TypedDict):
-    """What another judge gives on the same answers."""
+    """The result of another judge on the same outputs."""
 
     judge: Manifest
     win_rate: float
@@ -32,7 +32,7 @@ class JudgeResult(TypedDict):
 
 
 class LengthControlled(TypedDict, total=False):
-    """The win rate at equal lengths; None with a `reason` where it cannot be had."""
+    """The length-controlled win rate; None with a `reason` where it cannot be computed."""
 
     win_rate: Required[float | None]
     n: Required[int]
@@ -45,7 +45,7 @@ class LengthControlled(TypedDict, total=False):
 
 
 class DataHashes(TypedDict, total=False):
-    """What was asked, compared with and answered: sha256 or fingerprint."""
+    """sha256 or fingerprint of the items, the reference answers and the outputs."""
 
     items: str
     references: str
@@ -53,7 +53,7 @@ class DataHashes(TypedDict, total=False):
 
 
 class ArtifactNames(TypedDict, total=False):
-    """Folders of the store's `artifacts`."""
+    """Folder names in the store's `artifacts`."""
 
     outputs: str
     verdicts: str
@@ -70,7 +70,7 @@ class GroupResult(TypedDict, total=False):
 
 
 class FirstPrompt(TypedDict, total=False):
-    """The first prompt whole, as the policy saw it."""
+    """The complete first prompt, as the policy got it."""
 
     text: Required[str]
     sha256: Required[str]
@@ -80,16 +80,16 @@ class FirstPrompt(TypedDict, total=False):
 
 
 class SuiteReport(TypedDict, total=False):
-    """One suite. Keys of one kind alone are in that kind's own type, in `rlp_bench.evaluation.kinds`."""
+    """One suite. Keys that only one kind of suite has are in that kind's type, in `rlp_bench.evaluation.kinds`."""
 
     alias: str
-    """What it is called in tables."""
+    """Its name in tables."""
     suite: str
     suite_version: str
     kind: str
     metric: str
     headline: str
-    """The key of the number that tables show; absent: `win_rate` or, where there is none, `accuracy`."""
+    """The key of the number shown in tables; absent: `win_rate` or, without one, `accuracy`."""
     win_rate: float
     accuracy: float | None
     standard_error: float | None
@@ -98,18 +98,18 @@ class SuiteReport(TypedDict, total=False):
     n_items: int
     n_scored: int
     coverage: dict[str, int]
-    """Items by what became of them."""
+    """Number of items by outcome."""
     order: str
     judge: Manifest
     protocol: str
     evidence: str
-    """What keeps it from being evidence of its own; begins with "subset" where its items lie in another suite."""
+    """Why it is not independent evidence; starts with "subset" where its items are part of another suite."""
     reason: str
     """Why there is no number."""
     data: DataHashes
     artifacts: ArtifactNames
     scores: str
-    """The file of scores by item, from the store's root."""
+    """The file of per-item scores, relative to the store's root."""
     subsets: dict[str, GroupResult]
     categories: dict[str, GroupResult]
     position_gap: float | None
@@ -121,11 +121,11 @@ class SuiteReport(TypedDict, total=False):
     first_prompt: FirstPrompt
     warnings: list[str]
     generator: list[str]
-    """Who made the answers, where a file of them says."""
+    """The models that generated the outputs, where the outputs file names them."""
 
 
 class KL(TypedDict, total=False):
-    """KL(policy || SFT), nats a response."""
+    """KL(policy || SFT), nats per response."""
 
     mean: Required[float | None]
     se: Required[float | None]
@@ -134,7 +134,7 @@ class KL(TypedDict, total=False):
 
 
 class Agreement(TypedDict, total=False):
-    """How often a reward model orders pairs as the judge does (pool), and as gold does; fractions."""
+    """Accuracy of a reward model on pairs, labeled by the judge (pool) and by the gold model; fractions."""
 
     n: Required[int]
     pool_accuracy: float | None
@@ -155,14 +155,14 @@ class RewardModelReport(TypedDict, total=False):
     sft_pairs: Required[Agreement]
     policy_pairs: Required[Agreement]
     earlier: "list[RewardModelReport]"
-    """Those before it, where it is the last."""
+    """The run's earlier reward models; only in the report of the last one."""
 
 
 class Provenance(TypedDict, total=False):
     """Where a run's policy comes from."""
 
     kind: str
-    """"rerun": measured here."""
+    """"rerun": measured by this package."""
     policy: str
     stages: dict[str, str]
     decoding: Mapping[str, Any]
@@ -171,7 +171,7 @@ class Provenance(TypedDict, total=False):
 
 
 class Source(TypedDict, total=False):
-    """What was evaluated that is no run of a recipe under its own settings."""
+    """What was evaluated, where it is not a run under its recipe's settings."""
 
     run: str
     policy: str
@@ -182,7 +182,7 @@ class Source(TypedDict, total=False):
 
 
 class Report(TypedDict, total=False):
-    """One policy. The report of a run has all keys but `source`; `rlp-bench eval` gives `suites` and what it knows."""
+    """One policy. A run's report has all keys but `source`; that of `rlp-bench eval`, `suites` and what is known."""
 
     report_version: int
     store: str
@@ -199,39 +199,39 @@ class Report(TypedDict, total=False):
     controls: dict[str, dict[str, JudgeResult]]
     provenance: Provenance
     stand_ins: list[str]
-    """Stages that stand in for what their name says."""
+    """Stages that are stand-ins for the method that they are named after."""
     source: Source
     control: bool
-    """Whether the method is a control; told to the leaderboard, never stored."""
+    """Whether the method is a control; passed to the leaderboard, never stored."""
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Writes it whole or not at all: equal reports are equal bytes."""
+    """Writes the report atomically; equal reports give equal bytes."""
     partial = path.with_name(f".{path.name}")
     write_json(partial, report)
     partial.replace(path)
 
 
 def read_report(path: Path) -> Report:
-    """A run's report.json, or what `rlp-bench eval --json` printed (of one suite, the suite alone).
+    """The report in a run's report.json or in the output of `rlp-bench eval --json` (for one suite: only the suite).
 
     Raises:
-        DataError: it is not there, no JSON, newer than this rlp-bench, or a suite is not what a suite should be.
+        DataError: the file is missing, not JSON or newer than this rlp-bench, or a suite is malformed.
     """
     data = read_bytes(path)
     try:
         found = json.loads(data)
     except ValueError:
         raise DataError(
-            f'"{path}": is not JSON, or cut off; expected {EXPECTED}; `rlp-bench run` again writes it anew'
+            f'"{path}": is not JSON, or truncated; expected {EXPECTED}; `rlp-bench run` writes it again'
         ) from None
     if isinstance(found, dict) and "alias" in found:
         found = {"suites": [found]}
     if not isinstance(found, dict):
-        raise DataError(f'"{path}": is no JSON object; expected {EXPECTED}')
+        raise DataError(f'"{path}": is not a JSON object; expected {EXPECTED}')
     version = found.get("report_version", 1)
     if type(version) is not int or version < 1:
-        raise DataError(f'"{path}": report_version {version!r} is no version; expected {EXPECTED}')
+        raise DataError(f'"{path}": report_version {version!r} is not a version; expected {EXPECTED}')
     if version > REPORT_VERSION:
         raise DataError(
             f'"{path}": is a report of version {version}, this rlp-bench knows up to {REPORT_VERSION}: '
@@ -245,7 +245,7 @@ def read_report(path: Path) -> Report:
 
 
 def _fits(suite: Mapping[str, Any]) -> bool:
-    """Names are text; what is read further is an object, or absent."""
+    """Whether the names are text and the nested values are objects or absent."""
     texts, objects = ("alias", "suite", "kind"), ("judge", "data", "coverage", "artifacts", "subsets")
     return all(isinstance(suite.get(key), str) for key in texts) and all(
         isinstance(suite.get(key) or {}, dict) for key in objects
@@ -253,27 +253,27 @@ def _fits(suite: Mapping[str, Any]) -> bool:
 
 
 def suite_name(suite: SuiteReport) -> str:
-    """What a suite is called in tables."""
+    """A suite's name in tables."""
     return str(suite.get("alias") or suite["suite"])
 
 
 def suite_of(report: Report, alias: str) -> SuiteReport | None:
-    """The suite of a report that is called so."""
+    """The suite of a report with this name in tables; None where there is none."""
     return next((suite for suite in report["suites"] if suite_name(suite) == alias), None)
 
 
 def is_subset(suite: SuiteReport) -> bool:
-    """Whether its items lie in another suite: shown, never independent evidence."""
+    """Whether its items are part of another suite: shown, but not independent evidence."""
     return str(suite.get("evidence") or "").startswith("subset")
 
 
 def headline_key(suite: SuiteReport) -> str:
-    """The key of the number that tables show."""
+    """The key of the number shown in tables."""
     return suite.get("headline") or ("win_rate" if "win_rate" in suite else "accuracy")
 
 
 def headline(suite: SuiteReport) -> float | None:
-    """The number that tables show, percent; None where the suite has none."""
+    """The number shown in tables, percent; None where the suite has none."""
     known: Mapping[str, Any] = suite
     value = known.get(headline_key(suite))
     return None if value is None else float(value)
@@ -282,12 +282,12 @@ def headline(suite: SuiteReport) -> float | None:
 def item_scores(
     root: Path, suite: SuiteReport, judge: str | None = None, subset: str | None = None
 ) -> dict[str, float]:
-    """Item id -> score in [0, 1] of the items that have one.
+    """Item id -> score in [0, 1], for the items that have a score.
 
     Args:
-        root: of the store.
-        judge: a second judge's scores instead of the recipe's own.
-        subset: only the items of one. A suite computed from a larger one's verdicts holds its own subsets only.
+        root: the store's root.
+        judge: name of a second judge, to return its scores instead of those of the recipe's judge.
+        subset: only items of this subset. A suite that is part of a larger one returns only its own subsets.
     """
     path = suite["second_judges"][judge]["scores"] if judge else suite["scores"]
     inside = {subset} if subset else set(suite["subsets"]) if is_subset(suite) else None

@@ -1,4 +1,4 @@
-"""Values that plug-ins and harness exchange: items, verdicts, artifacts, samples, and how a stage trains.
+"""Data types shared by plug-ins and harness: items, verdicts, artifacts, samples and training options.
 
 Letters in shapes, everywhere: B batch, T response tokens, G samples per prompt, V vocabulary.
 """
@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 from rlp_bench.api.files import read_jsonl
 
-# --- What is asked, answered and judged ---------------------------------------------------------------
+# --- Items and verdicts -------------------------------------------------------------------------------
 
 
 def content_id(*texts: str) -> str:
-    """16 hex digits naming a text by its content; a field separator keeps ("ab", "c") from ("a", "bc")."""
+    """Content hash of texts, 16 hex digits; a field separator tells ("ab", "c") from ("a", "bc")."""
     return hashlib.sha256("\x1f".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def prompt_id(row: Mapping[str, Any]) -> str:
-    """Identity of the prompt that a row {instruction, input} is about."""
+    """Content hash of the prompt of a row {instruction, input}."""
     return content_id(row["instruction"], row.get("input", ""))
 
 
@@ -31,17 +31,18 @@ def merge_input(instruction: str, input: str) -> str:
 
 
 def mean_over_orders(first: float, turned: float) -> float:
-    """Preference for an answer over both orders of a pair.
+    """Preference for an answer, averaged over both presentation orders of a pair.
 
     Args:
-        first: preference for the answer shown first, where it is this one. turned: where it is the other one.
+        first: preference for the answer shown first, where this answer is shown first.
+        turned: preference for the answer shown first, where the other answer is shown first.
     """
     return 0.5 + (first - turned) / 2
 
 
 @dataclass(frozen=True)
 class Item:
-    """One instruction of a win-rate suite, with the reference answer it is judged against."""
+    """One instruction of a win-rate suite, with the reference answer that outputs are compared with."""
 
     instruction: str
     input: str = ""
@@ -51,7 +52,7 @@ class Item:
 
     @property
     def id(self) -> str:
-        """Identity of the question alone: two references to one instruction have the same id."""
+        """Content hash of instruction and input; the reference does not enter it."""
         return content_id(self.instruction, self.input)
 
 
@@ -62,12 +63,12 @@ class Question:
     stem: str
     options: tuple[str, ...]
     answer: int
-    """Index of the right option."""
+    """Index of the correct option."""
     subject: str = ""
     category: str = ""
-    """What subjects are grouped by."""
+    """The group of the subject."""
     place: str = ""
-    """Where it stands in a set that asks some questions twice ("subject/row"); in the id where given."""
+    """Position ("subject/row"), for data sets with duplicate questions; part of the id where given."""
 
     @property
     def id(self) -> str:
@@ -76,7 +77,7 @@ class Question:
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """Two answers to one instruction, and which one is better: a test of a judge or of a reward model."""
+    """Two answers to one instruction and a label for the better one; tests a judge or a reward model."""
 
     instruction: str
     output_1: str
@@ -91,7 +92,7 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a judge sees: an instruction and two answers in the order shown. It never sees who wrote which."""
+    """The input of a judge: an instruction and two answers in presentation order, without their authors."""
 
     instruction: str
     first: str
@@ -101,22 +102,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's word on a `Pair`. No verdict is not a score: `preference` is None, with the reason."""
+    """A judge's verdict on a `Pair`. A missing verdict is not a score: `preference` is None, with a reason."""
 
     preference: float | None
     """Preference for the first answer, in [0, 1]; 0.5 is a tie."""
     reason: str = ""
     """Why there is no preference: "unparsed", "failed: ...", "missing"; empty where there is one."""
     raw: str = ""
-    """The judge's own words, kept so that parsing can be repeated without paying again."""
+    """The judge's raw output, kept so that it can be parsed again without another request."""
 
 
-# --- Sealed files -------------------------------------------------------------------------------------
+# --- Artifacts ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A sealed directory: what one stage made. Its presence with a manifest means that it is complete."""
+    """The sealed output directory of one stage; a manifest in it means that it is complete."""
 
     kind: str
     """"policy", "reward", "demonstrations", "prompts", "preferences", "samples", "outputs", "verdicts"."""
@@ -125,32 +126,32 @@ class Artifact:
     manifest: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def rows(self, name: str = "rows.jsonl") -> list[dict[str, Any]]:
-        """The rows of a JSONL file of this artifact."""
+        """The rows of a JSON-lines file in this artifact."""
         return list(read_jsonl(self.path / name))
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What the stage measured about its own result (`metrics.json`); empty if it wrote none."""
+        """The stage's metrics (`metrics.json`); empty if it wrote none."""
         path = self.path / "metrics.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
 
-# --- What a stage is given ----------------------------------------------------------------------------
+# --- Options of a stage -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Prompting:
-    """How an instruction becomes the text that a policy continues; one per recipe."""
+    """How an instruction is rendered as a prompt; one per recipe."""
 
     template: str = "{instruction}"
-    """Text with `{instruction}`; filled in one pass, so that a brace in an instruction stays text."""
+    """Text with `{instruction}`; substituted in one pass, so that braces in an instruction stay text."""
     template_with_input: str = ""
     """The same with `{input}`, for items that have one; empty: input is appended after a blank line."""
     max_prompt_tokens: int = 512
     max_response_tokens: int = 300
 
     def render(self, instruction: str, input: str = "") -> str:
-        """The prompt, before tokenisation."""
+        """The prompt text, before tokenization."""
         template = self.template
         if input:
             if self.template_with_input:
@@ -174,7 +175,7 @@ class Training:
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train one stage together, and which of them this is."""
+    """The group of processes that train one stage together, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
@@ -182,7 +183,7 @@ class ProcessGroup:
     activation_checkpointing: bool = False
 
 
-# --- What answers, judges and asks --------------------------------------------------------------------
+# --- Generation and scoring ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,14 @@ class Sample:
 
     text: str
     tokens: int
-    """Length in tokens, EOS not counted."""
+    """Length in tokens, without EOS."""
     finished: bool
-    """True where the policy ended it itself (EOS), False where it was cut at the limit."""
+    """True if the policy generated EOS, False if the response was truncated at the limit."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How responses are drawn."""
+    """Sampling parameters of responses."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -207,22 +208,22 @@ class Decoding:
 
 @dataclass(frozen=True)
 class PromptSize:
-    """A rendered prompt as its policy's tokenizer has it."""
+    """The token counts of a rendered prompt under the policy's tokenizer."""
 
     tokens: int
     """BOS included."""
     bos: int | None
-    """How many BOS tokens it has; None where the tokenizer puts none."""
+    """Number of BOS tokens; None if the tokenizer adds none."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a policy thinks of the texts that a prompt may go on with."""
+    """Log-probabilities of a prompt's candidate continuations under a policy."""
 
     logprobs: tuple[float, ...]
-    """Nats, one a choice."""
+    """Nats, one per choice."""
     cut_tokens: int = 0
-    """How many tokens were cut at the prompt's left because it did not fit the context."""
+    """Number of tokens truncated from the prompt's left to fit the context."""
 
 
 Relation = Literal["entails", "neutral", "contradicts"]
