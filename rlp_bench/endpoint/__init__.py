@@ -1,6 +1,6 @@
-"""Asking an OpenAI-compatible endpoint: many requests, each paid for once, whatever happens in between.
+"""Client of OpenAI-compatible endpoints: concurrent requests, a persistent cache, retries and budgets.
 
-A leaf, like `micro`: it imports nothing of ours but errors, so that judges and engines may both ask through it.
+It imports only `rlp_bench.api.errors`, so that judges and engines can both use it.
 """
 
 from rlp_bench.endpoint.budget import limit_spending

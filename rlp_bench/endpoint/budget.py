@@ -1,7 +1,7 @@
-"""What requests cost, and a limit that is not passed: a request is sent only if its most still fits.
+"""Cost of requests, and budgets that are never exceeded: a request is sent only if its upper bound still fits.
 
-Prices are given, never built in: a table of prices is wrong by the time it is read. Usage that a server does
-not report is unknown, not 0; a budget then counts the request's most.
+Users give prices; none are built in, because they go out of date. Usage that a server does not report is unknown,
+not 0; a budget then counts the request's upper bound.
 """
 
 import re
@@ -15,30 +15,30 @@ BUDGET = re.compile(r"(?P<dollars>\$?(\d+(\.\d*)?|\.\d+))|(?P<tokens>\d+)\s*toke
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars a million tokens; None: not known."""
+    """Dollars per million tokens; None: unknown."""
 
     prompt: float | None = None
     completion: float | None = None
 
     @property
     def known(self) -> bool:
-        """Whether a bill can be made."""
+        """Whether both prices are known."""
         return self.prompt is not None and self.completion is not None
 
     def dollars(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """The bill; None without both prices."""
+        """The cost in dollars; None without both prices."""
         if self.prompt is None or self.completion is None:
             return None
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 class BudgetSpent(BenchError):
-    """The limit was reached; what was paid for is kept."""
+    """The budget is spent; the cache keeps all answers so far."""
 
 
 @dataclass
 class Budget:
-    """A limit in dollars or tokens, what was spent of it, and what requests under way may still take."""
+    """A limit in dollars or tokens, the amount spent, and the amount reserved for requests in flight."""
 
     limit: float
     unit: Literal["dollars", "tokens"]
@@ -47,7 +47,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, where: str) -> "Budget":
-        """ "5" and "$5" are dollars, "200000tokens" are tokens."""
+        """The budget of a text: "5" and "$5" are dollars, "200000tokens" are tokens."""
         found = BUDGET.fullmatch(text.strip())
         if not found:
             raise BenchError(f'{where} "{text}": expected dollars, e.g. 5, or tokens, e.g. 200000tokens')
@@ -59,23 +59,23 @@ class Budget:
         return f"${self.limit:g}" if self.unit == "dollars" else f"{self.limit:.0f} tokens"
 
     def worth(self, price: Price, prompt_tokens: int, completion_tokens: int) -> float:
-        """Tokens in the budget's unit."""
+        """The cost of these tokens in the budget's unit."""
         dollars = price.dollars(prompt_tokens, completion_tokens)
         if self.unit == "tokens":
             return float(prompt_tokens + completion_tokens)
         if dollars is None:
             raise BenchError(
                 f"budget {self}: no price is known for the model; give price_in=... and price_out=... "
-                "(dollars a million tokens), or a budget in tokens, e.g. 200000tokens"
+                "(dollars per million tokens), or a budget in tokens, e.g. 200000tokens"
             )
         return dollars
 
     def fits(self, most: float) -> bool:
-        """Whether a request of at most that much may be sent now."""
+        """Whether a request that costs at most `most` may be sent now."""
         return self.spent + self.reserved + most <= self.limit
 
     def settle(self, most: float, cost: float) -> None:
-        """Replaces what was reserved by what it came to."""
+        """Replaces the reservation of a request by its cost."""
         self.reserved -= most
         self.spent += cost
 
@@ -84,21 +84,21 @@ _of_process: list[Budget] = []
 
 
 def limit_spending(text: str | None) -> None:
-    """One budget for all that this process asks any endpoint; None takes it away."""
+    """Sets one budget for all endpoints of this process; None removes it."""
     _of_process[:] = [Budget.parse(text, "--budget")] if text is not None else []
 
 
 def process_budgets() -> list[Budget]:
-    """The process's budget, if there is one."""
+    """The process's budget, if there is one, as a list."""
     return list(_of_process)
 
 
 @dataclass
 class Tally:
-    """What an endpoint was asked since it was made."""
+    """Counts of an endpoint's requests, answers, tokens and dollars."""
 
     sent: int = 0
-    """Requests put on the wire, retries included."""
+    """HTTP requests sent, retries included."""
     answered: int = 0
     cached: int = 0
     failed: int = 0
@@ -128,11 +128,11 @@ class Tally:
         return {**vars(self), "fingerprints": sorted(self.fingerprints)}
 
     def line(self) -> str:
-        """For people: what was sent and what it came to."""
+        """One line for users: requests sent, tokens and cost."""
         tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
         unknown = f" and {self.usage_unknown} answers of unknown usage" if self.usage_unknown else ""
         dollars = "" if self.dollars is None else f", ${self.dollars:,.2f}"
         return (
-            f"{self.sent:,} requests sent, {self.answered:,} answered, {self.cached:,} known already, "
-            f"{self.failed:,} failed, {self.rate_limited:,} times told to wait; {tokens}{unknown}{dollars}"
+            f"{self.sent:,} requests sent, {self.answered:,} answered, {self.cached:,} cached, "
+            f"{self.failed:,} failed, {self.rate_limited:,} times rate-limited; {tokens}{unknown}{dollars}"
         )

@@ -1,7 +1,7 @@
-"""Answers that were paid for, in SQLite: one row a request, committed as it comes, shared by processes.
+"""The answer cache, in SQLite: one row per request, committed on arrival, shared by processes.
 
-WAL mode: readers never wait, a killed process loses nothing that it had committed. An answer is never
-overwritten; a failure is, by the next attempt. Keys, prompts and raw answers are kept, credentials are not.
+WAL mode: readers never wait, and a killed process loses nothing committed. An answer is never overwritten; a failure
+is, by the next attempt. Request keys, prompts and raw answers are stored, credentials are not.
 """
 
 import os
@@ -57,7 +57,7 @@ class Row:
 
 
 def default_cache() -> Path:
-    """`$RLP_BENCH_CACHE` (a folder, or a file named *.sqlite), else the person's cache folder."""
+    """`$RLP_BENCH_CACHE` (a folder, or a file named *.sqlite), else the user's cache folder."""
     given = os.environ.get("RLP_BENCH_CACHE")
     if given:
         return cache_file(Path(given))
@@ -66,13 +66,13 @@ def default_cache() -> Path:
 
 
 def cache_file(path: Path) -> Path:
-    """A folder's cache file, or the file itself."""
+    """The cache file in a folder, or `path` itself if it is a *.sqlite file."""
     path = path.expanduser()
     return path if path.suffix == ".sqlite" else path / FILE
 
 
 class Cache:
-    """`with Cache(path) as cache`; one connection, for one thread at a time."""
+    """One connection, for one thread at a time: `with Cache(path) as cache`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +99,7 @@ class Cache:
         self._db.close()
 
     def get(self, key: str) -> Row | None:
-        """The row of a request; None: never asked."""
+        """The row of a request; None if it was never sent."""
         try:
             found = self._db.execute(f"SELECT {COLUMNS} FROM answers WHERE key = ?", (key,)).fetchone()
         except sqlite3.DatabaseError as error:
@@ -107,7 +107,7 @@ class Cache:
         return None if found is None else Row(*found[:11], *found[12:])
 
     def put(self, row: Row) -> None:
-        """Commits one row, unless there is an answer already."""
+        """Commits one row, unless the request already has an answer."""
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         values = (
             row.key, row.reason, row.provider, row.model, row.answered_by, row.system_fingerprint,

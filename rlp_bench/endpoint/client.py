@@ -1,8 +1,8 @@
-"""Requests in, answers out, in order: from the cache where it has them, else from the server, each once.
+"""Sends requests to a chat endpoint and returns the answers in order; each request is answered at most once.
 
-The order of work: equal requests are one; what is cached is not sent; the rest is sent by as many workers as
-the server takes; every answer is committed as it comes; a fault is tried again, given up, or stops everything.
-What is under way when a stop comes is waited for, so that nothing paid for is lost.
+Steps: equal requests are merged; cached ones are not sent; concurrent workers send the rest, as many as the server
+accepts; every answer is committed to the cache on arrival; a fault is retried, fails the request, or stops the round.
+After a stop, requests in flight are awaited, so that no paid answer is lost.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from rlp_bench.endpoint.request import Answer, Request, read_body, usage_of
 from rlp_bench.endpoint.retry import Fault, fault_of, pause_seconds
 
 LONGEST_WAIT_SECONDS = 600.0
-"""A server that asks for a longer pause is asked again by the next run, not by a process that hangs."""
+"""Longest accepted Retry-After; beyond it the command stops, to be run again later."""
 DEAF_ATTEMPTS = 3
-"""Attempts of one request after which a server that never answered anything counts as not there."""
+"""Attempts of one request after which a server that never responded counts as unreachable."""
 Watch = Callable[[int, int, str], None]
 Job = tuple[str, Request]
 
@@ -34,13 +34,13 @@ _made: list["Endpoint"] = []
 
 
 def spending() -> list[str]:
-    """A line for each server that this process has asked: what was sent and what it came to."""
+    """One line per server that this process used: requests sent, tokens and cost."""
     used = [endpoint for endpoint in _made if endpoint.tally.sent or endpoint.tally.cached]
     return [f"{endpoint.connection.provider_name()}: {endpoint.tally.line()}" for endpoint in used]
 
 
 class Endpoint:
-    """One server; keeps its tally and what it learnt about the server's speed between calls."""
+    """One server; keeps its tally and its concurrency limit between calls."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -48,14 +48,14 @@ class Endpoint:
         self.own_budgets = [Budget.parse(connection.budget, "budget")] if connection.budget else []
         self.limit = AdaptiveLimit(connection.max_concurrency)
         self._heard = False
-        """Whether the server ever sent a whole response, whatever it said."""
+        """Whether the server ever sent a complete response, of any status."""
         _made.append(self)
 
     def ask(self, requests: Sequence[Request], watch: Watch | None = None) -> list[Answer]:
-        """One answer a request, in order.
+        """One answer per request, in order.
 
         Raises:
-            BenchError: no request can do better (key, model, address, budget). Answers so far are kept.
+            BenchError: no further request can succeed (key, model, address, budget). The cache keeps earlier answers.
         """
         jobs = {request.key(): request for request in requests}
         answers: dict[str, Answer] = {}
@@ -73,7 +73,7 @@ class Endpoint:
         return [answers[request.key()] for request in requests]
 
     def known(self, cache: Cache, key: str) -> Answer | None:
-        """The stored answer; a stored failure only if failures are not tried again."""
+        """The cached answer; a cached failure only if failures are not retried."""
         row = cache.get(key)
         if row is None or (row.reason and self.connection.retry_failures):
             return None
@@ -83,7 +83,7 @@ class Endpoint:
         return Answer(body, cached=True, attempts=row.attempts, choice=choice)
 
     def estimate(self, requests: Sequence[Request]) -> dict[str, Any]:
-        """What asking would take, nothing sent: requests, those in the cache, tokens and dollars at most."""
+        """Upper bounds on tokens and dollars, and the number of (cached) requests; sends nothing."""
         jobs = {request.key(): request for request in requests}
         with Cache(self.connection.cache_path()) as cache:
             todo = [request for key, request in jobs.items() if self.known(cache, key) is None]
@@ -102,7 +102,7 @@ class Endpoint:
 
 
 class _Round:
-    """The requests of one call of `ask` that have to be sent."""
+    """The requests of one call of `ask` that are not in the cache."""
 
     def __init__(
         self, endpoint: Endpoint, cache: Cache, total: int, answers: dict[str, Answer], watch: Watch | None
@@ -116,14 +116,14 @@ class _Round:
         self.settled = asyncio.Event()
 
     def run(self, todo: list[Job]) -> None:
-        """Sends them all; returns when each has its answer or failure."""
+        """Sends all requests; returns when each has an answer or a failure."""
         if find_spec("openai") is None:
             raise BenchError("an endpoint needs the openai package: pip install 'rlp-bench[openai]'")
         secret = self.connection.key()
         for budget in self.budgets:
             budget.worth(
                 self.price, 0, 0
-            )  # a budget in dollars without a price is said before anything is paid
+            )  # raises for a dollar budget without a price, before anything is paid
         self.limit.reset()
         run_coroutine(self._send_all(todo, secret))
         if self.stop is not None:
@@ -159,19 +159,19 @@ class _Round:
                 self.watch(len(self.answers), self.total, self._note())
 
     def _note(self) -> str:
-        limited = f", {self.tally.rate_limited} times told to wait" if self.tally.rate_limited else ""
+        limited = f", {self.tally.rate_limited} times rate-limited" if self.tally.rate_limited else ""
         failed = f", {self.tally.failed} failed" if self.tally.failed else ""
-        return f"{self.limit.running} under way{limited}{failed}"
+        return f"{self.limit.running} in flight{limited}{failed}"
 
     async def _answer(self, key: str, request: Request) -> Answer | None:
-        """The answer or failure, committed; None: everything stops, and this one was not finished."""
+        """The answer or failure, committed to the cache; None: the round stops before this request was done."""
         began = time.monotonic()
         fault = Fault("never sent", "again")
         for attempt in range(1, self.connection.attempts + 1):
             sent_at = await self.limit.acquire()
             try:
                 known = self.endpoint.known(self.cache, key) if attempt == 1 else None
-                if known is not None:  # another process was faster
+                if known is not None:  # answered meanwhile by another process
                     self.tally.cached += 1
                     return known
                 if self.stop is not None or not await self._reserve(request):
@@ -197,9 +197,9 @@ class _Round:
         return self._fail(key, request, f"failed: {fault.reason}", attempt, time.monotonic() - began)
 
     async def _attempt(self, request: Request) -> bytes | Fault:
-        """Sends once: the body of a whole completion, or what went wrong."""
+        """Sends the request once: the body of a complete chat completion, or the fault."""
         most = request.prompt_tokens_at_most(), request.max_tokens or 0
-        spent: tuple[int, int] | None = None  # what was cut off or timed out may have been billed
+        spent: tuple[int, int] | None = None  # unknown: an interrupted request may have been billed
         self.tally.sent += 1
         try:
             async with asyncio.timeout(self.connection.timeout):
@@ -225,7 +225,7 @@ class _Round:
             self.settled.set()
 
     async def _reserve(self, request: Request) -> bool:
-        """Waits until the request fits every budget; False: it never will."""
+        """Waits until the request fits every budget; False if it never will."""
         most = request.prompt_tokens_at_most(), request.max_tokens or 0
         while True:
             short = next((b for b in self.budgets if not b.fits(b.worth(self.price, *most))), None)
@@ -236,7 +236,7 @@ class _Round:
             if self.stop is None and short.reserved <= 1e-12:
                 self.stop = BudgetSpent(
                     f"budget {short}: spent; {len(self.answers)} of {self.total} requests are answered and kept in "
-                    f'"{self.cache.path}"; run the same command with a larger budget to go on'
+                    f'"{self.cache.path}"; run the same command with a larger budget to continue'
                 )
             if self.stop is not None:
                 return False
@@ -244,14 +244,14 @@ class _Round:
             await self.settled.wait()
 
     def _judge_fault(self, fault: Fault, attempt: int) -> None:
-        """Sets `stop` where no request will do better."""
+        """Sets `stop` after a fault that every further request would have, too."""
         where, kept = self.connection.url(), f'; answers so far are kept in "{self.cache.path}"'
         if fault.what == "stop":
             self._stop(f"{where}: {fault.reason}; check ${self.connection.key_env}, model and base_url{kept}")
         elif not self.endpoint._heard and attempt >= DEAF_ATTEMPTS:
-            self._stop(f"{where}: {fault.reason}, {attempt} times; is the server there? check base_url")
+            self._stop(f"{where}: {fault.reason}, {attempt} times; check that the server is running, and base_url")
         elif fault.retry_after > LONGEST_WAIT_SECONDS:
-            self._stop(f"{where}: asks to wait {fault.retry_after:.0f} s; run the same command then{kept}")
+            self._stop(f"{where}: asks to wait {fault.retry_after:.0f} s; run the same command after that{kept}")
 
     def _stop(self, line: str) -> None:
         self.stop = self.stop or BenchError(line)
@@ -267,7 +267,7 @@ class _Round:
             self.cache.put(self._row(key, request, reason, attempts, seconds, data, body, choice))
             self._stop(
                 f'{self.connection.url()}: asked for model "{request.expected_model}", answered by "{by}"; name the '
-                f"snapshot itself as the model, or state what to expect by snapshot={by}"
+                f"snapshot itself as the model, or give the expected name by snapshot={by}"
             )
             return None
         self.cache.put(self._row(key, request, "", attempts, seconds, data, body, choice))
@@ -304,18 +304,18 @@ class _Round:
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    """The body as arguments of `create`: what it has no name for goes in as it is."""
+    """The body as arguments of `create`; all but model and messages goes into `extra_body`."""
     body = request.body()
     return {"model": body.pop("model"), "messages": body.pop("messages"), "extra_body": body}
 
 
 def _text(value: Any) -> str | None:
-    """A text that SQLite can hold."""
+    """The value as a string that SQLite can store."""
     return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def run_coroutine(work: Coroutine[Any, Any, None]) -> None:
-    """Runs it to its end, also where a loop is running already (a notebook): there in a thread of its own."""
+    """Runs a coroutine to completion; in a separate thread where an event loop is already running (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -339,7 +339,8 @@ def run_coroutine(work: Coroutine[Any, Any, None]) -> None:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except BaseExceptionGroup as group:  # a worker's own error, not the group that carried it
+    except BaseExceptionGroup as group:  # raise the worker's error instead of the group
+## endpoint/connection.py
         error: BaseException = group
         with suppress(AttributeError, IndexError):
             while True:

@@ -1,4 +1,4 @@
-"""Where an endpoint is and how it is asked. The key comes from the environment and stays in this process."""
+"""Connection settings of an endpoint. The key is read from the environment and never stored."""
 
 import os
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from rlp_bench.endpoint.cache import cache_file, default_cache
 
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
-"""Sent where no key is set: local servers ask for none, but the client wants one."""
+"""Sent where no key is set: local servers need none, but the client requires one."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """None of this changes an answer but `base_url` and `provider`, which are in every request's key."""
+    """Connection settings; only `base_url` and `provider` can change an answer and enter the request keys."""
 
     base_url: str = ""
     """Empty: $OPENAI_BASE_URL, else OpenAI's."""
     provider: str = ""
-    """A name for who answers, in place of the address: a server may then move and its answers stay known."""
+    """Replaces the address in request keys, so that cached answers stay valid when a server moves."""
     key_env: str = "OPENAI_API_KEY"
-    """Variable that holds the key."""
+    """Environment variable with the API key."""
     timeout: float = 120.0
     """Seconds for one attempt, from first byte sent to last byte read; ours."""
     attempts: int = 8
-    """Most times that one request is sent before it counts as failed; ours."""
+    """Maximum attempts per request; ours."""
     first_pause: float = 0.5
-    """Seconds before the second attempt; doubles from there."""
+    """Seconds before the second attempt; doubles with each further attempt."""
     max_concurrency: int = 100
-    """Most requests under way; inspect_ai's default."""
+    """Maximum number of requests in flight; inspect_ai's default."""
     cache: str = ""
-    """A *.sqlite file or a folder; empty: $RLP_BENCH_CACHE, else the person's cache folder."""
+    """A *.sqlite file or a folder; empty: $RLP_BENCH_CACHE, else the user's cache folder."""
     retry_failures: bool = True
     """Whether requests that failed in an earlier run are sent again."""
     price_in: float | None = None
-    """Dollars a million prompt tokens."""
+    """Dollars per million prompt tokens."""
     price_out: float | None = None
-    """Dollars a million completion tokens."""
+    """Dollars per million completion tokens."""
     budget: str = ""
-    """Dollars ("5") or tokens ("200000tokens") for this endpoint alone; empty: no limit of its own."""
+    """Budget of this endpoint: dollars ("5") or tokens ("200000tokens"); empty: no limit."""
 
     def __post_init__(self) -> None:
         for name, least in (("timeout", 0), ("attempts", 1), ("first_pause", 0), ("max_concurrency", 1)):
@@ -53,16 +53,16 @@ class Connection:
         for name in ("price_in", "price_out"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
-                raise BenchError(f"{name}={value}: expected dollars a million tokens")
+                raise BenchError(f"{name}={value}: expected dollars per million tokens")
         if self.budget:
             Budget.parse(self.budget, "budget")
         self.url()
 
     def url(self) -> str:
-        """The base URL in one spelling.
+        """The normalized base URL.
 
         Raises:
-            BenchError: it is no http address, or holds a password or a query, where keys would be kept.
+            BenchError: it is not an http address, or contains a password or a query (which would be stored).
         """
         given = self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
         parts = urlsplit(given)
@@ -76,14 +76,14 @@ class Connection:
         return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
 
     def provider_name(self) -> str:
-        """What stands for this endpoint in requests and manifests."""
+        """The name of this endpoint in request keys and manifests."""
         return self.provider or self.url()
 
     def key(self) -> str:
-        """The key of this environment.
+        """The API key from the environment.
 
         Raises:
-            BenchError: there is none, and OpenAI wants one.
+            BenchError: it is not set, and the endpoint is OpenAI's.
         """
         key = os.environ.get(self.key_env, "").strip()
         if not key and self.url() == OPENAI:
@@ -91,9 +91,9 @@ class Connection:
         return key or NO_KEY
 
     def price(self) -> Price:
-        """What was given about prices."""
+        """The given token prices."""
         return Price(self.price_in, self.price_out)
 
     def cache_path(self) -> Path:
-        """The cache file."""
+        """The path of the cache file."""
         return cache_file(Path(self.cache)) if self.cache else default_cache()

@@ -1,7 +1,7 @@
-"""How many requests may be under way: as many as the server takes without complaint.
+"""An adaptive limit on the number of requests in flight, controlled by the server's 429 responses.
 
-Grows by one with every answer until the first 429, from then on by one with every round of answers; a 429
-takes a fifth away, once a round, and nothing is sent before its Retry-After has passed.
+The limit grows by one per answer until the first 429, then by one per `size` answers; a 429 multiplies it by 0.8, at
+most once per round of requests, and nothing is sent before its Retry-After has passed.
 Source: inspect_ai's adaptive concurrency (starts at 20, x .8 on 429); additive increase after Jacobson 1988.
 """
 
@@ -25,13 +25,13 @@ class AdaptiveLimit:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def reset(self) -> None:
-        """Forgets what a stopped loop left behind; keeps what was learnt about the server's taste."""
+        """Clears the state of a stopped event loop; keeps the adapted size."""
         self.running = 0
         self._waiting.clear()
         self._slowed_at = self._resume_at = float("-inf")
 
     async def acquire(self) -> float:
-        """Waits for a place; the loop's time at which it was given."""
+        """Waits for a slot; returns the loop time at which it was acquired."""
         loop = asyncio.get_running_loop()
         while True:
             pause = self._resume_at - loop.time()
@@ -46,7 +46,7 @@ class AdaptiveLimit:
                 await turn
 
     def release(self) -> None:
-        """Gives the place back and wakes whoever may go on."""
+        """Releases the slot and wakes waiting requests."""
         self.running -= 1
         free = int(self.size) - self.running
         while self._waiting and free > 0:
@@ -56,12 +56,12 @@ class AdaptiveLimit:
                 free -= 1
 
     def answered(self) -> None:
-        """An answer came: a little more may be tried."""
+        """Raises the limit after an answer."""
         step = 1.0 / self.size if self._slowed else 1.0
         self.size = min(self.maximum, self.size + step)
 
     def too_many(self, sent_at: float, retry_after: float) -> None:
-        """A 429 to what was sent at `sent_at`: less at once, and nothing for `retry_after` seconds."""
+        """Lowers the limit after a 429 to a request sent at `sent_at`; pauses for `retry_after` seconds."""
         now = asyncio.get_running_loop().time()
         self._resume_at = max(self._resume_at, now + retry_after)
         if sent_at >= self._slowed_at:

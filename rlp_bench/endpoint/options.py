@@ -1,4 +1,4 @@
-"""`MODEL,option=value,...` or `FILE.toml,option=value,...`: the argument of whatever asks an endpoint."""
+"""Parses endpoint arguments: `MODEL,option=value,...` or `FILE.toml,option=value,...`."""
 
 import json
 import tomllib
@@ -21,7 +21,7 @@ CONNECTION: dict[str, type] = {
     "price_in": float,
     "price_out": float,
 }
-"""The settings of a `Connection` and their types."""
+"""The options of a `Connection` and their types."""
 MODEL: dict[str, type] = {
     **CONNECTION,
     "model": str,
@@ -29,22 +29,22 @@ MODEL: dict[str, type] = {
     "max_tokens_name": str,
     "send_seed": bool,
 }
-"""The settings of a model behind a connection."""
+"""The options of a model and its connection."""
 FREE = "extra."
-"""Options of this prefix go into the request as they are: `extra.reasoning_effort=low`."""
+"""Options with this prefix are sent in the request unchanged: `extra.reasoning_effort=low`."""
 TRUTH = {"true": True, "false": False}
 NAMED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[str, Any]:
-    """Option -> value, each of its type; "model" is what stands first without "=".
+    """Option -> value of the option's type; the first part without "=" is "model".
 
-    A TOML file's tables are dotted names (`[extra] top_k = 1` is "extra.top_k"); later values win; a file named
-    by option "prompt" or "system" in a TOML file is looked for beside it.
+    Tables of a TOML file become dotted names (`[extra] top_k = 1` is "extra.top_k"); later values override earlier
+    ones; file names in the options "prompt" and "system" of a TOML file are relative to it.
 
     Raises:
-        UnknownName: an option that is not in `known`, with the nearest.
-        DataError: a value of another type, no such file, not TOML.
+        UnknownName: an option is not in `known`; the message has the nearest name.
+        DataError: a value has another type, or the file is missing or not TOML.
     """
     found: dict[str, Any] = {}
     for place, part in enumerate(argument.split(",") if argument else []):
@@ -52,7 +52,7 @@ def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[s
         name, value = name.strip(), value.strip()
         if not equals:
             if place:
-                raise DataError(f'{where}: "{part}" is no option; expected name=value after the first comma')
+                raise DataError(f'{where}: "{part}" is not an option; expected name=value after the first comma')
             found.update(_of_file(where, Path(name), known) if name.endswith(".toml") else {"model": name})
             continue
         _check_name(where, name, known)
@@ -66,7 +66,7 @@ def connection_of(options: Mapping[str, Any]) -> Connection:
 
 
 def model_of(options: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """What of the options is said of the model in every request: who serves it, its name, and how it is asked."""
+    """The options that describe the model, for manifests and requests: its provider, name and request options."""
     return {
         "provider": connection.provider_name(),
         "model": options["model"],
@@ -78,7 +78,7 @@ def model_of(options: Mapping[str, Any], connection: Connection) -> dict[str, An
 
 
 def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that go into the request as they are, dots opened."""
+    """The `extra.` options as nested dicts, to be sent in the request unchanged."""
     extra: dict[str, Any] = {}
     for name, value in options.items():
         if name.startswith(FREE):
@@ -93,14 +93,14 @@ def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:
 def _check_name(where: str, name: str, known: Mapping[str, type]) -> None:
     if name.startswith(FREE) and "logit_bias" in name.split("."):
         raise DataError(
-            f'{where}: "{name}": token ids belong to one tokenizer, and a server\'s is not known; leave it out'
+            f'{where}: "{name}": token ids depend on the tokenizer, and the server\'s is unknown; leave it out'
         )
     if name not in known and not (name.startswith(FREE) and len(name) > len(FREE)):
         raise UnknownName(f'{where}: no option "{name}"; {nearest(name, [*known, FREE + "..."])}')
 
 
 def _free(value: str) -> Any:
-    """A number, a truth value, or the text itself."""
+    """The JSON value of the text, or the text itself if it is not JSON."""
     try:
         return json.loads(value)
     except ValueError:
@@ -108,7 +108,7 @@ def _free(value: str) -> Any:
 
 
 def _typed(where: str, name: str, value: Any, kind: type) -> Any:
-    """The value of a command line's text or of TOML, as `kind`."""
+    """A value from the command line (text) or from TOML, converted to `kind`."""
     if isinstance(value, str) and kind is not str:
         try:
             return TRUTH[value.lower()] if kind is bool else kind(value)

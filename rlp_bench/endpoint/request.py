@@ -1,4 +1,4 @@
-"""One request to a chat endpoint, the key under which its answer is kept, and the answer."""
+"""A request to a chat endpoint, its cache key, and its answer."""
 
 import hashlib
 import json
@@ -7,37 +7,37 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEY_VERSION = 1
-"""Raised when the same request would mean something else."""
+"""Incremented when equal requests would no longer be equivalent."""
 UNSENDABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
-"""NUL and lone surrogates: the first ends a text in many servers, the others are no UTF-8."""
+"""NUL, which ends a text on many servers, and lone surrogates, which are not UTF-8."""
 
 
 def wire_text(text: str) -> str:
-    """The text as it can be sent: NUL and lone surrogates become U+FFFD, all else stays, chat tokens too."""
+    """The text to send: NUL and lone surrogates become U+FFFD; all else is unchanged, including chat tokens."""
     return text.translate(UNSENDABLE) if not text.isascii() or "\0" in text else text
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces, ASCII; NaN refused."""
+    """JSON with sorted keys and no spaces, ASCII; raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that can change the answer. `None` is left out of what is sent, and so the server's default."""
+    """Everything that can change the answer. A field that is `None` is not sent: the server's default applies."""
 
     provider: str
-    """Base URL of who answers, or a stated name for it."""
+    """Base URL of the server, or a given name for it."""
     model: str
     messages: tuple[tuple[str, str], ...]
-    """(role, content); content is sent as it stands."""
+    """(role, content); content is sent unchanged."""
     snapshot: str = ""
-    """What the answer must name as its model; empty: `model`."""
+    """The model name that the answer must report; empty: `model`."""
     temperature: float | None = 0.0
     top_p: float | None = None
     max_tokens: int | None = None
     max_tokens_name: str = "max_tokens"
-    """"max_completion_tokens" for the models that refuse the older name."""
+    """"max_completion_tokens" for models that reject "max_tokens"."""
     seed: int | None = None
     """Sent to the server; many ignore it."""
     top_logprobs: int | None = None
@@ -49,15 +49,15 @@ class Request:
     prompt: str = ""
     """Hash of the prompt file that the messages were made from."""
     draw: int = 0
-    """Tells repeats of one request apart; not sent."""
+    """Distinguishes repeated samples of one request; not sent."""
 
     @property
     def expected_model(self) -> str:
-        """The model that the answer must name."""
+        """The model name that the answer must report."""
         return self.snapshot or self.model
 
     def body(self) -> dict[str, Any]:
-        """What is sent."""
+        """The JSON body to send."""
         given = {
             "model": self.model,
             "messages": [{"role": role, "content": wire_text(text)} for role, text in self.messages],
@@ -74,7 +74,7 @@ class Request:
         return {name: value for name, value in given.items() if value is not None}
 
     def key(self) -> str:
-        """sha256 (hex) of all that can change the answer."""
+        """sha256 (hex) of everything that can change the answer."""
         identity = {
             "key_version": KEY_VERSION,
             "provider": self.provider,
@@ -86,13 +86,13 @@ class Request:
         return hashlib.sha256(canonical(identity).encode("ascii")).hexdigest()
 
     def prompt_tokens_at_most(self) -> int:
-        """An upper bound that needs no tokenizer: a token a 3 bytes of UTF-8 (English: 4; CJK: 3), 8 a message."""
+        """An upper bound without a tokenizer: one token per 3 UTF-8 bytes (English: 4; CJK: 3) plus 8 per message."""
         return sum(8 + -(-len(wire_text(text).encode("utf-8")) // 3) for _, text in self.messages)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Without a `body` there is no answer, and `reason` says why."""
+    """The result of a request. Without a `body` there is no answer, and `reason` explains why."""
 
     body: Mapping[str, Any] | None
     reason: str = ""
@@ -103,22 +103,22 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The answer's words; empty where there are none."""
+        """The answer's text; empty if it has none."""
         content = (self.choice.get("message") or {}).get("content")
         return content if isinstance(content, str) else ""
 
     @property
     def finish_reason(self) -> str:
-        """ "stop", "length", "content_filter", ...; empty where it was not said."""
+        """ "stop", "length", "content_filter", ...; empty where not reported."""
         return str(self.choice.get("finish_reason") or "")
 
     @property
     def completion_tokens(self) -> int | None:
-        """As the server counts them; None where it does not say."""
+        """Completion tokens as counted by the server; None where not reported."""
         return usage_of(self.body or {})[1]
 
     def first_token(self) -> dict[str, float] | None:
-        """Log-probabilities (nats) of the likeliest first tokens; None where there are none."""
+        """Log-probabilities (nats) of the most likely first tokens; None where not reported."""
         try:
             listed = self.choice["logprobs"]["content"][0]["top_logprobs"]
             return {str(one["token"]): float(one["logprob"]) for one in listed}
@@ -130,7 +130,7 @@ def read_body(data: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """(body, its first choice) of a chat completion.
 
     Raises:
-        ValueError: it is none, or not whole.
+        ValueError: the data is not a complete chat completion.
     """
     try:
         body = json.loads(data)
@@ -146,7 +146,7 @@ def read_body(data: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def usage_of(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """(prompt, completion) tokens; None where the server does not say, never 0."""
+    """(prompt, completion) tokens; None, not 0, where the server does not report them."""
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")

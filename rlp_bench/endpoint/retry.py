@@ -1,6 +1,6 @@
-"""What went wrong with a request, and what to do: try again (and when), give this one up, or stop everything.
+"""Classifies request errors: retry (and when), fail this request, or stop the round.
 
-The one retry layer there is: the SDK's own is switched off.
+This is the only retry layer; the SDK's is disabled.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from typing import Any, Literal
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 """Pauses double from the first to the longest."""
 AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
-"""Statuses that may pass by themselves; any other 5xx too."""
+"""Statuses that are retried, as is any other 5xx."""
 HOPELESS = {401, 402, 403, 404, 405}
-"""Statuses that say that no request will do better: key, account, address or model is wrong."""
+"""Statuses that every request would get: wrong key, account, address or model."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,20 @@ class Fault:
     reason: str
     what: Literal["again", "give_up", "stop"]
     status: int | None = None
-    """HTTP status; None: no whole response came."""
+    """HTTP status; None: no complete response."""
     retry_after: float = 0.0
     """Seconds that the server asks to wait."""
 
 
 def pause_seconds(key: str, attempt: int, retry_after: float, first: float = FIRST_PAUSE_SECONDS) -> float:
-    """Before attempt + 1: doubling, times a number in [.5, 1) that hangs on request and attempt alone."""
+    """Pause before attempt + 1: exponential, times a jitter in [.5, 1) determined by request and attempt."""
     draw = int.from_bytes(hashlib.sha256(f"{key} {attempt}".encode()).digest()[:4]) / 2**32
     own = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** (attempt - 1)) * (0.5 + 0.5 * draw)
     return max(own, retry_after)
 
 
 def fault_of(error: Exception, secret: str) -> Fault:
-    """The fault that an exception of the openai package stands for. Raises what is none of them."""
+    """The fault of an exception of the openai package; raises any other exception."""
     import openai
 
     if isinstance(error, TimeoutError | openai.APITimeoutError):
@@ -63,7 +63,7 @@ def _status_fault(status: int, headers: Mapping[str, str], body: Any, text: str,
 
 
 def _said(body: Any, text: str, secret: str) -> str:
-    """The server's words in one line of at most 200 characters, without the key."""
+    """The server's message in one line of at most 200 characters, without the key."""
     words = body.get("message") if isinstance(body, dict) else None
     line = " ".join(str(words or text).split())
     if secret:
@@ -72,7 +72,7 @@ def _said(body: Any, text: str, secret: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds asked for by retry-after-ms or Retry-After (seconds or a date); 0 without or if senseless."""
+    """Seconds from retry-after-ms or Retry-After (seconds or a date); 0 if missing or invalid."""
     try:
         if "retry-after-ms" in headers:
             return _sensible(float(headers["retry-after-ms"]) / 1000)

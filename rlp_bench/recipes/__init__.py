@@ -1,1 +1,1 @@
-"""Recipes: the shipped TOML files, their schema, and what they name: data sources, hubs, base checkpoints."""
+"""Recipes: the shipped TOML files, their schema, data sources and base checkpoints."""

@@ -1,4 +1,4 @@
-"""A recipe's base checkpoint: a folder in Hugging Face format, used where it lies, known by its content."""
+"""A recipe's base checkpoint: a folder in Hugging Face format, used in place and identified by its content."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from rlp_bench.store.store import fingerprint, hash_file, hash_folder
 
 PACKAGE = "package://"
 LARGE = 64 * 2**20
-"""Bytes from which a file's hash is remembered."""
+"""Size in bytes from which a file's hash is cached."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -23,7 +23,7 @@ def base_artifact(reference: str) -> Artifact:
     """The base policy. Its fingerprint is the hash of the folder's files; nothing is copied.
 
     Raises:
-        DataError: no such folder, no config, weights or tokenizer, or pad and EOS are one token.
+        DataError: the folder, config, weights or tokenizer is missing, or pad and EOS are the same token.
     """
     folder = locate(reference)
     check_checkpoint(folder)
@@ -39,9 +39,9 @@ def base_artifact(reference: str) -> Artifact:
 
 
 def hash_known(path: Path) -> str:
-    """sha256 (hex) of a file; of a large one read once as long as its size and time stay what they are.
+    """sha256 (hex) of a file; for a large file, cached by path, size, modification time and inode.
 
-    Every process that plans hashes the base: 13 GB of it would take each of them half a minute.
+    Every process that builds a plan hashes the base checkpoint; 13 GB would take each about 30 seconds.
     """
     stat = path.stat()
     if stat.st_size < LARGE:
@@ -56,14 +56,14 @@ def hash_known(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         pass
     found = hash_file(path)
-    with contextlib.suppress(OSError):  # a cache that cannot be written is read again next time
+    with contextlib.suppress(OSError):  # without a writable cache the file is hashed again next time
         known.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(known, found.encode("ascii"))
     return found
 
 
 def locate(reference: str) -> Path:
-    """The folder of "package://dotted.package/folder" or of a path."""
+    """The checkpoint folder of "package://dotted.package/folder" or of a path."""
     if not reference.startswith(PACKAGE):
         return Path(reference).expanduser().resolve()
     package, _, inside = reference.removeprefix(PACKAGE).partition("/")
@@ -73,15 +73,19 @@ def locate(reference: str) -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise DataError(
-            f'base.checkpoint: "{reference}": there is no package "{package}"; install it or give a folder'
+            f'base.checkpoint: "{reference}": package "{package}" is not installed; install it or give a folder'
         )
     return Path(next(iter(spec.submodule_search_locations))) / inside
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Reads the JSON files only: config, weights and tokenizer are there, pad is not EOS."""
+    """Checks that config, weights and tokenizer exist and that pad is not EOS; reads only the JSON files.
+
+    Raises:
+        DataError: one of these fails.
+    """
     if not folder.is_dir():
-        raise DataError(f'checkpoint "{folder}": there is no such folder; give one in Hugging Face format')
+        raise DataError(f'checkpoint "{folder}": no such folder; give one in Hugging Face format')
     if not (folder / "config.json").is_file():
         raise DataError(f'checkpoint "{folder}": has no config.json; expected a Hugging Face checkpoint')
     if not any(folder.glob("*.safetensors")):
@@ -93,17 +97,17 @@ def check_checkpoint(folder: Path) -> None:
         )
     pairs = [(pad, eos) for pad, eos in _pad_and_eos(folder) if pad is not None and eos]
     if not pairs:
-        raise DataError(f'checkpoint "{folder}": names no pad token or no EOS token; set both, as two tokens')
+        raise DataError(f'checkpoint "{folder}": has no pad token or no EOS token; set both, as different tokens')
     for pad, eos in pairs:
         if pad in eos:
             raise DataError(
                 f'checkpoint "{folder}": pad and EOS are both token {json.dumps(pad)}, so a policy could not '
-                "learn where to stop; give pad a token of its own"
+                "learn to stop; add a separate pad token"
             )
 
 
 def _pad_and_eos(folder: Path) -> Iterator[tuple[Any, list[Any]]]:
-    """(pad, [EOS, ...]) as the tokenizer (texts), generation_config and config (ids) each have them."""
+    """Yields (pad, [EOS, ...]) of the tokenizer (texts), generation_config and config (ids)."""
     tokenizer = _json(folder / "tokenizer_config.json")
     eos = _text(tokenizer.get("eos_token"))
     yield _text(tokenizer.get("pad_token")), [] if eos is None else [eos]

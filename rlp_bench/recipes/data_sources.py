@@ -1,9 +1,9 @@
-"""A recipe's training data: opened by name, read with every row accounted for.
+"""A recipe's training data: sources are opened by name, and every row is returned or listed as dropped.
 
-A source is a suite plugin with `split(name, n)`. It may also offer `version_of(name)` (its version with a hash of that
-split's content: another file is another artifact) and `drops(name, n)` ({row, reason} of each of the first n rows that
-`split` leaves out); then n is the number of rows that are read, not of those that remain. A source that knows what a
-response is worth offers `utility(instruction, response, finished)`.
+A source is a suite plug-in with `split(name, n)`. Optional methods: `version_of(name)`, its version with a content hash
+of the split, so that a changed file changes the artifact; `drops(name, n)`, {row, reason} of each of the first n rows
+that `split` drops (n then counts the rows read, not those kept); `utility(instruction, response, finished)`, the gold
+utility of a response.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,26 +16,26 @@ from rlp_bench.api.hub import SCHEME
 
 Row = Mapping[str, Any]
 Response = tuple[str, bool]
-"""A response's text, and whether it ended by itself."""
+"""(text, whether it ends with EOS) of a response."""
 Utility = Callable[[str, str, bool], float]
-"""(instruction, response, whether it ended by itself) -> gold utility: for curves, never for a trainer."""
+"""(instruction, response, whether it ends with EOS) -> gold utility; for curves, never passed to a trainer."""
 
 
 def open_source(reference: str) -> Any:
-    """The source "name" or "name:argument"; files of a hub are fetched when their rows are asked for, not before.
+    """The source of "name" or "name:argument"; hf:// files are downloaded when their rows are first read.
 
     Raises:
-        BenchError: nobody offers the name, it has no training splits, or the source refuses its argument.
+        BenchError: the name is unknown, the suite has no training splits, or its argument is invalid.
     """
     remote = SCHEME in reference
     source = HubSource(reference) if remote else registry.resolve("suite", reference)
     if not callable(getattr(source.plugin if remote else source, "split", None)):
-        raise RecipeError(f'suite "{reference}" has no training splits; name one that has')
+        raise RecipeError(f'suite "{reference}" has no training splits; name a suite with training splits')
     return source
 
 
 class HubSource:
-    """A source whose argument names files of a hub at a commit: the commit says what they are before they are here."""
+    """A source with an hf:// argument; its commit identifies the files before they are downloaded."""
 
     def __init__(self, reference: str) -> None:
         self.reference = reference
@@ -43,21 +43,21 @@ class HubSource:
         self.version = str(self.plugin.version)
 
     def version_of(self, name: str) -> str:
-        """The plugin's version; the commit is in the reference."""
+        """The plug-in's version; the reference contains the commit."""
         return self.version
 
     def split(self, name: str, n: int | None = None) -> list[dict[str, Any]]:
-        """The plugin's split."""
+        """The plug-in's split."""
         found: list[dict[str, Any]] = self._source.split(name, n)
         return found
 
     def drops(self, name: str, n: int | None = None) -> list[dict[str, Any]] | None:
-        """The plugin's drops; None where it has none to tell."""
+        """The plug-in's dropped rows; None where it does not implement `drops`."""
         return drops_of(self._source, name, n)
 
     @property
     def utility(self) -> Utility | None:
-        """The plugin's utility; None where it has none."""
+        """The plug-in's utility; None where it does not implement one."""
         found: Utility | None = getattr(self._source, "utility", None)
         return found
 
@@ -67,21 +67,21 @@ class HubSource:
 
 
 def identity(reference: str, source: Any, split: str, count: int) -> dict[str, Any]:
-    """What is fingerprinted of a split."""
+    """The identity of a split, from which its fingerprint is computed."""
     told = getattr(source, "version_of", None)
     version = source.version if told is None else told(split)
     return {"trainer": "data", "suite": reference, "version": version, "split": split, "n": count}
 
 
 def drops_of(source: Any, split: str, count: int | None) -> list[dict[str, Any]] | None:
-    """What a source says that it leaves out; None from one that leaves nothing out."""
+    """The rows that a source drops, with reasons; None where it does not implement `drops`."""
     told = getattr(source, "drops", None)
     found: list[dict[str, Any]] | None = None if told is None else told(split, count)
     return found
 
 
 def utilities(source: Any, instruction: str, responses: Sequence[Response]) -> list[float] | None:
-    """Gold utility of each response; None from a source that does not know it."""
+    """Gold utility of each response; None where the source does not implement `utility`."""
     utility: Utility | None = getattr(source, "utility", None)
     return None if utility is None else [utility(instruction, *response) for response in responses]
 
@@ -89,20 +89,20 @@ def utilities(source: Any, instruction: str, responses: Sequence[Response]) -> l
 def read_split(
     reference: str, source: Any, split: str, count: int
 ) -> tuple[Sequence[Row], Sequence[Row], Mapping[str, float] | None]:
-    """(rows, rows left out with their reasons, metrics) of the first `count` rows of a split.
+    """(rows, dropped rows with reasons, metrics) of the first `count` rows of a split.
 
     Raises:
-        BenchError: what is there and what was left out are not `count` rows together, or nothing is there.
+        BenchError: kept and dropped rows are not `count` rows together, or all rows are dropped.
     """
     rows, drops = source.split(split, count), drops_of(source, split, count)
     if len(rows) + len(drops or ()) != count:
-        raise BenchError(f'data.{split}: {count} rows asked for, "{reference}" has {len(rows)}')
+        raise BenchError(f'data.{split}: {count} rows requested, "{reference}" has {len(rows)}')
     if drops is None:
         return rows, [], None
     reasons = [str(drop["reason"]) for drop in drops]
     if not rows:
         raise BenchError(
-            f'data.{split}: "{reference}" leaves out all of its first {count} rows ({", ".join(sorted(set(reasons)))})'
+            f'data.{split}: "{reference}" drops all of its first {count} rows ({", ".join(sorted(set(reasons)))})'
         )
     counts = {f"dropped_{reason}": float(reasons.count(reason)) for reason in sorted(set(reasons))}
     return rows, drops, {"rows_in": float(count), "rows_used": float(len(rows)), **counts}

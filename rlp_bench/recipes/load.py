@@ -1,8 +1,8 @@
-"""Recipes: TOML -> `Recipe`, frozen, with an id; whatever is wrong with one is said all at once.
+"""Loads recipes: TOML -> frozen `Recipe` with an id; all errors of a recipe are collected and raised together.
 
-A recipe is the problem that methods are compared on. `Recipe.id` is `name@hash` of everything in it but
-[compute]: device, processes and threads say where it runs, not what is asked (they may move the last bits
-of a float, as another machine would; the run's provenance records them).
+A recipe is the problem that methods are compared on. `Recipe.id` is `name@hash` of everything in it but [compute]:
+device, processes and threads do not define the problem (like another machine, they can change the last bits of a
+float; the run's provenance records them).
 """
 
 import re
@@ -23,16 +23,16 @@ FOLDER = Path(__file__).parent
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Names of the recipes shipped with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def find_recipe(name_or_path: str) -> Path:
-    """The file of a recipe by name, or the path itself where it ends in .toml or has a separator."""
+    """The file of a shipped recipe by name, or the path itself if it ends in .toml or has a separator."""
     path = Path(name_or_path)
     if path.suffix == ".toml" or len(path.parts) > 1:
         if not path.is_file():
-            raise RecipeError(f'recipe "{name_or_path}": there is no such file')
+            raise RecipeError(f'recipe "{name_or_path}": no such file; give the path of a .toml file')
         return path
     if name_or_path not in recipe_names():
         raise UnknownName(
@@ -43,11 +43,11 @@ def find_recipe(name_or_path: str) -> Path:
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe and sets `a.b=value` overrides.
+    """The recipe of a name or path, with `a.b=value` overrides applied.
 
     Raises:
-        UnknownName: no recipe of that name.
-        RecipeError: all faults of the file and the overrides, one a line.
+        UnknownName: no shipped recipe has that name.
+        RecipeError: all errors of the file and the overrides, one per line.
     """
     path = find_recipe(name_or_path)
     try:
@@ -78,7 +78,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
-    """Puts one `a.b=value` into `content`; returns the fault, if any."""
+    """Sets one `a.b=value` in `content`; returns the error message, if any."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
@@ -97,7 +97,7 @@ def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
 
 
 def _value(text: str) -> Any:
-    """A TOML value; a bare word is a string, and `.05` is the number that people mean by it."""
+    """A TOML value; also accepts unquoted strings and numbers such as `.05`."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -110,7 +110,7 @@ def _value(text: str) -> Any:
 
 
 def _tuples(value: Any) -> Any:
-    """TOML's arrays as tuples where the strict models hold tuples; [stages] stays as it was written."""
+    """Converts TOML arrays to tuples where the strict models expect tuples; [stages] is unchanged."""
     if not isinstance(value, Mapping):
         return value
     out = dict(value)
@@ -152,7 +152,7 @@ REFERENCES = {
 
 
 def _unknown_names(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names in a recipe that nobody offers, and stage settings that no trainer has."""
+    """Yields (where, message) for names that are not installed and for invalid stage settings."""
     for where, group in REFERENCES.items():
         table, key = where.split(".")
         yield from _reference(where, group, _table(content, table).get(key))
@@ -220,7 +220,8 @@ def load_trainer(name: str) -> type:
     """The trainer class of that name.
 
     Raises:
-        UnknownName: nobody offers it. BenchError: what is offered is no trainer.
+        UnknownName: no installed package registers it.
+        BenchError: the registered object is not a trainer.
     """
     trainer = registry.load("trainer", name)
     fault = not_a_trainer(name, trainer)

@@ -1,4 +1,4 @@
-"""The tables of a recipe: their settings, types, defaults and what they mean."""
+"""The schema of a recipe: tables, settings, types, defaults and their meaning."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,23 +12,23 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A table of a recipe: unknown keys and values of another type are errors."""
+    """A table of a recipe; unknown keys and values of the wrong type are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Base(Section):
     checkpoint: str
-    """Where every method starts: a folder in Hugging Face format, or "package://rlp_bench.micro/base"."""
+    """Initial checkpoint of every method: a folder in Hugging Face format, or "package://rlp_bench.micro/base"."""
     shape: str = ""
-    """What `plan` predicts with where the checkpoint is not on this machine: "llama-7b", ...; changes no result."""
+    """Model shape for `plan` where the checkpoint is not on this machine: "llama-7b", ...; changes no result."""
 
 
 class Data(Section):
     source: str
-    """Suite that has training splits; `n` of each split follow, 0 where the recipe has none."""
+    """Suite with training splits; the number of rows of each split follows, 0 for an unused split."""
     preferences_from: str = ""
-    """File of preferences in place of the annotator's ("hh_rlhf:FILE", ...); `preferences` is how many rows of it."""
+    """Preferences from a file instead of the annotator ("hh_rlhf:FILE", ...); `preferences` is the number of rows."""
     sft: Count = 0
     preferences: Count = 0
     unlabeled: Count = 0
@@ -48,14 +48,14 @@ class EngineSection(Section):
 
 class Annotator(Section):
     judge: str
-    """Who labels training pairs."""
+    """The judge that labels training pairs."""
     noise: Share = 0.25
     """Probability that a label is flipped. AlpacaFarm: .25 for training, none in evaluation."""
 
 
 class JudgeSection(Section):
     name: str
-    """Who decides the evaluation; the annotator of training labels is another section."""
+    """The evaluation judge; training labels come from [annotator]."""
     order: Literal["both", "random", "policy_first", "reference_first"] = "both"
 
 
@@ -64,68 +64,68 @@ class DecodingSection(Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_response_tokens: Annotated[int, Field(gt=0)] = 300
     seed: int = 0
-    """Seed of the evaluation's sampling; the same for every run, so that runs differ by training alone."""
+    """Sampling seed of the evaluation; the same for every run, so that runs differ only by training."""
 
 
 class Evaluation(Section):
     suites: tuple[str, ...] = ()
-    """Aliases from [suites] that `run` evaluates at its end."""
+    """Aliases from [suites] that `run` evaluates the final policy on."""
     dev_pairs: Count = 0
-    """Pairs per kind (SFT samples, policy samples) on which the reward model's accuracy is measured."""
+    """Number of pairs per kind (SFT samples, policy samples) for the reward model's accuracy."""
     second_judges: tuple[str, ...] = ()
-    """Judges reported beside the recipe's own."""
+    """Judges reported in addition to the recipe's judge."""
     trajectory: tuple[Count, ...] = ()
-    """Snapshots (rollouts of the last PPO) that `matrix` evaluates too, for comparisons at equal KL."""
+    """Snapshots (rollouts of the last PPO stage) that `matrix` also evaluates, for comparison at equal KL."""
 
 
 class Tuning(Section):
-    """The one setting that `matrix` chooses for each method, by a rule, never on a suite.
+    """The hyperparameter that `matrix` tunes for each method, on dev prompts and never on a suite.
 
-    The rule: the value whose policy, trained with `seed`, has the highest win rate against the SFT policy on the first
-    `prompts` dev prompts, by the recipe's judge; of equal ones the first in `values`.
+    Rule: the value whose policy, trained with `seed`, has the highest win rate against the SFT policy on the first
+    `prompts` dev prompts under the recipe's judge; ties go to the first in `values`.
     """
 
     stage: str = ""
-    """Trainer of the method's last stage; methods that end in another one are not tuned. Empty: no tuning."""
+    """Trainer of the method's last stage; methods with another last stage are not tuned. Empty: no tuning."""
     setting: str = ""
     values: tuple[float, ...] = ()
     seed: Count = 1000
-    """A seed of its own, so that no compared run is one that was chosen."""
+    """A separate seed, so that no run used for tuning is among the compared runs."""
     prompts: Count = 400
 
 
 class TrainingSection(Section):
-    """How gradients are computed, where it changes results. At its defaults it is no part of a recipe's id."""
+    """How gradients are computed, where it changes results. Not part of a recipe's id at its defaults."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of matrix products and of models that do not learn; master weights and Adam's moments are fp32 in any case."""
+    """Precision of matrix products and frozen models; master weights and Adam's moments are always fp32."""
     lora_rank: Count = 0
     """Low-rank adapters of this rank on the attention and MLP matrices (Hu et al. 2021, arXiv:2106.09685); 0: none."""
     lora_alpha: Annotated[int, Field(gt=0)] = 16
     lora_targets: tuple[str, ...] = ()
-    """Names of the adapted modules; (): every matrix of the decoder layers."""
+    """Names of the adapted modules; (): all linear layers of the decoder."""
     sampler: Literal["transformers", "vllm"] = "transformers"
-    """Who draws PPO's rollouts; log-probabilities are those of the model that learns in any case."""
+    """The sampler of PPO's rollouts; log-probabilities are always computed by the learner."""
 
 
 class Compute(Section):
-    """Where it runs; no part of a recipe's id."""
+    """Hardware and processes; not part of a recipe's id."""
 
     device: str = "cpu"
     processes: Annotated[int, Field(ge=1)] = 1
-    """Workers that sample, score and judge."""
+    """Worker processes that sample, score and judge."""
     threads: Annotated[int, Field(ge=1)] = 1
     strategy: Literal["one", "ddp", "fsdp"] = "one"
-    """How training is spread: not at all, whole models side by side, or models in shards (FSDP2)."""
+    """Distributed training: none ("one"), data parallel ("ddp"), or sharded models ("fsdp", FSDP2)."""
     workers: Annotated[int, Field(ge=1)] = 1
-    """Training processes a node, one a device."""
+    """Training processes per node, one per device."""
     nodes: Annotated[int, Field(ge=1)] = 1
     activation_checkpointing: bool = False
-    """Activations of each layer are computed again on the way back: less memory, about a third more work."""
+    """Recomputes the activations of each layer in the backward pass: less memory, about a third more FLOPs."""
     accelerator: str = ""
-    """Name in the table of `rlp-bench plan`: "a100-80gb", "h100-80gb", ..., "cpu"."""
+    """Accelerator name for `rlp-bench plan`: "a100-80gb", "h100-80gb", ..., "cpu"."""
     price_per_hour: Annotated[float, Field(gt=0)] | None = None
-    """Dollars a device-hour, for `plan`."""
+    """Dollars per device-hour, for `plan`."""
 
     @model_validator(mode="after")
     def _spread(self) -> "Compute":
@@ -138,7 +138,7 @@ class Compute(Section):
 
 
 class Recipe(Section):
-    """One problem, frozen. `stages.<trainer>.<setting>` override a trainer's defaults for every method."""
+    """A recipe: the problem that methods are compared on. [stages.<trainer>] overrides defaults for every method."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     base: Base
@@ -158,12 +158,12 @@ class Recipe(Section):
 
     @property
     def id(self) -> str:
-        """`name@` and 8 hex digits of the content, [compute] and a default [training] excluded."""
+        """`name@` and 8 hex digits of the content's hash, without [compute] and without a default [training]."""
         return f"{self.name}@{fingerprint(self.content)[:8]}"
 
     @property
     def content(self) -> dict[str, Any]:
-        """Everything on which results depend, as JSON values; [training] where it is not at its defaults."""
+        """Everything that results depend on, as JSON values; [training] only where it differs from its defaults."""
         silent = {"compute"} if self.training != TrainingSection() else {"compute", "training"}
         content = self.model_dump(mode="json", exclude=silent)
         content["base"].pop("shape")
@@ -173,28 +173,28 @@ class Recipe(Section):
 
     @property
     def overridden(self) -> frozenset[str]:
-        """The dotted keys that `--set` gave."""
+        """The dotted keys set by `--set`."""
         return self._overridden
 
     def stage_prompting(self) -> Prompting:
-        """What stages get as `context.prompting`."""
+        """The `context.prompting` of stages."""
         return Prompting(**self.prompting.model_dump())
 
     def stage_training(self) -> Training:
-        """What stages get as `context.training`."""
+        """The `context.training` of stages."""
         return Training(**self.training.model_dump())
 
     @property
     def engine_label(self) -> str:
-        """The engine as it enters fingerprints of answers and scores: its name, and bf16 where it computes in that."""
+        """The engine in fingerprints of outputs and scores: its name, and "bf16" where it computes in bf16."""
         return self.engine.name if self.training.precision == "fp32" else f"{self.engine.name}, bf16"
 
     @property
     def engine_options(self) -> dict[str, Any]:
-        """What an engine is made with."""
+        """The constructor arguments of the engine."""
         low = {"precision": "bf16"} if self.training.precision == "bf16" else {}
         return {"device": self.compute.device, "processes": self.compute.processes, **low}
 
     def evaluation_decoding(self) -> Decoding:
-        """How the evaluation draws responses."""
+        """The sampling parameters of the evaluation."""
         return Decoding(**self.decoding.model_dump(exclude={"seed"}))

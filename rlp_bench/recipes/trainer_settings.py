@@ -1,4 +1,4 @@
-"""A trainer's settings: its dataclass fields, checked by name and type before anything runs."""
+"""A trainer's settings: its dataclass fields, checked by name and type before a run starts."""
 
 import ast
 import copy
@@ -17,12 +17,12 @@ REQUIRED = ("name", "version", "inputs", "output", "uses")
 
 
 def setting_names(trainer: type) -> list[str]:
-    """The names that `[stages.<trainer>]` may set."""
+    """The settings that `[stages.<trainer>]` may have."""
     return [field.name for field in dataclasses.fields(trainer) if field.init]
 
 
 def setting_meanings(trainer: type) -> dict[str, str]:
-    """The line below every setting, its own and those it inherits: meaning, unit and source."""
+    """Setting -> the docstring below the field (meaning, unit, source), inherited fields included."""
     found: dict[str, str] = {}
     for owner in reversed(trainer.__mro__):
         if "__annotations__" in vars(owner):
@@ -46,7 +46,7 @@ def _lines_below_fields(cls: type) -> dict[str, str]:
 
 
 def not_a_trainer(name: str, trainer: Any) -> str | None:
-    """What keeps a plugin from being a `nouns.Trainer`; None if it is one."""
+    """Why a plug-in is not an `api.Trainer`, as an error message; None if it is one."""
     if not (isinstance(trainer, type) and dataclasses.is_dataclass(trainer)):
         return (
             f'trainer "{name}": is not a dataclass; make it a frozen dataclass whose fields are its settings'
@@ -58,9 +58,9 @@ def not_a_trainer(name: str, trainer: Any) -> str | None:
 
 
 def build(trainer: type, settings: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
-    """The trainer with these settings, or None and what is wrong as (setting, message).
+    """The trainer with these settings, or None, and the errors as (setting, message).
 
-    Types are checked strictly, as JSON: "3" is no number, 1 is a float, a list fills a tuple.
+    Types are checked strictly, as JSON: "3" is not a number, 1 is a valid float, a list is a valid tuple.
     """
     names = setting_names(trainer)
     problems = [(key, f"unknown setting; {nearest(key, names)}") for key in settings if key not in names]
@@ -84,7 +84,7 @@ def canonical(instance: Any) -> dict[str, Any]:
 
 
 def default_settings(instance: Any) -> dict[str, Any]:
-    """The defaults of a trainer's settings as JSON values; a setting without a default is not among them."""
+    """The defaults of a trainer's settings as JSON values; settings without a default are left out."""
     defaults = {}
     for field in dataclasses.fields(instance):
         if field.default is not dataclasses.MISSING:
@@ -93,15 +93,15 @@ def default_settings(instance: Any) -> dict[str, Any]:
             defaults[field.name] = field.default_factory()
     at_default = copy.copy(instance)
     for name, value in defaults.items():
-        object.__setattr__(at_default, name, value)  # it is frozen, and need not pass __post_init__
+        object.__setattr__(at_default, name, value)  # the dataclass is frozen; __post_init__ is skipped
     return {name: value for name, value in canonical(at_default).items() if name in defaults}
 
 
 def changed_settings(instance: Any) -> dict[str, Any]:
-    """The settings that are not at their default: part of the fingerprint.
+    """The settings that differ from their defaults; part of the fingerprint.
 
-    A new setting whose default is what was done before renames no artifact; a changed default must raise the
-    trainer's `version`, for nothing else would.
+    So a new setting whose default keeps the old behavior changes no fingerprint, and a changed default must come with
+    a new `version` of the trainer.
     """
     defaults = default_settings(instance)
     return {
@@ -112,7 +112,7 @@ def changed_settings(instance: Any) -> dict[str, Any]:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two JSON values are one: 1 is 1.0 and not true."""
+    """Whether two JSON values are equal: 1 equals 1.0 but not true."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
@@ -124,6 +124,6 @@ def _messages(error: ValidationError) -> Iterator[tuple[str, str]]:
 
 
 def shown(value: Any) -> str:
-    """A given value in an error line, cut to 60 characters."""
+    """A given value for an error message, truncated to 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,1 +1,1 @@
-"""Sealed artifacts by content address: made once, opened by hash, verified, collected."""
+"""The content-addressed store of sealed artifacts, its garbage collection and verification."""

@@ -1,4 +1,4 @@
-"""Keeping a store clean and sound: garbage collection and verification."""
+"""Garbage collection of a store."""
 
 import json
 import shutil
@@ -14,27 +14,26 @@ from rlp_bench.api.types import Artifact
 from rlp_bench.store.store import Store
 
 DERIVED = ("outputs", "verdicts")
-"""Kinds that stay as long as what they were made from stays: judges are dear."""
+"""Kinds that are kept as long as an artifact they were made from is kept: verdicts are expensive."""
 
 
 @dataclass
 class Garbage:
-    """What `gc` removes."""
+    """The folders that `gc` removes, and their size in bytes."""
 
     folders: list[Path] = field(default_factory=list)
     bytes: int = 0
 
     def add(self, folder: Path) -> None:
-        """One folder, with the size of its files."""
+        """Adds one folder and the size of its files."""
         self.folders.append(folder)
         self.bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def collect(store: Store, dry_run: bool = False) -> Garbage:
-    """Removes artifacts that no run needs or that are damaged, partial folders and old scratch.
+    """Removes artifacts that are damaged or needed by no run, partial folders and old scratch folders.
 
-    A run that has begun needs its stages as much as one that is finished. What another process is making
-    at this moment stays.
+    Unfinished runs need their stages, too. Artifacts that another process is building now are kept.
     """
     garbage = Garbage()
     kept = {artifact.path for artifact in reachable(store)}
@@ -57,11 +56,11 @@ def _remove(store: Store, folder: Path, name: str, garbage: Garbage, dry_run: bo
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return  # being made now
+        return  # being built now
     try:
         garbage.add(folder)
         if not dry_run:
-            # Out of sight first: a kill in the middle of rmtree leaves no half artifact with a manifest.
+            # Rename first, so that a kill during rmtree leaves no incomplete artifact with a manifest.
             hidden = folder if folder.name.startswith(".") else folder.with_name(f".partial-{folder.name}")
             if hidden != folder:
                 shutil.rmtree(hidden, ignore_errors=True)
@@ -72,7 +71,7 @@ def _remove(store: Store, folder: Path, name: str, garbage: Garbage, dry_run: bo
 
 
 def reachable(store: Store) -> list[Artifact]:
-    """Artifacts that a run names, all their inputs, and the outputs and verdicts made from them."""
+    """Artifacts named by a run, all their inputs, and the outputs and verdicts made from them."""
     everything = {artifact.fingerprint: artifact for artifact in _sound(store)}
     texts = {fp: json.dumps(artifact.manifest["provenance"]) for fp, artifact in everything.items()}
     waiting = [fp for fp in everything if any(name.endswith(fp[:16]) for name in _named_in_runs(store))]
@@ -89,7 +88,7 @@ def reachable(store: Store) -> list[Artifact]:
 
 def _sound(store: Store) -> Iterator[Artifact]:
     for folder in store.folders():
-        with suppress(StoreError):  # damaged: nobody can use it, so it is garbage
+        with suppress(StoreError):  # damaged and unusable, so it is garbage
             yield store.open(folder)
 
 

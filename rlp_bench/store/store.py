@@ -1,8 +1,8 @@
-"""Sealed artifacts by content address: one folder each, made under a lock, the manifest written last.
+"""Content-addressed store of sealed artifacts: one folder each, built under a lock, the manifest written last.
 
-ROOT/store_version                       "1"; a newer one is refused
+ROOT/store_version                       "1"; a newer version is an error
 ROOT/artifacts/<kind>-<fingerprint[:16]>/  files, metrics.json, meter.json, manifest.json
-ROOT/artifacts/.partial-<kind>-...       being made, or left by a kill; made afresh
+ROOT/artifacts/.partial-<kind>-...       being built, or left by a killed process; rebuilt from scratch
 ROOT/scratch/<fingerprint[:16]>/         checkpoints of an unfinished stage; kept until it is sealed
 ROOT/runs/<recipe>/<method>-s<seed>-.../   run.json, report.json
 ROOT/locks/                              empty lock files
@@ -27,12 +27,12 @@ from rlp_bench.api.types import Artifact
 STORE_VERSION = 1
 MANIFEST = "manifest.json"
 UNHASHED = {"meter.json", "log.txt"}
-"""Files that say how a stage went, not what it made: they differ from run to run."""
+"""Files about the execution of a stage, which differ between runs; not part of an artifact's content."""
 Build = Callable[[Path], Mapping[str, float] | None]
 
 
 def fingerprint(value: Any) -> str:
-    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces, NaN refused."""
+    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces; raises ValueError for NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -44,14 +44,14 @@ def hash_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> dict[str, str]:
-    """Relative name -> sha256 of every file below a folder that counts as content."""
+    """Relative name -> sha256 of every content file in a folder and its subfolders."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in found}
     return {name: hash_one(path) for name, path in names.items() if name not in UNHASHED | {MANIFEST}}
 
 
 class Store:
-    """A folder of artifacts, shared by runs and processes."""
+    """A store folder, shared by runs and processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -75,27 +75,27 @@ class Store:
             )
 
     def folder(self, kind: str, fp: str) -> Path:
-        """Where an artifact lies once it is sealed."""
+        """The folder of a sealed artifact."""
         return self.artifacts / f"{kind}-{fp[:16]}"
 
     def scratch(self, fp: str) -> Path:
-        """Where an unfinished stage keeps its checkpoints (made by whoever needs it)."""
+        """The folder for checkpoints of an unfinished stage (created by the caller)."""
         return self.root / "scratch" / fp[:16]
 
     def has(self, kind: str, fp: str) -> bool:
-        """Whether the artifact is there and sealed."""
+        """Whether the artifact exists and is sealed."""
         return (self.folder(kind, fp) / MANIFEST).exists()
 
     def get(self, kind: str, fp: str) -> Artifact:
         """A sealed artifact.
 
         Raises:
-            StoreError: it is absent, damaged, or from a newer version.
+            StoreError: it is missing, damaged, or from a newer version.
         """
         return self.open(self.folder(kind, fp), fp)
 
     def open(self, folder: Path, fp: str | None = None) -> Artifact:
-        """The artifact in `folder`; its files must be there and as long as when they were sealed."""
+        """The artifact in `folder`; checks that its files exist and have the sizes in the manifest."""
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -107,20 +107,20 @@ class Store:
                 f'artifact "{folder.name}" is of store version {manifest["store_version"]}: upgrade rlp-bench'
             )
         if fp is not None and manifest.get("fingerprint") != fp:
-            raise _damaged(folder, "its fingerprint is another one")
+            raise _damaged(folder, "its fingerprint differs from the expected one")
         for name, size in manifest["bytes"].items():
             file = folder / name
             if not file.is_file() or file.stat().st_size != size:
-                raise _damaged(folder, f"{name} is missing or has another length")
+                raise _damaged(folder, f"{name} is missing or has another size")
         return Artifact(manifest["kind"], manifest["fingerprint"], folder, manifest)
 
     def all(self) -> Iterator[Artifact]:
-        """Every sealed artifact, by name; damaged ones raise StoreError."""
+        """Yields every sealed artifact, sorted by name; raises StoreError for a damaged one."""
         for folder in self.folders():
             yield self.open(folder)
 
     def folders(self) -> list[Path]:
-        """The folders of all sealed artifacts, by name."""
+        """The folders of all sealed artifacts, sorted by name."""
         return sorted(path.parent for path in self.artifacts.glob(f"[!.]*/{MANIFEST}"))
 
     def make(
@@ -131,10 +131,10 @@ class Store:
         provenance: Mapping[str, Any],
         waiting: Callable[[], None] = lambda: None,
     ) -> Artifact:
-        """The artifact: there already, or made by `build(partial folder)`, which returns its metrics.
+        """The existing artifact, or a new one built by `build(partial folder)`, which returns its metrics.
 
-        Another process that makes the same one is waited for (`waiting` is called once). A build that
-        fails or is killed leaves nothing that `get` would return.
+        Waits for another process that builds the same artifact (`waiting` is called once). A failed or killed build
+        leaves nothing that `get` would return.
         """
         if self.has(kind, fp):
             return self.get(kind, fp)
@@ -153,7 +153,7 @@ class Store:
             write_atomic(version, f"{STORE_VERSION}\n".encode())
 
     def lock_of(self, name: str) -> FileLock:
-        """The lock that whoever makes or removes the artifact `name` (kind-16 hex) holds."""
+        """The lock held while the artifact `name` (kind-16 hex) is built or removed."""
         return FileLock(self.root / "locks" / f"{name}.lock")
 
     @contextmanager
@@ -172,7 +172,7 @@ class Store:
     def _build(self, kind: str, fp: str, build: Build, provenance: Mapping[str, Any]) -> None:
         final = self.folder(kind, fp)
         partial = self.artifacts / f".partial-{final.name}"
-        for leftover in (partial, final):  # of a kill; a folder without a manifest is no artifact
+        for leftover in (partial, final):  # of a killed process; a folder without a manifest is no artifact
             if leftover.exists():
                 shutil.rmtree(leftover)
         partial.mkdir()
@@ -188,7 +188,7 @@ class Store:
 
     @contextmanager
     def errors_as_lines(self) -> Iterator[None]:
-        """A full or forbidden disk is a person's to mend: one line. Everything else rises."""
+        """Turns a full or read-only disk into a StoreError; other exceptions pass."""
         try:
             yield
         except OSError as error:
@@ -206,20 +206,20 @@ class Store:
 
     def _full(self) -> StoreError:
         return StoreError(
-            f'store "{self.root}": the disk is full; nothing half-written was kept: free space '
+            f'store "{self.root}": the disk is full; no partial artifact was kept; free space '
             "(`rlp-bench gc`) or give another --store, then run the same command to resume"
         )
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether an error means "no space left": libraries wrap the OSError in errors of their own."""
+    """Whether an error means "no space left on device"; libraries wrap the OSError in their own exceptions."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return not isinstance(error, OSError) and os.strerror(errno.ENOSPC) in str(error)
 
 
 def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> None:
-    """Hashes the files and writes the manifest, last; files are on the disk before it names them."""
+    """Hashes the files, syncs them to disk, then writes the manifest."""
     files = hash_folder(folder)
     if not files:
         raise StoreError(f'artifact "{kind}-{fp[:16]}": its stage wrote no file')

@@ -1,4 +1,4 @@
-"""Verification: every file of every artifact against the hashes in its manifest."""
+"""Verifies the files of all artifacts against the hashes in their manifests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from rlp_bench.store.store import UNHASHED, Store, hash_file
 
 
 def verify(store: Store) -> Iterator[dict[str, Any]]:
-    """Hashes every file of every artifact: {artifact, ok, problem}."""
+    """Hashes every file of every artifact; yields {artifact, ok, problem}."""
     for folder in store.folders():
         problem = ""
         try:
