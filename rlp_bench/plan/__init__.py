@@ -1,1 +1,1 @@
-"""A method's graph of stages, checked as a whole before anything runs, and what it will cost."""
+"""A method's graph of stages, validated before a run, and estimates of its cost."""

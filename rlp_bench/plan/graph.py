@@ -1,8 +1,8 @@
-"""A method's graph of stages, checked as a whole before anything runs.
+"""A method's graph of stages, validated before anything runs.
 
-`@method` functions wire stages on a `Bench`; `build_plan` gives the nodes in the order they can run, each
-with the fingerprint that names its artifact: trainer and version, the settings that are not at their
-default, inputs, seed, and the recipe sections that the trainer says it uses.
+`@method` functions connect stages on a `Bench`; `build_plan` returns the nodes in execution order, each with the
+fingerprint of its artifact: trainer and version, non-default settings, inputs, seed, and the recipe sections in the
+trainer's `uses`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,20 +21,20 @@ from rlp_bench.recipes.trainer_settings import build, canonical, changed_setting
 from rlp_bench.store.store import fingerprint
 
 SPLITS = {"sft": "demonstrations", "preferences": "prompts", "unlabeled": "prompts", "dev": "prompts"}
-"""Training split of the recipe's data source -> kind of its artifact; "pairs" is that of data.preferences_from."""
+"""Training split of the data source -> kind of its artifact; "pairs" is the split of data.preferences_from."""
 PAIRS = "pairs"
 USABLE = ("prompting", "annotator", "engine", "training")
-"""Recipe sections that a trainer's `uses` may name; [training] at its defaults is in no fingerprint."""
+"""Recipe sections allowed in a trainer's `uses`; a default [training] enters no fingerprint."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """What a stage will make; given to other stages as their input."""
+    """The future output of a stage; passed to other stages as input."""
 
     label: str
     kind: str
     fingerprint: str
-    """Of its node; empty where its stage was wrong."""
+    """The node's fingerprint; empty if its stage is invalid."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,28 @@ class Node:
     """One stage of a plan."""
 
     label: str
-    """"ppo", and "ppo-2" for a method's second one."""
+    """"ppo", and "ppo-2" for a method's second PPO stage."""
     kind: str
     trainer: str
     """A trainer's name, "checkpoint" for the base, or "data"."""
     fingerprint: str
     identity: Mapping[str, Any]
-    """What was fingerprinted."""
+    """The value that the fingerprint is computed from."""
     inputs: Mapping[str, Handle | list[Handle]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """All of them, defaults included."""
+    """All settings, defaults included."""
     instance: Any = None
-    """The trainer, with its settings; the data source for data; the artifact for the checkpoint."""
+    """The trainer with its settings; for "data", the data source; for "checkpoint", the artifact."""
 
     def sources(self) -> Iterator[Handle]:
-        """Every input's handle, in order."""
+        """Yields the handles of all inputs, in order."""
         for given in self.inputs.values():
             yield from given if isinstance(given, list) else [given]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be there for a method's final policy, in an order in which it can be made."""
+    """The stages that a method's final policy needs, in execution order."""
 
     recipe: Recipe
     method: str
@@ -71,16 +71,16 @@ class Plan:
     nodes: tuple[Node, ...]
     final: Node
     tuned: Mapping[str, Any] | None = None
-    """What the recipe's rule chose for the last stage ({} where it has nothing to choose); None: not asked."""
+    """Tuned settings of the last stage ({} if the method is not tuned); None: without [tuning]."""
 
     @property
     def group(self) -> str:
-        """What may be compared with it: the recipe's id, "+tuned" where the recipe's [tuning] was applied."""
+        """Name of the group of comparable runs: the recipe's id, with "+tuned" where [tuning] was applied."""
         return self.recipe.id if self.tuned is None else f"{self.recipe.id}+tuned"
 
 
 def method(name: str, source: str = "") -> Callable[[Callable[..., Handle]], Callable[..., Handle]]:
-    """Names a method and the paper it comes from; the function itself stays as it is."""
+    """Decorator that sets a method's name and the paper it comes from."""
 
     def mark(function: Callable[..., Handle]) -> Callable[..., Handle]:
         function.name, function.source = name, source  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def method(name: str, source: str = "") -> Callable[[Callable[..., Handle]], Cal
 
 
 class Bench:
-    """What a recipe gives, and `fit` to go on from there. It runs nothing."""
+    """Builds a method's graph: the recipe's standard stages, and `fit` to add further ones. It runs nothing."""
 
     def __init__(self, recipe: Recipe, method: str, seed: int) -> None:
         self.recipe, self.method, self.seed = recipe, method, seed
@@ -106,12 +106,12 @@ class Bench:
 
     @property
     def sft(self) -> Handle:
-        """The base fine-tuned on the recipe's demonstrations (trainer "sft")."""
+        """The base model fine-tuned on the recipe's demonstrations (trainer "sft")."""
         return self._once("sft", lambda: self._standard("sft", self.base, self.data("sft")))
 
     @property
     def preferences(self) -> Handle:
-        """Pairs of SFT samples labelled by the recipe's annotator (trainer "preferences"), or those of its file."""
+        """Pairs of SFT samples labeled by the annotator (trainer "preferences"), or the pairs of the recipe's file."""
         if self.recipe.data.preferences_from:
             return self._once(
                 "preferences",
@@ -123,12 +123,12 @@ class Bench:
 
     @property
     def unlabeled(self) -> Handle:
-        """Prompts without labels: what policies are trained on."""
+        """Prompts without labels, for policy training."""
         return self.data("unlabeled")
 
     @property
     def dev(self) -> Handle:
-        """Prompts for choosing, never for training; no evaluation item is among them."""
+        """Prompts for model selection, never for training; disjoint from evaluation items."""
         return self.data("dev")
 
     def data(self, split: str) -> Handle:
@@ -136,7 +136,7 @@ class Bench:
         return self._once(f"data-{split}", lambda: self._add_data(split))
 
     def fit(self, trainer: str, **given: Any) -> Handle:
-        """A stage: handles (or lists of handles) are its inputs, everything else its settings."""
+        """Adds a stage; handles (or lists of handles) are its inputs, all other arguments its settings."""
         label = self._label(trainer)
         where = f"method {self.method}: {label}"
         try:
@@ -153,7 +153,7 @@ class Bench:
         return self._add_stage(label, trainer, inputs, instance)
 
     def changed(self, stage: Handle, settings: Mapping[str, Any]) -> Handle:
-        """The stage again with some settings changed; the first stays in the plan if another stage needs it."""
+        """A copy of the stage with changed settings; the original stays in the plan if another stage needs it."""
         node = next(node for node in self.nodes if node.fingerprint == stage.fingerprint)
         instance, faults = build(type(node.instance), {**node.settings, **settings})
         self.problems += [f"method {self.method}: {node.label}: {name}: {fault}" for name, fault in faults]
@@ -172,7 +172,7 @@ class Bench:
         return label
 
     def _add(self, node: Node) -> Handle:
-        """Puts a node into the plan; equal stages are one node."""
+        """Adds a node to the plan; equal stages share one node."""
         same = next((other for other in self.nodes if other.fingerprint == node.fingerprint), None)
         if same is None:
             self.nodes.append(node)
@@ -205,17 +205,17 @@ class Bench:
         return self._add(Node(label, kind, "data", fingerprint(identity), identity, instance=source))
 
     def _standard(self, trainer: str, policy: Handle, data: Handle) -> Handle:
-        """The stages that the recipe gives: their one policy input and their one data input, by kind."""
+        """A standard stage of the recipe; policy and data are assigned to its inputs by kind."""
         try:
             inputs = load_trainer(trainer).inputs  # type: ignore[attr-defined]
         except BenchError:
-            return self.fit(trainer)  # which reports it
+            return self.fit(trainer)  # reports the error
         by_kind = {kind.rstrip("*?"): name for name, kind in inputs.items() if not kind.endswith("?")}
         given = {by_kind[handle.kind]: handle for handle in (policy, data) if handle.kind in by_kind}
         return self.fit(trainer, **given)
 
     def _inputs(self, where: str, trainer: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The handles among `given`, their kinds checked against the trainer's `inputs`."""
+        """The handles in `given`; reports those whose kinds do not match the trainer's `inputs`."""
         inputs: dict[str, Any] = {}
         for name, value in given.items():
             if not _is_handle(value):
@@ -242,7 +242,7 @@ class Bench:
         return {name: inputs[name] for name in (*trainer.inputs, *inputs) if name in inputs}
 
     def _instance(self, where: str, name: str, trainer: type, pinned: Mapping[str, Any]) -> Any:
-        """The trainer with its settings: its defaults, under the recipe's, under the method's own."""
+        """The trainer with its settings: the method's override the recipe's, which override the defaults."""
         from_recipe = self.recipe.stages.get(name, {})
         instance, faults = build(trainer, {**from_recipe, **pinned})
         for setting, message in faults:
@@ -252,8 +252,8 @@ class Bench:
             key = f"stages.{name}.{setting}"
             if key in self.recipe.overridden and from_recipe.get(setting) != value:
                 self.problems.append(
-                    f"--set {key}: method {self.method} fixes {setting} = {value!r} itself; leave the "
-                    "override out, or write a method that differs in it"
+                    f"--set {key}: method {self.method} sets {setting} = {value!r} itself; remove the "
+                    "override, or write a method with another value"
                 )
         return instance
 
@@ -283,7 +283,7 @@ class Bench:
         return self._add(node)
 
     def _section(self, name: str) -> Any:
-        """A recipe section as it enters fingerprints, with the versions of the plugins it names."""
+        """A recipe section for fingerprints, with the versions of the plug-ins that it names."""
         if name not in self._sections:
             self._sections[name] = self._describe(name)
         return self._sections[name]
@@ -317,7 +317,7 @@ def _is_handle(value: Any) -> bool:
 
 
 def _broken(inputs: Mapping[str, Any]) -> bool:
-    """Whether an input's own stage was wrong (reported there)."""
+    """Whether the stage of an input is invalid (already reported)."""
     flat = [h for given in inputs.values() for h in (given if isinstance(given, list) else [given])]
     return not all(handle.fingerprint for handle in flat)
 
@@ -329,15 +329,15 @@ def build_plan(
     tuned: Mapping[str, Any] | None = None,
     kind: type[Bench] = Bench,
 ) -> Plan:
-    """The checked plan of a method under a recipe.
+    """The validated plan of a method under a recipe.
 
     Args:
-        tuned: settings for the last stage over all others; stages before it stay those that methods share.
-        kind: what the method wires its stages on.
+        tuned: settings that override all others in the last stage; earlier stages, shared by methods, do not change.
+        kind: the class of the bench that the method builds its graph on.
 
     Raises:
-        UnknownName: no such method.
-        RecipeError: everything that is wrong with the plan, one fault a line.
+        UnknownName: the method is unknown.
+        RecipeError: all errors of the plan, one per line.
     """
     function = registry.load("method", method_name)
     bench = kind(recipe, method_name, seed)
@@ -361,7 +361,7 @@ def build_plan(
 
 
 def _ancestors(nodes: Mapping[str, Node], final: str) -> set[str]:
-    """Fingerprints of a node and of all it needs; what a method wired and did not use is left out."""
+    """Fingerprints of a node and all its ancestors; unused stages are left out."""
     needed: set[str] = set()
     waiting = [final]
     while waiting:

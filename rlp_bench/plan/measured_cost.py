@@ -1,4 +1,4 @@
-"""What a stage will cost, from what it has cost: the nearest earlier measurement, scaled by work."""
+"""Estimates a stage's CPU seconds from the most similar earlier measurement, scaled by the amount of work."""
 
 import json
 import sys
@@ -11,23 +11,23 @@ from rlp_bench.plan.graph import Node, Plan
 from rlp_bench.store.store import Store
 
 SHIPPED = Path(__file__).parent / "costs.json"
-"""CPU seconds of every stage of the micro recipe on one core, with the settings they were measured at."""
+"""CPU seconds of every stage of the micro recipe on one core, with the settings of the measurement."""
 WORK = ("steps", "rollouts", "rollout_batch", "epochs", "n")
-"""Settings that a stage's cost is proportional to, where it has them."""
+"""Settings that a stage's cost is proportional to."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """CPU seconds that a stage will take, and where the number is from."""
+    """Estimated CPU seconds of a stage, and their source."""
 
     seconds: float | None
     source: str
-    """"store": measured here; "shipped": measured on micro; "unknown"."""
+    """"store": measured in this store; "shipped": measured on micro; "unknown"."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One stage that was measured."""
+    """One measured stage."""
 
     trainer: str
     settings: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Measured:
 
 
 def measurements(store: Store) -> list[Measured]:
-    """What the store's artifacts cost, then the shipped table."""
+    """The measurements of the store's artifacts, then those of the shipped table."""
     return [*_of_store(store), *_shipped()]
 
 
@@ -61,7 +61,7 @@ def _shipped() -> Iterator[Measured]:
 
 
 def estimate(node: Node, plan: Plan, known: list[Measured]) -> Estimate:
-    """The nearest measurement of this trainer, in the store first, scaled by steps, epochs, n, and rows."""
+    """The most similar measurement of this trainer, preferably from the store, scaled by `WORK` and rows."""
     if node.trainer in ("checkpoint", "data"):
         return Estimate(0.0, "store")
     same = [one for one in known if one.trainer == node.trainer]
@@ -88,7 +88,7 @@ def _number(value: Any) -> float:
 
 
 def _rows(node: Node, plan: Plan) -> int:
-    """Rows of the node's data inputs, as far as the recipe tells: what a stage makes has its data's rows."""
+    """Rows of the node's data inputs, from the recipe; a stage's output is assumed to have as many rows as its data."""
     nodes = {other.fingerprint: other for other in plan.nodes}
     total = 0
     for handle in node.sources():
@@ -100,7 +100,7 @@ def _rows(node: Node, plan: Plan) -> int:
 
 
 def shipped_table(store: Store) -> str:
-    """The text of plan/costs.json from a store that holds one run of the micro recipe."""
+    """The text of plan/costs.json, from a store with one run of the micro recipe."""
     rows = [
         {
             "trainer": one.trainer,

@@ -183,7 +183,7 @@ def _tuning(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     names = setting_names(load_trainer(stage))
     if setting not in names:
-        yield "tuning.setting", f'"{setting}" is no setting of {stage}; {nearest(str(setting), names)}'
+        yield "tuning.setting", f'"{setting}" is not a setting of {stage}; {nearest(str(setting), names)}'
     if not section.get("values"):
         yield "tuning.values", "is empty or missing; give the values to choose from"
 

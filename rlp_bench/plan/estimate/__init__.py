@@ -1,5 +1,5 @@
-"""What a run needs, said before it runs: parameters, memory a device, tokens, FLOPs, hours, cost, and whether it fits.
+"""Predicts what a run needs: parameters, memory per device, tokens, FLOPs, hours and cost, and whether it fits.
 
-`shapes` reads a checkpoint's sizes, `work` what each stage does with which models, `memory`, `flops` and `hours` put
-numbers on it for an accelerator of `accelerators.toml`, `advice` says what would make a stage fit.
+`shapes` reads a checkpoint's sizes; `workload` gets the work of each stage from its trainer; `memory`, `flops` and
+`time` compute the numbers for an accelerator of `accelerators.toml`; `advice` lists changes that make a stage fit.
 """

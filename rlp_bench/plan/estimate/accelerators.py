@@ -1,4 +1,4 @@
-"""The table of accelerators, and what of it holds for a recipe."""
+"""The table of accelerators."""
 
 import tomllib
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from rlp_bench.api.errors import BenchError, nearest
 
 TABLE = Path(__file__).parent / "accelerators.toml"
 RESERVED = 0.05
-"""Share of a device's memory that no tensor gets: the driver's context and what fragments. Assumed."""
+"""Fraction of a device's memory not available to tensors: driver context and fragmentation. Assumed."""
 BETWEEN_NODES = 25e9
-"""Bytes a second that each device adds to what leaves its node: a 200 Gb/s adapter (Azure ND A100 v4). Assumed."""
+"""Inter-node bandwidth per device, bytes per second: a 200 Gb/s adapter (Azure ND A100 v4). Assumed."""
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One device. Rates are FLOP/s and bytes a second; shares in [0, 1]."""
+    """One device. Rates are FLOP/s and bytes per second; shares are fractions of the peak in [0, 1]."""
 
     name: str
     bf16: float
@@ -30,27 +30,27 @@ class Accelerator:
 
     @property
     def room(self) -> float:
-        """Bytes that tensors may take."""
+        """Bytes available to tensors."""
         return self.memory * (1 - RESERVED)
 
     def speed(self, precision: str) -> float:
-        """FLOP/s that training gets."""
+        """Achieved FLOP/s in training."""
         return self.share * (self.bf16 if precision == "bf16" else self.fp32)
 
 
 def names() -> list[str]:
-    """The accelerators that can be named."""
+    """The names in the table of accelerators."""
     return list(_table())
 
 
 def accelerator(name: str, threads: int = 1) -> Accelerator:
-    """An accelerator by name; "cpu" is so many cores of this machine and all its memory.
+    """An accelerator by name; "cpu" is `threads` cores of this machine and all its memory.
 
     Raises:
-        BenchError: there is none of that name.
+        BenchError: no accelerator has that name.
     """
     if name not in _table():
-        raise BenchError(f'compute.accelerator: there is no "{name}" in the table; {nearest(name, names())}')
+        raise BenchError(f'compute.accelerator: "{name}" is not in the table; {nearest(name, names())}')
     found = dict(_table()[name])
     if name == "cpu":
         import psutil

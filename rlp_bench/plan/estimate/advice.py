@@ -1,4 +1,4 @@
-"""What would make a stage fit: every change is predicted anew, alone and, where none is enough, one after another."""
+"""Changes that make a stage fit: each is predicted alone and, where none is enough, all are combined."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,29 +11,29 @@ from rlp_bench.plan.estimate.workload import Work, stage_works
 from rlp_bench.plan.graph import Plan
 
 WORLDS = (2, 4, 8, 16, 32, 64, 128)
-"""Numbers of devices that are tried for FSDP."""
+"""Numbers of devices tried for FSDP."""
 RANK = 16
-"""Of the adapters that are tried."""
+"""LoRA rank tried."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that could be done, and the memory of the stage with it."""
+    """One possible change, and the stage's memory with it."""
 
     what: str
     settings: dict[str, Any]
-    """Of the stage."""
+    """Changed settings of the stage."""
     setup: dict[str, Any]
     total: float
     fits: bool
 
     def json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         return {"change": self.what, "memory_bytes": self.total, "fits": self.fits}
 
 
 def advise(plan: Plan, prediction: Prediction, label: str) -> list[Change]:
-    """The changes that lower a stage's memory, those that make it fit first; the last one is all of them together."""
+    """The changes that lower a stage's memory, those that fit first; if none fits, the last combines several."""
     needs, device = prediction.stages[label], prediction.device
     if needs is None or device is None or prediction.shape is None or needs.fits:
         return []
@@ -46,7 +46,7 @@ def advise(plan: Plan, prediction: Prediction, label: str) -> list[Change]:
 
 
 class _Trial:
-    """One stage, predicted again and again."""
+    """Predicts one stage under changed settings."""
 
     def __init__(self, plan: Plan, prediction: Prediction, needs: Needs, device: Accelerator) -> None:
         self.plan, self.prediction, self.needs, self.device = plan, prediction, needs, device
@@ -56,7 +56,7 @@ class _Trial:
         self.learns = any(model.trained for model in needs.work.models.values())
 
     def single(self) -> list[Change]:
-        """Every change alone; of those with a number, the mildest that fits, else the strongest."""
+        """Each change alone; of those with a number, the smallest change that fits, else the largest."""
         found = []
         if self.learns and not self.needs.setup.checkpointing:
             found.append(self.change("activation checkpointing", {}, {"checkpointing": True}))
@@ -75,7 +75,7 @@ class _Trial:
                 "strategy": "one",
                 "devices": 1,
                 "lora_rank": RANK,
-            }  # shards and adapters do not go together
+            }  # FSDP does not support adapters
             found.append(
                 self.change(
                     f"LoRA of rank {RANK}{' on each device' if self.needs.setup.sharded else ''}", {}, alone
@@ -89,7 +89,7 @@ class _Trial:
         return found
 
     def together(self) -> list[Change]:
-        """Without LoRA, which is another experiment: all of it at once, on as few devices as it then takes."""
+        """All changes combined, on the fewest devices that fit; without LoRA, which changes the experiment."""
         if not self.learns:
             return []
         smallest: dict[str, Any] = {"microbatch": 1} if self.smaller() else {}
@@ -108,7 +108,7 @@ class _Trial:
         return self.mildest(changes)
 
     def mildest(self, changes: list[Change]) -> list[Change]:
-        """The first that fits, or else the last."""
+        """The first change that fits, else the last, as a list."""
         return [next((change for change in changes if change.fits), changes[-1])] if changes else []
 
     def fsdp(self, size: int) -> Change:
@@ -118,7 +118,7 @@ class _Trial:
         return self.change(f"microbatch {rows}", {"microbatch": rows}, {})
 
     def smaller(self) -> list[int]:
-        """Half the micro-batch, and so on down to 1."""
+        """The micro-batch halved repeatedly, down to 1."""
         now = getattr(self.node.instance, "microbatch", 1)
         found = []
         while now > 1:

@@ -1,4 +1,4 @@
-"""What each stage of a plan needs: the numbers of the other modules put together for one recipe."""
+"""Predicts parameters, memory, time and cost of each stage of a plan."""
 
 import math
 from collections.abc import Mapping
@@ -18,26 +18,26 @@ from rlp_bench.recipes.schema import Recipe
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one stage; None where its trainer does not say what it does, or the accelerator is not known."""
+    """The prediction of one stage; seconds, cost and fits are None where the accelerator is not known."""
 
     stage: str
     trainer: str
     work: Work
     setup: Setup
     parameters: Mapping[str, int]
-    """By model."""
+    """Number of parameters by model."""
     trained: int
     memory: Memory
-    """At the worst moment."""
+    """Peak memory."""
     moments: list[Memory]
-    """Loading and each pass."""
+    """Peak memory of loading and of each pass."""
     amount: Amount
     seconds: Seconds | None
     cost: float | None
     fits: bool | None
 
     def json(self) -> dict[str, Any]:
-        """Plain values, bytes a device."""
+        """JSON values; bytes are per device."""
         said = {"parameters": dict(self.parameters), "parameters_trained": self.trained}
         memory = {**asdict(self.memory), "total": self.memory.total}
         seconds = None if self.seconds is None else {**asdict(self.seconds), "total": self.seconds.total}
@@ -56,23 +56,23 @@ class Needs:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of a whole plan."""
+    """The prediction of a whole plan."""
 
     shape: Shape | None
-    """None where nothing can be predicted; `problem` says why."""
+    """None if nothing can be predicted; `problem` has the reason."""
     device: Accelerator | None
     devices: int
-    """That are held, whether a stage uses them all or not."""
+    """Number of devices held by the run, whether or not a stage uses them all."""
     price: float | None
     limits: Lengths
     lengths: Lengths
     stages: dict[str, Needs | None]
-    """By label; None where a trainer does not say what it does."""
+    """By label; None where the trainer does not implement `work`."""
     problem: str = ""
 
     @property
     def seconds(self) -> float | None:
-        """Of all stages that are known."""
+        """Sum over the stages with a prediction; None if there are none."""
         known = [one.seconds.total for one in self.stages.values() if one and one.seconds]
         return sum(known) if known else None
 
@@ -83,14 +83,14 @@ class Prediction:
 
 
 def predict(plan: Plan, lengths: Lengths | None = None) -> Prediction:
-    """What every stage of a plan needs.
+    """The prediction of every stage of a plan.
 
     Args:
-        lengths: tokens to be expected of a prompt and of a response, for time; the recipe's limits where not given.
-            Memory is always that of the limits.
+        lengths: expected tokens of a prompt and of a response, for time; default: the recipe's limits. Memory is
+            always predicted at the limits.
 
     Raises:
-        BenchError: no shape to predict with, or an accelerator that the table does not have.
+        BenchError: no shape is known, or the accelerator is not in the table.
     """
     recipe = plan.recipe
     device = _device(recipe)
@@ -98,7 +98,7 @@ def predict(plan: Plan, lengths: Lengths | None = None) -> Prediction:
     expected = lengths or limits
     if expected.prompt > limits.prompt or expected.response > limits.response:
         raise BenchError(
-            f"--lengths {expected.prompt:g},{expected.response:g}: longer than prompting allows; expected at most "
+            f"--lengths {expected.prompt:g},{expected.response:g}: longer than [prompting] allows; expected at most "
             f"{limits.prompt:g},{limits.response:g}"
         )
     made = [node for node in plan.nodes if node.trainer not in ("checkpoint", "data")]
@@ -122,12 +122,12 @@ def predict(plan: Plan, lengths: Lengths | None = None) -> Prediction:
 
 
 def held(recipe: Recipe) -> int:
-    """Devices that a run occupies."""
+    """Number of devices held by a run."""
     return recipe.compute.workers * recipe.compute.nodes
 
 
 def setup_of(node: Node, recipe: Recipe) -> Setup:
-    """How a stage is computed under a recipe: what is distributed has all devices, everything else one."""
+    """How a stage is computed under a recipe; distributed stages use all devices, others one."""
     compute, training = recipe.compute, recipe.training
     trains = "training" in node.instance.uses
     several = distributed(node) and compute.strategy != "one"
@@ -182,5 +182,5 @@ def _needs(
 
 
 def _on_one_machine(setup: Setup, recipe: Recipe) -> int:
-    """How many ranks share the memory that the accelerator's table gives: on a CPU all workers of a node."""
+    """Number of ranks that share one device's memory: on a CPU all workers of a node, otherwise 1."""
     return min(setup.devices, recipe.compute.workers) if setup.cpu else 1

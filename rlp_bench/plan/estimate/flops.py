@@ -1,7 +1,7 @@
-"""Floating-point operations of a stage: 2 a parameter and token forward, 4 back, and attention over the context.
+"""FLOPs of a stage: per parameter and token 2 in the forward and 4 in the backward pass, plus attention.
 
 Source: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1; attention as in Chowdhery et al. 2022 (arXiv:2204.02311),
-appendix B: the whole square of a row's L tokens, 12 layers q L a trained token. Departs: the output matrix counts only
+appendix B: the full square of a row's L tokens, 12 layers q L per trained token. Departs: the output matrix counts only
 where logits are computed (at response tokens), the embedding never.
 """
 
@@ -14,19 +14,19 @@ from rlp_bench.plan.estimate.workload import Pass, Work
 
 @dataclass(frozen=True)
 class Amount:
-    """What a stage computes on all devices together."""
+    """Tokens and FLOPs of a stage, summed over all devices."""
 
     trained: float = 0.0
-    """Tokens, forward and back."""
+    """Tokens in forward and backward passes."""
     read: float = 0.0
-    """Tokens, forward only."""
+    """Tokens in forward passes only."""
     written: float = 0.0
-    """Tokens, sampled."""
+    """Sampled tokens."""
     flops: float = 0.0
 
 
 def stage_amount(work: Work, shape: Shape, setup: Setup) -> Amount:
-    """Tokens and FLOPs of a whole stage; a token that several models read counts for each."""
+    """Tokens and FLOPs of a whole stage; a token read by several models counts once for each."""
     tokens = {"train": 0.0, "read": 0.0, "write": 0.0}
     total = 0.0
     for one in work.passes:
@@ -47,27 +47,27 @@ def _row(one: Pass, head: str, shape: Shape, setup: Setup) -> float:
         return layers + output
     if one.does == "write":
         return write_layers(shape, one) + 2 * shape.d * shape.vocabulary * one.response
-    # Computing again stops where all that is needed is there: before a layer's last product.
+    # Recomputation stops before a layer's last product, whose result is not needed.
     again = layers - 2 * shape.f * shape.d * shape.layers * one.tokens if setup.checkpointing else 0.0
     if (
         setup.lora_rank
-    ):  # no gradient of what is frozen: the way back costs what the way there does, attention twice
+    ):  # no weight gradients of frozen matrices: backward costs as much as forward, attention twice
         adapters = 6 * shape.adapters(setup.lora_rank, setup.lora_targets) * one.tokens
         return 2 * (layers + output) + attention(shape, one.tokens**2) + adapters + again
     return 3 * (layers + output) + again
 
 
 def forward_layers(shape: Shape, tokens: float) -> float:
-    """One row of so many tokens through all layers."""
+    """Forward FLOPs of one row of `tokens` tokens in all layers."""
     return 2 * shape.matrices * tokens + attention(shape, tokens**2)
 
 
 def write_layers(shape: Shape, one: Pass) -> float:
-    """A row's prompt at once and then its response token by token, each with all tokens before it."""
+    """FLOPs of sampling one row in all layers: the prompt at once, then each response token with its context."""
     steps = one.response * one.prompt + one.response**2 / 2
     return 2 * shape.matrices * one.tokens + attention(shape, one.prompt**2 + steps)
 
 
 def attention(shape: Shape, pairs: float) -> float:
-    """Scores of so many pairs of tokens and what they mix, in all layers."""
+    """FLOPs of attention scores and weighted sums for `pairs` pairs of tokens, in all layers."""
     return 4 * shape.q * pairs * shape.layers

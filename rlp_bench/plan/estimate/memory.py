@@ -1,11 +1,10 @@
-"""Bytes that one device holds at the worst moment of a stage.
+"""Peak memory of a stage on one device, in bytes.
 
-Weights: fp32 masters of what learns; under bf16 a bf16 copy of each while a graph holds it, or under FSDP of the layers
-that are together; frozen models in the training precision. Gradients and Adam's two moments are fp32. Activations: the
-tensors that autograd keeps, counted one by one for a Llama layer with fused attention, as Korthikanti et al. 2022
-(arXiv:2205.05198), equation 2 does for GPT. Departs: no dropout masks and no scores of attention; a gated MLP; RMS norm
-as transformers writes it. Letters, a token and layer: d hidden, f intermediate, q and k widths of queries and of keys,
-h heads.
+Weights: fp32 master weights of trained models; under bf16 also a bf16 copy while the graph holds it, or under FSDP of
+the gathered layers; frozen models in the training precision. Gradients and Adam's two moments are fp32. Activations:
+the tensors that autograd saves, counted one by one for a Llama layer with fused attention, as Korthikanti et al. 2022
+(arXiv:2205.05198), equation 2 does for GPT. Departs: no dropout masks and no attention scores; a gated MLP; RMS norm
+as in transformers. Letters, per token and layer: d hidden, f intermediate, q and k widths of queries and keys, h heads.
 """
 
 import math
@@ -17,20 +16,20 @@ from rlp_bench.plan.estimate.workload import Model, Pass, Work
 
 FP32, BF16 = 4, 2
 TOGETHER = 2
-"""Layers whose weights are together at a time under FSDP: the one that computes and the one that is fetched ahead."""
+"""Layers gathered at a time under FSDP: the one that computes and the one that is prefetched."""
 LOGITS_ALIVE = 3
-"""fp32 tables of logits at a loss: the logits themselves, divided by the temperature, and their log-softmax; on the way
-back the log-softmax, its gradient and that of the logits."""
+"""fp32 logit-sized tensors at a loss: logits, logits / temperature and their log-softmax; in the backward pass the
+log-softmax, its gradient and that of the logits."""
 CHOICE_ALIVE = 5
-"""Such tables while a token is drawn: see `choose` in trainers/generation/seeded_sampling.py."""
+"""Logit-sized tensors while a token is sampled: see `choose` in trainers/generation/seeded_sampling.py."""
 ENGINE_SLOTS, ENGINE_CACHE_TOKENS = 128, 32768
-"""Rows decoded side by side, and tokens in its cache, of the engine "transformers"."""
+"""Rows decoded in one batch, and tokens in the KV cache, of the engine "transformers"."""
 SCORING_ROWS = 64
-"""Rows that it scores at a time."""
+"""Rows that it scores in one batch."""
 VLLM_SLOTS = 256
-"""Rows decoded side by side by the engine "vllm"."""
+"""Rows decoded in one batch by the engine "vllm"."""
 VLLM_SHARE, VLLM_SAMPLER_SHARE = 0.6, 0.3
-"""Of a device's memory that vLLM takes, as the engine and beside a model that is being trained."""
+"""Fractions of a device's memory that vLLM reserves: as the engine, and as the sampler beside a trained model."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,18 @@ class Setup:
     lora_targets: tuple[str, ...] = ()
     cpu: bool = True
     engine: str = "transformers"
-    """Who samples in stages that do not train."""
+    """The sampler of stages that do not train."""
     sampler: str = "transformers"
-    """Who samples from a model that is being trained."""
+    """The sampler of stages that train (rollouts)."""
     memory: float = math.inf
-    """Bytes of the device, of which vLLM takes a share."""
+    """Memory of the device in bytes, of which vLLM reserves a fraction."""
 
     @property
     def sharded(self) -> bool:
         return self.strategy == "fsdp" and self.devices > 1
 
     def lean(self, shape: Shape) -> bool:
-        """Whether this project's own forward pass of a Llama is used: fp32 on a CPU, whole, nothing recomputed."""
+        """Whether our Llama forward pass is used: fp32 on a CPU, unsharded, without LoRA or checkpointing."""
         plain = (
             self.precision == "fp32" and not self.checkpointing and not self.sharded and not self.lora_rank
         )
@@ -65,18 +64,18 @@ class Setup:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a device by what they are for, at the moment when the sum is largest."""
+    """Bytes per device by purpose, at the moment when their sum is largest."""
 
     weights: float = 0.0
-    """Masters, copies in bf16, frozen models, what FSDP has gathered, copies for decoding."""
+    """Master weights, bf16 copies, frozen models, layers gathered by FSDP, copies for decoding."""
     gradients: float = 0.0
     moments: float = 0.0
     activations: float = 0.0
-    """With logits."""
+    """Activations, logits included."""
     cache: float = 0.0
-    """Keys and values while sampling."""
+    """KV cache while sampling."""
     moment: str = ""
-    """Which pass it is."""
+    """The phase: "load", "write", "read", "train" or "update"."""
 
     @property
     def optimizer(self) -> float:
@@ -89,12 +88,12 @@ class Memory:
 
 
 def stage_memory(work: Work, shape: Shape, setup: Setup) -> Memory:
-    """The worst moment of a stage."""
+    """Peak memory of a stage."""
     return max(stage_moments(work, shape, setup), key=lambda one: one.total)
 
 
 def stage_moments(work: Work, shape: Shape, setup: Setup) -> list[Memory]:
-    """The worst moment of loading and of each pass of a stage."""
+    """Peak memory of loading and of each pass of a stage."""
     standing = Memory(
         weights=sum(_resident(work, name, shape, setup) for name in work.models)
         + _sampler(work, shape, setup)
@@ -108,7 +107,7 @@ def stage_moments(work: Work, shape: Shape, setup: Setup) -> list[Memory]:
 
 
 def _loading(work: Work, shape: Shape, setup: Setup) -> Memory:
-    """Models are read one after another: each whole and in fp32, then converted or cut into shards."""
+    """Peak while models are loaded one after another: each complete in fp32, then converted or sharded."""
     before, most = 0.0, 0.0
     for name, model in work.models.items():
         resident = _resident(work, name, shape, setup)
@@ -137,7 +136,7 @@ def _pass_memory(one: Pass, work: Work, standing: Memory, shape: Shape, setup: S
 
 
 def _train(one: Pass, work: Work, standing: Memory, shape: Shape, setup: Setup) -> Memory:
-    """Activations and logits at the end of the forward pass, or gradients at the end of the way back."""
+    """Peak of training: activations and logits after the forward pass, or gradients in the backward pass."""
     share = _a_device(one.batch, setup)
     rows = min(one.microbatch or share, share)
     held = _a_device(one.held, setup) if one.held else rows
@@ -152,17 +151,17 @@ def _train(one: Pass, work: Work, standing: Memory, shape: Shape, setup: Setup) 
     together = _together(one, work, shape, setup)
     weights = standing.weights + together
     kept = len(one.models) * each
-    if len(one.models) > 1:  # the way back begins at the last one, and the first one's log-softmax waits
+    if len(one.models) > 1:  # backward starts with the last model, while the first one's log-softmax is kept
         kept += table / LOGITS_ALIVE
     left = together
-    if setup.checkpointing:  # one layer is computed again; bf16 copies made within a layer are gone by then
+    if setup.checkpointing:  # one layer is recomputed; bf16 copies made within a layer are freed by then
         way_back += rows * one.tokens * kept_of_layer(shape, setup)
         left = together if setup.sharded else together / shape.layers
     moments = [
         _at("train", standing, weights, each + table, there),
         _at("train", standing, weights, kept, there),
         _at("train", standing, standing.weights + left, kept + way_back, there),
-        # Copies of a gradient are compared when the way back is done.
+        # Copies of a gradient are compared after the backward pass.
         _at(
             "update",
             standing,
@@ -182,7 +181,7 @@ def _at(moment: str, standing: Memory, weights: float, activations: float, gradi
 
 
 def _resident(work: Work, name: str, shape: Shape, setup: Setup) -> float:
-    """Bytes of a model's weights that are there throughout."""
+    """Bytes of a model's weights that stay in memory throughout the stage."""
     model = work.models[name]
     count = shape.count(model.head)
     low = BF16 if setup.precision == "bf16" else FP32
@@ -190,7 +189,7 @@ def _resident(work: Work, name: str, shape: Shape, setup: Setup) -> float:
         return 0.0
     passes = [one for one in work.passes if name in one.models]
     if setup.engine == "vllm" and all(one.does == "write" and not one.microbatch for one in passes):
-        return 0.0  # vLLM reads it itself
+        return 0.0  # vLLM loads it itself
     if not model.trained:
         return low * count / _cut(setup)
     if setup.lora_rank:
@@ -199,7 +198,7 @@ def _resident(work: Work, name: str, shape: Shape, setup: Setup) -> float:
 
 
 def _together(one: Pass, work: Work, shape: Shape, setup: Setup) -> float:
-    """Bytes of copies of weights that a pass needs: bf16 copies, or out of shards the outermost and two layers."""
+    """Bytes of temporary weights in a pass: bf16 copies, or under FSDP the gathered outer parameters and two layers."""
     low = BF16 if setup.precision == "bf16" else FP32
     if setup.sharded:
         if one.does == "write":
@@ -218,26 +217,26 @@ def _trained(work: Work, shape: Shape, setup: Setup) -> float:
 
 
 def trained_parameters(model: Model, shape: Shape, setup: Setup) -> int:
-    """Of a model that learns: all, or adapters and a score."""
+    """Number of trained parameters of a trained model: all, or the adapters and a scalar head."""
     if not setup.lora_rank:
         return shape.count(model.head)
     return shape.adapters(setup.lora_rank, setup.lora_targets) + (shape.d if model.head == "scalar" else 0)
 
 
 def _sampler(work: Work, shape: Shape, setup: Setup) -> float:
-    """A whole copy of a policy in shards, kept to sample from."""
+    """Bytes of the unsharded copy of a sharded policy, kept for sampling."""
     own = any(one.does == "write" and one.microbatch for one in work.passes)
     return written_bytes(setup) * shape.parameters if own and setup.sharded else 0.0
 
 
 def written_bytes(setup: Setup) -> int:
-    """Bytes of a number while a stage samples from the model that it trains: no autocast there, so fp32 masters as they
-    are; bf16 of a copy of shards, and under adapters."""
+    """Bytes per weight while a stage samples from the model that it trains: fp32 master weights, as there is no
+    autocast; bf16 for the copy of a sharded policy and with adapters."""
     return BF16 if setup.precision == "bf16" and (setup.sharded or setup.lora_rank) else FP32
 
 
 def sampling_bytes(one: Pass, setup: Setup) -> int:
-    """Bytes of a number while a pass samples: of the recipe's precision; vLLM's is bf16 on a GPU."""
+    """Bytes per weight while a pass samples: the recipe's precision; vLLM uses bf16 on a GPU."""
     if by_vllm(one, setup):
         return FP32 if setup.cpu else BF16
     if one.microbatch:
@@ -246,16 +245,16 @@ def sampling_bytes(one: Pass, setup: Setup) -> int:
 
 
 def by_vllm(one: Pass, setup: Setup) -> bool:
-    """Whether vLLM draws the rows of a writing pass."""
+    """Whether vLLM samples the rows of a "write" pass."""
     return (setup.sampler if one.microbatch else setup.engine) == "vllm"
 
 
 def decoding_copy(one: Pass, shape: Shape, setup: Setup) -> float:
-    """The lean decoder's own copy of the weights; the copy of a policy in shards is such a model again."""
+    """Bytes of the weight copy of vLLM or of our CPU decoder; 0 otherwise."""
     if by_vllm(one, setup):
         return (
             sampling_bytes(one, setup) * shape.parameters
-        )  # an engine of its own beside what transformers has read
+        )  # vLLM holds its own weights, beside those loaded by transformers
     lean = setup.cpu and shape.is_llama and not setup.lora_rank and written_bytes(setup) == FP32
     return FP32 * (shape.matrices + shape.vocabulary * shape.d) if lean else 0.0
 
@@ -264,15 +263,15 @@ def decoding_copy(one: Pass, shape: Shape, setup: Setup) -> float:
 
 
 def kept_of_token(shape: Shape, setup: Setup) -> float:
-    """Bytes that autograd keeps of one token: all layers, or only what goes into them, and the last norm."""
+    """Bytes that autograd saves per token: all layers (checkpointing: only their inputs) and the last norm."""
     d, f, q, k, h = shape.d, shape.f, shape.q, shape.k, shape.heads
     if setup.checkpointing:
         stream = BF16 if setup.precision == "bf16" and (setup.sharded or setup.lora_rank) else FP32
         return shape.layers * stream * d + FP32 * 3 * d
     last = FP32 * 3 * d
     if setup.lean(shape):
-        # norms 6 d; queries, keys and values as multiplied, rotated, and with their padding; mixed values before and
-        # after it is taken away; gate and up, their product's two factors' results.
+        # Norms 6 d; queries, keys and values after projection, after rotation and padded; attention outputs before and
+        # after unpadding; gate and up projections, the activated gate and its product with up.
         packed = 6 * d + (q + k) + (q + 2 * k) + q + 4 * f + 2
         padded = (q + k) + k + q + h
         return FP32 * (shape.layers * (packed + padded)) + last
@@ -280,10 +279,10 @@ def kept_of_token(shape: Shape, setup: Setup) -> float:
 
 
 def kept_of_layer(shape: Shape, setup: Setup) -> float:
-    """Bytes of one token in one layer of transformers' modules.
+    """Bytes saved per token in one layer of transformers' modules.
 
-    Inputs of both norms and what they make of them; queries, keys, values and what attention mixes; four of the MLP;
-    log-sums of attention and scales of norms in fp32.
+    Inputs and outputs of both norms; queries, keys, values and the attention output; four tensors of the MLP; the
+    log-sum-exp of attention and the scales of norms in fp32.
     """
     d, f, q, k, h = shape.d, shape.f, shape.q, shape.k, shape.heads
     small = FP32 * (h + 2)
@@ -293,14 +292,14 @@ def kept_of_layer(shape: Shape, setup: Setup) -> float:
         return FP32 * (6 * d + 2 * q + 2 * k + 4 * f) + small
     inner = BF16 * (2 * q + 2 * k + 4 * f) + small
     if setup.sharded:
-        return 16 * d + inner  # weights, so the stream too, in bf16: norms keep 4 + 2 + 2 bytes each
+        return 16 * d + inner  # weights and so the residual stream in bf16: norms save 4 + 2 + 2 bytes each
     return (
         26 * d + inner
-    )  # autocast: the stream in fp32; norms keep 4 + 4 bytes, and each matrix its own bf16 input
+    )  # autocast: residual stream in fp32; norms save 4 + 4 bytes, each matrix a bf16 copy of its input
 
 
 def _kept_beside_adapters(shape: Shape, setup: Setup) -> float:
-    """The same where matrices are frozen: their inputs are kept for the adapters alone, under bf16 a copy for each."""
+    """The same with frozen matrices: inputs are saved only for adapters, under bf16 one copy for each."""
     d, f, q, k = shape.d, shape.f, shape.q, shape.k
     adapted = shape.adapted(setup.lora_targets)
     inner = setup.lora_rank * len(adapted) / shape.layers
@@ -311,19 +310,19 @@ def _kept_beside_adapters(shape: Shape, setup: Setup) -> float:
 
 
 def kept_of_graph(shape: Shape, setup: Setup) -> float:
-    """Bytes that one forward pass keeps whatever its rows: the lean one joins matrices of queries, keys and values,
-    and of gate and up."""
+    """Bytes that one forward pass saves regardless of its rows: our CPU forward pass concatenates the matrices of
+    queries, keys and values, and of gate and up."""
     joined = (shape.q + 2 * shape.k) * shape.d + 2 * shape.f * shape.d
     return FP32 * shape.layers * joined if setup.lean(shape) else 0.0
 
 
 def layer_forward(shape: Shape, setup: Setup) -> float:
-    """Bytes of one token inside one layer where nothing is kept: stream, input, and three of the MLP."""
+    """Bytes per token inside one layer without autograd: residual stream, input, and three tensors of the MLP."""
     return (BF16 if setup.precision == "bf16" else FP32) * (2 * shape.d + 3 * shape.f)
 
 
 def layer_backward(shape: Shape, setup: Setup) -> float:
-    """Bytes of one token's gradients inside the layer on the way back."""
+    """Bytes per token of gradients inside one layer in the backward pass."""
     return (BF16 if setup.precision == "bf16" else FP32) * (shape.d + 3 * shape.f)
 
 
@@ -336,7 +335,7 @@ def _logits(one: Pass, shape: Shape, rows: float, lm: bool) -> float:
 
 
 def any_lm(one: Pass, work: Work) -> bool:
-    """Whether a model of the pass makes logits."""
+    """Whether a model of the pass computes logits."""
     return any(work.models[name].head == "lm" for name in one.models)
 
 
@@ -344,7 +343,7 @@ def any_lm(one: Pass, work: Work) -> bool:
 
 
 def slots_of(one: Pass, shape: Shape, setup: Setup) -> float:
-    """Rows decoded side by side on one device; vLLM takes no more than its share of the memory has room for."""
+    """Rows decoded in one batch on one device; with vLLM at most as many as its KV cache has room for."""
     if by_vllm(one, setup):
         share = VLLM_SAMPLER_SHARE if one.microbatch else VLLM_SHARE
         room = share * setup.memory - decoding_copy(one, shape, setup)
@@ -356,7 +355,7 @@ def slots_of(one: Pass, shape: Shape, setup: Setup) -> float:
 
 
 def cache_bytes(one: Pass, shape: Shape, setup: Setup) -> float:
-    """Bytes of keys and values of one token. While one layer's grows, the old and the new one are there."""
+    """Bytes of keys and values per token; one extra layer, because a growing layer's cache exists twice."""
     return 2 * sampling_bytes(one, setup) * shape.k * (shape.layers + 1)
 
 

@@ -1,4 +1,4 @@
-"""The prediction as people read it."""
+"""Renders a prediction as tables, text and JSON."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ COLUMNS = [
 
 
 def show_prediction(plan: Plan, prediction: Prediction) -> None:
-    """Prints the table, what does not fit and what would help, and what the numbers assume."""
+    """Prints the table, the stages that do not fit with possible changes, and the assumptions."""
     if prediction.shape is None:
-        why = f": {prediction.problem}" if prediction.problem else "; no trainer says what it does"
+        why = f": {prediction.problem}" if prediction.problem else "; no trainer describes its work"
         show(f"Memory, time and cost are not predicted{why}.")
         return
     rows = [_row(label, needs) for label, needs in prediction.stages.items()]
@@ -29,7 +29,7 @@ def show_prediction(plan: Plan, prediction: Prediction) -> None:
 
 
 def as_json(plan: Plan, prediction: Prediction) -> dict[str, Any]:
-    """The same as plain values."""
+    """The prediction as JSON values."""
     device = prediction.device
     return {
         "shape": None if prediction.shape is None else prediction.shape.source,
@@ -62,7 +62,7 @@ def _title(prediction: Prediction) -> str:
 
 def _row(label: str, needs: Needs | None) -> list[str]:
     if needs is None:
-        return [label, *[""] * 8, "its trainer does not say what it does", *[""] * 4]
+        return [label, *[""] * 8, "its trainer does not describe its work", *[""] * 4]
     memory, amount = needs.memory, needs.amount
     tokens = amount.trained + amount.read + amount.written
     parts = [
@@ -85,49 +85,49 @@ def _row(label: str, needs: Needs | None) -> list[str]:
 
 
 def _does_not_fit(plan: Plan, prediction: Prediction, label: str, needs: Needs) -> str:
-    """One line with what would help, each with the memory that it leads to."""
+    """One line with the possible changes, each with the resulting memory."""
     assert prediction.device is not None
     changes = advise(plan, prediction, label)
     tried = "; ".join(
         f"{change.what}: {gigabytes(change.total)}{', fits' if change.fits else ''}" for change in changes
     )
     return (
-        f"{label} does not fit: needs {gigabytes(needs.memory.total)} a device ({needs.memory.moment}), has "
+        f"{label} does not fit: needs {gigabytes(needs.memory.total)} per device ({needs.memory.moment}), has "
         f"{gigabytes(prediction.device.room)}; try: {tried or 'a device with more memory'}"
     )
 
 
 def _notes(prediction: Prediction) -> list[str]:
-    """What has to be known to read the table."""
+    """The assumptions behind the table."""
     lengths, limits = prediction.lengths, prediction.limits
-    assumed = "as long as allowed" if lengths == limits else "of --lengths"
+    assumed = "the limits" if lengths == limits else "from --lengths"
     notes = [
-        "Memory of a device: the most of each kind, and of all at the worst moment (load, write, read, train, update).",
+        "Memory per device: the peak of each kind, and of their sum, with its phase (load, write, read, train, update).",
         f"Time for prompts of {lengths.prompt:g} and responses of {lengths.response:g} tokens ({assumed}), memory for "
-        f"{limits.prompt:g} and {limits.response:g}. Rows that a stage makes are taken to be all it could.",
+        f"{limits.prompt:g} and {limits.response:g}. Each stage is assumed to produce its maximum number of rows.",
     ]
     device = prediction.device
     if device is None:
         return [
             *notes,
-            'Whether it fits, time and cost are unknown: name a device, compute.accelerator = "...".',
+            'Fit, time and cost are unknown: name a device with compute.accelerator = "...".',
         ]
     if prediction.seconds is not None:
         held = f"{prediction.devices} device{'s' if prediction.devices > 1 else ''}"
-        price = "no price stated" if prediction.price is None else f"${prediction.price:g} a device-hour"
+        price = "no price given" if prediction.price is None else f"${prediction.price:g} per device-hour"
         notes.append(
-            f"Together {duration(prediction.seconds)} on {held}: {money(prediction.cost)} ({price}); loading, saving, "
-            "judging and evaluation are not in it."
+            f"Total: {duration(prediction.seconds)} on {held}: {money(prediction.cost)} ({price}), without loading, "
+            "saving, judging and evaluation."
         )
     notes.append(
-        f"Of {device.name}: {device.share:.0%} of its FLOP/s and {device.bandwidth_share:.0%} of its bandwidth are "
-        "taken to be reached; docs/scale.md says where that is from."
+        f"Assumed for {device.name}: {device.share:.0%} of its peak FLOP/s and {device.bandwidth_share:.0%} of its "
+        "peak bandwidth; docs/scale.md gives the sources."
     )
     return notes
 
 
 def gigabytes(count: float) -> str:
-    """`27.0 GB`; megabytes below one."""
+    """`27.0 GB`; below one gigabyte in MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

@@ -12,7 +12,7 @@ HEADER_BYTES = 8
 
 
 def tensors_of(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name and size of every tensor in the safetensors files of a checkpoint folder; empty where it has none.
+    """Name -> shape of every tensor in the safetensors files of a checkpoint folder; empty if there are none.
 
     Raises:
         DataError: a header cannot be read.
@@ -25,7 +25,7 @@ def tensors_of(folder: Path) -> dict[str, tuple[int, ...]]:
 
 @cache
 def _tensors_of_file(path: Path) -> dict[str, tuple[int, ...]]:
-    """8 bytes give the length of a JSON header {name: {dtype, shape, data_offsets}}."""
+    """Name -> shape; the file starts with 8 bytes, the length of a JSON header {name: {dtype, shape, data_offsets}}."""
     try:
         with path.open("rb") as file:
             [length] = struct.unpack("<Q", file.read(HEADER_BYTES))
@@ -35,5 +35,5 @@ def _tensors_of_file(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise DataError(
-            f'"{path}": not a safetensors file ({error}); its stage has to be made again'
+            f'"{path}": not a safetensors file ({error}); remove it and run its stage again'
         ) from None

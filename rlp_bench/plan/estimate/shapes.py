@@ -1,4 +1,4 @@
-"""Sizes of a checkpoint: every parameter by name, of safetensors headers or of its config on torch's meta device."""
+"""Parameter shapes of a checkpoint, from its safetensors headers or from its config on torch's meta device."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from rlp_bench.recipes.schema import Base
 
 FOLDER = Path(__file__).parent / "shapes"
 OUTPUT = "lm_head"
-"""Name of the matrix that makes logits, in every causal model of transformers."""
+"""Name of the output matrix in every causal model of transformers."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Shape:
     """A causal language model's sizes. Letters: d hidden, f intermediate, q and k widths of queries and keys."""
 
     source: str
-    """Where the sizes are from: a folder, or "shape NAME"."""
+    """Source of the sizes: a folder, or "shape NAME"."""
     config: Mapping[str, Any]
     tensors: Mapping[str, tuple[int, ...]]
-    """Every parameter once; a tied output matrix is its embedding."""
+    """Every parameter once; a tied output matrix only as the embedding."""
 
     @cached_property
     def parameters(self) -> int:
-        """Of the language model, all of them."""
+        """Number of parameters of the language model."""
         return sum(math.prod(size) for size in self.tensors.values())
 
     @cached_property
     def output(self) -> int:
-        """Parameters of an output matrix of its own; 0 where the embedding is it."""
+        """Parameters of the output matrix; 0 if tied to the embedding."""
         return sum(math.prod(size) for name, size in self.tensors.items() if name.startswith(OUTPUT))
 
     @cached_property
@@ -46,19 +46,19 @@ class Shape:
 
     @cached_property
     def matrices(self) -> int:
-        """Parameters of the layers' matrices: what a token is multiplied with on its way through them."""
+        """Parameters of the matrices in the decoder layers."""
         return sum(math.prod(size) for name, size in self.tensors.items() if _layer(name) and len(size) == 2)
 
     def count(self, head: str) -> int:
-        """Parameters of the language model ("lm"), or with a score in place of its output matrix ("scalar")."""
+        """Parameters of the language model ("lm"), or with a scalar head instead of the output matrix ("scalar")."""
         return self.parameters if head == "lm" else self.parameters - self.output + self.d
 
     def adapters(self, rank: int, targets: tuple[str, ...]) -> int:
-        """Parameters of adapters: rank (in + out) for every adapted matrix. Hu et al. 2021, section 4.1."""
+        """Parameters of LoRA adapters: rank (in + out) per adapted matrix. Hu et al. 2021, section 4.1."""
         return sum(rank * sum(size) for size in self.adapted(targets))
 
     def adapted(self, targets: tuple[str, ...]) -> list[tuple[int, ...]]:
-        """Sizes (out, in) of the matrices that get adapters; all in the layers where no targets are named."""
+        """Sizes (out, in) of the adapted matrices; without targets, all matrices of the layers."""
         return [
             size
             for name, size in self.tensors.items()
@@ -101,7 +101,7 @@ class Shape:
 
     @property
     def is_llama(self) -> bool:
-        """Whether this project's own forward pass computes it on a CPU."""
+        """Whether our CPU forward pass supports the architecture."""
         return self._get("model_type") == "llama"
 
     def _get(self, *names: str) -> Any:
@@ -109,10 +109,10 @@ class Shape:
 
 
 def shape_of(base: Base) -> Shape:
-    """The shape of a recipe's base: its checkpoint's where that is here, else the shipped one that it names.
+    """The shape of a recipe's base: from its checkpoint if that exists, else the shipped shape that it names.
 
     Raises:
-        BenchError: neither.
+        BenchError: there is neither.
     """
     name = base.shape
     folder = locate(base.checkpoint)
@@ -121,16 +121,16 @@ def shape_of(base: Base) -> Shape:
     if name:
         return shipped(name)
     raise BenchError(
-        f'base.checkpoint: "{base.checkpoint}" is not on this machine; give a folder, or set base.shape to what is to '
-        f"be predicted with: {', '.join(shipped_names())}"
+        f'base.checkpoint: "{base.checkpoint}" is not on this machine; give a folder, or set base.shape to one of the '
+        f"shipped shapes: {', '.join(shipped_names())}"
     )
 
 
 def read_folder(folder: Path) -> Shape:
-    """The shape of a checkpoint folder; its weights need not be there.
+    """The shape of a checkpoint folder, with or without weights.
 
     Raises:
-        DataError: config.json or a safetensors header cannot be read, or it is no decoder that we know how to count.
+        DataError: config.json or a safetensors header cannot be read, or the architecture is not supported.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -141,20 +141,20 @@ def read_folder(folder: Path) -> Shape:
 
 
 def shipped_names() -> list[str]:
-    """The shapes that come with the package."""
+    """Names of the shapes shipped with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def shipped(name: str) -> Shape:
-    """A shape by name: the architecture's published numbers, without weights."""
+    """A shipped shape by name: the published sizes of an architecture, without weights."""
     if name not in shipped_names():
-        raise BenchError(f'base.shape: there is no shape "{name}"; {nearest(name, shipped_names())}')
+        raise BenchError(f'base.shape: unknown shape "{name}"; {nearest(name, shipped_names())}')
     config = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return Shape(f"shape {name}", config, on_meta_device(config, name))
 
 
 def on_meta_device(config: Mapping[str, Any], where: str) -> dict[str, tuple[int, ...]]:
-    """Every parameter of the model that transformers would make of a config; no memory is taken."""
+    """Name -> size of every parameter of a config's model in transformers; allocates no memory."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -163,17 +163,17 @@ def on_meta_device(config: Mapping[str, Any], where: str) -> dict[str, tuple[int
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(made)
     except (ValueError, KeyError, TypeError, ImportError) as error:
-        raise DataError(f'"{where}": transformers makes no model of its config: {error}') from None
+        raise DataError(f'"{where}": transformers cannot build a model from its config: {error}') from None
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def _checked(shape: Shape) -> Shape:
-    """The shape, if its config says what is needed."""
+    """The shape; raises DataError if its config lacks the number of layers or the hidden size."""
     needed = {"layers": ("num_hidden_layers", "n_layer"), "hidden size": ("hidden_size", "n_embd")}
     missing = [name for name, keys in needed.items() if not any(shape.config.get(key) for key in keys)]
     if missing:
         raise DataError(
-            f'"{shape.source}": its config says nothing of {" and ".join(missing)}; expected a decoder'
+            f'"{shape.source}": its config lacks {" and ".join(missing)}; expected a decoder'
         )
     return shape
 

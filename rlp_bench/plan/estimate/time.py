@@ -1,8 +1,8 @@
-"""Seconds of a stage: what its FLOPs, its bytes and its messages take at a stated share of an accelerator's peaks.
+"""Seconds of a stage, from its FLOPs, memory traffic and communication at given fractions of an accelerator's peaks.
 
-Training and reading: FLOPs / (share * peak * devices), or what moving FSDP's shards takes where that is longer, for a
-layer is fetched while the one before it computes. Sampling: every step takes the longest of its FLOPs, of reading all
-weights and the cache once (Pope et al. 2022, arXiv:2211.05102, section 2.1), and of launching its kernels.
+Training and scoring: FLOPs / (share * peak * devices), or the time to move FSDP's shards if longer, because a layer is
+fetched while the one before it computes. Sampling: each decoding step takes the maximum of its compute time, of
+reading all weights and the KV cache once (Pope et al. 2022, arXiv:2211.05102, section 2.1), and of kernel launches.
 """
 
 import math
@@ -17,7 +17,7 @@ from rlp_bench.plan.estimate.workload import Pass, Work
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall seconds of a stage by what it does."""
+    """Wall-clock seconds of a stage by kind of work: training, forward passes only ("read"), sampling ("write")."""
 
     train: float = 0.0
     read: float = 0.0
@@ -34,8 +34,8 @@ def stage_seconds(
     """Seconds of a stage.
 
     Args:
-        work: with the lengths to be expected. limits: with the longest; rows that are decoded side by side wait for
-            the longest of them.
+        work: with expected lengths.
+        limits: with maximum lengths; rows decoded in one batch wait for the longest of them.
     """
     spent = {"train": 0.0, "read": 0.0, "write": 0.0}
     for one, longest in zip(work.passes, limits.passes, strict=True):
@@ -48,7 +48,7 @@ def stage_seconds(
 
 
 def _messages(one: Pass, work: Work, shape: Shape, setup: Setup, device: Accelerator, nodes: int) -> float:
-    """Seconds of fetching shards for every forward pass and way back, and of sending gradients home."""
+    """Seconds to gather shards in every forward and backward pass and to reduce-scatter gradients."""
     if not setup.sharded:
         return 0.0
     rows = max(1, min(one.microbatch or 1, math.ceil(one.batch / setup.devices) if one.batch else 1))
@@ -63,7 +63,7 @@ def _messages(one: Pass, work: Work, shape: Shape, setup: Setup, device: Acceler
 def _write(
     one: Pass, longest: Pass, work: Work, shape: Shape, setup: Setup, device: Accelerator, nodes: int
 ) -> float:
-    """Seconds of sampling all rows, so many side by side, each batch as long as its longest row."""
+    """Seconds to sample all rows in batches; each batch takes as many steps as its longest row."""
     slots = max(1.0, slots_of(longest, shape, setup))
     batches = math.ceil(one.rows / (slots * setup.devices))
     width = sampling_bytes(one, setup)
@@ -81,6 +81,6 @@ def _write(
 
 
 def _link(setup: Setup, device: Accelerator, nodes: int) -> float:
-    """Bytes a second at which whole models go round all devices."""
+    """Bandwidth of an all-gather of a whole model over all devices, bytes per second."""
     rate = min(device.link, BETWEEN_NODES * setup.devices / nodes) if nodes > 1 else device.link
     return rate * setup.devices / max(1, setup.devices - 1)

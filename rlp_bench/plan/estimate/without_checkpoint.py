@@ -1,4 +1,4 @@
-"""Plans for a machine that has neither the base checkpoint nor the data: to be looked at, not to be run."""
+"""Plans on a machine without the base checkpoint or the data: for estimates, not for runs."""
 
 from rlp_bench.plan.graph import PAIRS, SPLITS, Bench, Handle, Node
 from rlp_bench.recipes.base_checkpoint import locate
@@ -7,7 +7,7 @@ from rlp_bench.store.store import fingerprint
 
 
 class WithoutCheckpoint(Bench):
-    """Takes base and data for what their recipe says of them. Fingerprints are not those of a run."""
+    """Takes base and data from the recipe without reading them. Its fingerprints differ from a run's."""
 
     def _add_base(self) -> Handle:
         identity = {"trainer": "checkpoint", "reference": self.recipe.base.checkpoint}
@@ -24,6 +24,6 @@ class WithoutCheckpoint(Bench):
 
 
 def bench_kind(recipe: Recipe) -> type[Bench]:
-    """The bench to plan on: one without checkpoint where it is not here and the recipe names a shape."""
+    """The bench class for a plan: `WithoutCheckpoint` if the checkpoint is missing and the recipe names a shape."""
     absent = recipe.base.shape and not (locate(recipe.base.checkpoint) / "config.json").is_file()
     return WithoutCheckpoint if absent else Bench

@@ -1,16 +1,16 @@
-"""What every stage of a plan does, as its trainer says it: which models, how many rows of which lengths, how often.
+"""The work of every stage of a plan, as described by its trainer: models, passes, numbers and lengths of rows.
 
-A trainer may have `work(given)`; it gets the sizes of its inputs and gives plain values back:
+A trainer may have `work(given)`; it gets the sizes of its inputs and returns plain values:
 
-    given = {"rows": {input: [rows of each artifact]}, "responses": {input: responses a row}, "prompt": tokens,
+    given = {"rows": {input: [rows of each artifact]}, "responses": {input: responses per row}, "prompt": tokens,
              "response": tokens, "hidden": hidden size of the base}
     {"models": {name: {"head": "lm" | "scalar", "trained": bool, "shares": name of the model whose frozen weights it
-                is made of where adapters are trained}},
+                uses where adapters are trained}},
      "passes": [{"does": "train" | "read" | "write", "models": [names], "rows": in the whole stage,
                  "batch": rows of one update, "microbatch": rows of one forward pass, "held": rows whose activations one
-                 device holds at a time, if not a microbatch's; "prompt", "response": tokens a row, "logits": bool,
-                 "masked": whether attention gets a mask of every pair of tokens, "copies": copies of the gradient}],
-     "updates": number, "makes": {"rows": number, "responses": a row}, "extra": parameters trained besides}
+                 device holds at a time, if not a microbatch's; "prompt", "response": tokens per row, "logits": bool,
+                 "masked": whether attention gets a full T x T mask, "copies": copies of the gradient}],
+     "updates": number, "makes": {"rows": number, "responses": per row}, "extra": further trained parameters}
 """
 
 import math
@@ -38,32 +38,32 @@ class Pass:
     """One kind of work of a stage."""
 
     does: Literal["train", "read", "write"]
-    """Forward and back; forward; sampling."""
+    """"train": forward and backward; "read": forward only; "write": sampling."""
     models: tuple[str, ...]
     rows: float
     batch: int = 0
-    """Rows of one update, shared by all devices; reading and writing: at most so many at a time."""
+    """Rows of one update, over all devices; for "read" and "write": maximum number of rows at a time."""
     microbatch: int = 0
-    """Rows of one forward pass on one device; writing: rows decoded side by side; 0: what the engine takes."""
+    """Rows of one forward pass on one device; for "write": rows decoded in one batch; 0: the engine's number."""
     held: int = 0
-    """Rows whose activations are there at once, over all devices; 0: those of a microbatch."""
+    """Rows whose activations are in memory at once, over all devices; 0: those of a microbatch."""
     prompt: float = 0.0
     response: float = 0.0
     logits: bool = False
-    """Whether the output matrix is used, at response positions (of the models that have one)."""
+    """Whether logits are computed, at response positions (for models with an LM head)."""
     masked: bool = False
     copies: int = 0
-    """Copies of the gradient that are there besides; from 1 on another gradient lies there already."""
+    """Additional copies of the gradient in memory."""
 
     @property
     def tokens(self) -> float:
-        """A row's length."""
+        """Tokens per row."""
         return self.prompt + self.response
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one stage does."""
+    """The work of one stage."""
 
     models: dict[str, Model]
     passes: tuple[Pass, ...]
@@ -81,10 +81,10 @@ class Lengths:
 
 
 def read_lengths(text: str) -> Lengths | None:
-    """`120,200`: tokens to be expected of a prompt and of a response; None where nothing is said.
+    """Expected tokens of a prompt and of a response, from `120,200`; None for an empty text.
 
     Raises:
-        BenchError: it is not that.
+        BenchError: the text has another form.
     """
     if not text:
         return None
@@ -102,11 +102,11 @@ def read_lengths(text: str) -> Lengths | None:
 def stage_works(
     plan: Plan, hidden: int, lengths: Lengths, settings: Mapping[str, Any]
 ) -> dict[str, Work | None]:
-    """The work of every stage by label; None where its trainer does not say. Data and base do nothing.
+    """The work of every stage by label; None where the trainer has no `work`. Data and base are left out.
 
     Args:
-        lengths: of every prompt and response; limits give what memory is needed, means what time.
-        settings: replace a stage's own where it has them, for asking what would help ({"microbatch": 1}).
+        lengths: of every prompt and response; limits to predict memory, means to predict time.
+        settings: override a stage's settings where it has them ({"microbatch": 1}).
     """
     found: dict[str, Work | None] = {}
     made: dict[str, Mapping[str, float]] = {}
@@ -127,7 +127,11 @@ def work_of(
     lengths: Lengths,
     settings: Mapping[str, Any],
 ) -> Work | None:
-    """The work of one stage, its inputs' rows given by fingerprint."""
+    """The work of one stage.
+
+    Args:
+        made: rows and responses of each input, by fingerprint.
+    """
     tell = getattr(_with(node.instance, settings), "work", None)
     if tell is None:
         return None
@@ -143,13 +147,13 @@ def work_of(
 
 
 def read_work(told: Any, trainer: str) -> Work:
-    """A trainer's word, checked.
+    """The validated return value of a trainer's `work`.
 
     Raises:
-        BenchError: it is not what the top of this module says.
+        BenchError: it does not have the format in this module's docstring.
     """
     if not isinstance(told, Mapping):
-        raise BenchError(f'trainer "{trainer}": work() gave {type(told).__name__}; expected a dict')
+        raise BenchError(f'trainer "{trainer}": work() returned {type(told).__name__}; expected a dict')
     try:
         work: Work = TypeAdapter(Work).validate_python(dict(told))
     except ValidationError as error:
@@ -169,7 +173,7 @@ def read_work(told: Any, trainer: str) -> Work:
 
 
 def _with(instance: Any, settings: Mapping[str, Any]) -> Any:
-    """The trainer with those of the settings that it has."""
+    """The trainer with the given settings, ignoring those that it does not have."""
     from dataclasses import replace
 
     mine = {name: value for name, value in settings.items() if hasattr(instance, name)}
@@ -177,7 +181,7 @@ def _with(instance: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def distributed(node: Node) -> bool:
-    """Whether all devices work on this stage; every other one has one device."""
+    """Whether the stage uses all devices; other stages use one."""
     return bool(getattr(node.instance, "distributed", False))
 
 
