@@ -1,1 +1,1 @@
-"""Carries a plan out, stage by stage, in this process or in several, and records the run."""
+"""Runs a plan stage by stage, in this process or in several, and records the run."""

@@ -1,15 +1,15 @@
-"""A process that ends when the one it works for is gone: a killed run leaves nobody training, or waiting for work."""
+"""Ends a worker process when its driver process has ended, so that a killed run leaves no workers behind."""
 
 import os
 import threading
 import time
 
 WATCH_SECONDS = 0.5
-"""Between two looks."""
+"""Polling interval."""
 
 
 def end_with(process: int) -> None:
-    """Ends this process within a second of the end of `process`, its parent or another; 0: of none."""
+    """Ends this process within a second after `process` (a process id) has ended; 0: does nothing."""
 
     def watch() -> None:
         while not _is_gone(process, is_parent):
@@ -22,13 +22,13 @@ def end_with(process: int) -> None:
 
 
 def _is_gone(process: int, is_parent: bool) -> bool:
-    """A dead parent is told by its child's new parent, even while nobody has waited for it."""
+    """Whether the process has ended; a parent has if this process has a new parent, even before it is reaped."""
     if is_parent:
         return os.getppid() != process
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's, so it is there
+    except PermissionError:  # owned by another user, so it exists
         pass
     return False

@@ -1,7 +1,7 @@
-"""One stage by several processes: `torchrun` starts workers, which train together; this process waits and tells.
+"""Distributed training of one stage: `torchrun` starts the workers; this process waits and reports progress.
 
-On one node the workers find each other by themselves. On several the command must run inside a Slurm allocation: `srun`
-starts one `torchrun` a node, and the store must lie where every node sees it.
+On several nodes the command must run inside a Slurm allocation: `srun` starts one `torchrun` per node, and the store
+must be on a shared file system.
 """
 
 import json
@@ -22,20 +22,20 @@ from rlp_bench.api.types import Artifact, Prompting
 from rlp_bench.recipes.schema import Compute
 
 MARK = "\x1e"
-"""What a worker's message begins with; all else that workers print goes to the log."""
+"""Prefix of a worker's messages; all other output of workers goes to the log."""
 LOG = "workers.log"
 TAIL = 2000
-"""Characters of the log that a failure shows."""
+"""Characters of the log shown in an error."""
 WARNING_TAIL = 240
-"""Characters of the log that a warning shows."""
+"""Characters of the log shown in a warning."""
 PORT = 29500
 DRIVER = "RLP_BENCH_DRIVER"
-"""Variable with the number of the process that waits, where workers are on its machine: they end with it."""
+"""Environment variable with the driver's process id, set if workers run on the same machine: they end with it."""
 OUT_OF_MEMORY = "CUDA out of memory"
 
 
 def world_size(compute: Compute) -> int:
-    """How many processes train a stage together."""
+    """Number of processes that train a stage together."""
     return 1 if compute.strategy == "one" else compute.workers * compute.nodes
 
 
@@ -48,13 +48,13 @@ def train_together(
     compute: Compute,
     warn: Callable[[str], None],
 ) -> Mapping[str, float]:
-    """What `train` returns, by `world_size` processes of which the first writes into `out`.
+    """Runs `train` in `world_size` processes and returns its metrics; rank 0 writes into `out`.
 
-    The first one tells its metrics when `out` is whole: how the processes end after that only gives a warning.
+    Rank 0 reports its metrics when `out` is complete; a process that fails after that only causes a warning.
 
     Raises:
-        BenchError: what a worker raised; not enough memory; no way to start workers on several nodes.
-        RuntimeError: a worker died before; the message has the end of its log.
+        BenchError: a worker raised one, memory did not suffice, or workers cannot be started on several nodes.
+        RuntimeError: a worker died before that; the message has the end of its log.
     """
     job = context.scratch / "job.json"
     prompting = asdict(context.prompting) if isinstance(context.prompting, Prompting) else None
@@ -80,7 +80,7 @@ def train_together(
 
 
 def launcher(compute: Compute, job: Path) -> list[str]:
-    """The command that starts the workers, up to the job's file.
+    """The command that starts the workers, without its last argument, the job file.
 
     Raises:
         BenchError: several nodes outside a Slurm allocation.
@@ -98,7 +98,7 @@ def launcher(compute: Compute, job: Path) -> list[str]:
     if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
         raise BenchError(
             f"compute.nodes is {compute.nodes}: run the command inside a Slurm allocation of as many nodes (salloc, or "
-            "a batch script), with the store on a file system that all of them see; or set compute.nodes to 1"
+            "a batch script), with the store on a shared file system; or set compute.nodes to 1"
         )
     found = subprocess.run(
         ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]],
@@ -119,7 +119,7 @@ def launcher(compute: Compute, job: Path) -> list[str]:
 def _run(
     command: Sequence[str], context: Context, driver: Mapping[str, str], warn: Callable[[str], None]
 ) -> Mapping[str, float]:
-    """Starts the workers, passes their progress on, and takes what the first one returns."""
+    """Starts the workers, forwards their progress, and returns the metrics reported by rank 0."""
     result: dict[str, Any] = {}
     with (context.scratch / LOG).open("a", encoding="utf-8") as log:
         workers = subprocess.Popen(
@@ -129,7 +129,7 @@ def _run(
         try:
             assert workers.stdout is not None
             for line in workers.stdout:
-                printed, mark, message = line.partition(MARK)  # another worker's words may begin the line
+                printed, mark, message = line.partition(MARK)  # the line may begin with another worker's output
                 log.write(printed)
                 if not mark:
                     continue
@@ -154,7 +154,7 @@ def _run(
 
 
 def _end(workers: "subprocess.Popen[str]") -> None:
-    """No worker outlives this process."""
+    """Ends workers that are still running."""
     if workers.poll() is None:
         os.killpg(workers.pid, signal.SIGTERM)
         try:
@@ -169,17 +169,17 @@ def _told(log: Path, status: int) -> None:
     if OUT_OF_MEMORY in text:
         raise BenchError(
             f'training ran out of device memory (log: "{log}"); lower the stage\'s microbatch, set '
-            "compute.activation_checkpointing = true, or spread over more workers with compute.strategy = fsdp; "
-            "`rlp-bench plan` says what each saves"
+            "compute.activation_checkpointing = true, or use more workers with compute.strategy = fsdp; "
+            "`rlp-bench plan` shows what each saves"
         )
     raise RuntimeError(f"a training process ended with status {status}; the end of {log}:\n{text[-TAIL:]}")
 
 
 def _warning(log: Path, status: int) -> str:
-    """One line, with the end of the log: the log itself goes when the stage is sealed."""
+    """One line, with the end of the log, because the log is deleted when the stage is sealed."""
     tail = " ".join(log.read_text(encoding="utf-8", errors="replace").split()).strip("= ")[-WARNING_TAIL:]
     return (
-        f"warning: training processes ended with status {status} after the stage was done; its result is kept; "
+        f"warning: training processes ended with status {status} after the stage was complete; its result is kept; "
         f"their log ends: {tail}"
     )
 

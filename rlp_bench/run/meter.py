@@ -1,4 +1,4 @@
-"""What a stage spends: wall and CPU seconds with its child processes, peak memory, counted work, rates."""
+"""Measures a stage: wall-clock and CPU seconds (child processes included), peak memory, counters and rates."""
 
 import os
 import sys
@@ -9,11 +9,11 @@ from typing import Any
 import psutil
 
 SAMPLE_SECONDS = 0.5
-"""How often memory is looked at; a shorter peak is missed."""
+"""Sampling interval of memory; shorter peaks are missed."""
 
 
 class StageMeter:
-    """A context manager around one stage; also the `nouns.Meter` that the stage counts on."""
+    """Context manager that measures one stage; also the stage's `api.Meter`."""
 
     def __init__(self) -> None:
         self.counters: dict[str, float] = {}
@@ -45,7 +45,7 @@ class StageMeter:
         self.cpu_seconds = max(0.0, self._cpu_now() - self._cpu)
 
     def figures(self) -> dict[str, Any]:
-        """The content of meter.json: seconds, bytes, counters, and counters per wall second."""
+        """The content of meter.json: seconds, bytes, counters, and counters per wall-clock second."""
         wall = max(self.wall_seconds, 1e-9)
         cuda = _cuda()
         on_device = {} if cuda is None else {"peak_device_bytes": cuda.max_memory_allocated()}
@@ -67,7 +67,7 @@ class StageMeter:
         return sum(_ask(process, lambda p: p.memory_info().rss) for process in self._family())
 
     def _cpu_now(self) -> float:
-        """User and system seconds of this process, its ended children, and its living ones."""
+        """User and system seconds of this process and its children, ended ones included."""
         mine = os.times()
         ended = mine.children_user + mine.children_system
         living = sum(_ask(child, _busy_seconds) for child in self._family()[1:])
@@ -78,7 +78,7 @@ class StageMeter:
 
 
 def _cuda() -> Any:
-    """torch.cuda where this process computes on it, else None; neither is imported or started for asking."""
+    """torch.cuda if this process has initialized it, else None; imports and initializes nothing."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     return cuda if cuda is not None and cuda.is_initialized() else None
 
@@ -89,7 +89,7 @@ def _busy_seconds(process: psutil.Process) -> float:
 
 
 def _ask(process: psutil.Process, question: Any) -> Any:
-    """The answer, or 0 where the process has just ended."""
+    """The result of `question(process)`, or 0 if the process has just ended."""
     try:
         return question(process)
     except psutil.Error:

@@ -1,7 +1,7 @@
-"""The annotator of a recipe: a judge whose labels are flipped with a stated probability.
+"""The annotator of a recipe: a judge whose labels are flipped with a given probability.
 
 Source: AlpacaFarm (Dubois et al. 2023, arXiv 2305.14387, section 3.1): 25 % of the training labels are
-flipped, none in evaluation, so that simulated labels disagree among themselves as people's do.
+flipped, none in evaluation, so that simulated labels disagree with each other as human labels do.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from rlp_bench.api.types import Pair, Verdict, content_id
 
 
 class NoisyAnnotator:
-    """A judge with label noise; a `nouns.Judge` itself."""
+    """A judge with label noise; implements `api.Judge`."""
 
     def __init__(self, judge: Judge, noise: float) -> None:
         self.inner = judge
@@ -23,7 +23,7 @@ class NoisyAnnotator:
         self.version = judge.version
 
     def manifest(self) -> Mapping[str, Any]:
-        """The judge's manifest and the noise."""
+        """The judge's manifest and the noise level."""
         return {"judge": dict(self.inner.manifest()), "noise": self.noise}
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
@@ -36,7 +36,7 @@ class NoisyAnnotator:
 
 
 def draw(pair: Pair, seed: int) -> float:
-    """A number in [0, 1) from the question, the two answers in either order, and the seed."""
+    """A pseudo-random number in [0, 1) from the question, the unordered pair of answers, and the seed."""
     answers = sorted((pair.first, pair.second))
     key = content_id(pair.instruction, pair.input, *answers, f"label noise {seed}")
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

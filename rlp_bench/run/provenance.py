@@ -1,4 +1,4 @@
-"""Where results came from: package versions, the machine, the sources of the data."""
+"""Provenance of results: package versions, machine, and the identity of stages."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what can move a result; packages that are not installed are left out."""
+    """Installed versions of packages that results can depend on; missing packages are left out."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory, system; no host name."""
+    """Processor, cores available to this process, memory and operating system; no host name."""
     import psutil
 
     return {
@@ -54,5 +54,5 @@ def _processor() -> str:
 
 
 def stage_provenance(identity: Mapping[str, Any], label: str, origin: str) -> dict[str, Any]:
-    """What a stage's manifest says about how it was made. No time and no place: equal work, equal bytes."""
+    """The provenance in a stage's manifest, without time or path, so that equal work gives equal bytes."""
     return {"stage": label, "package": origin, **identity}

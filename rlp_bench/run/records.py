@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: run.json, from which it can be evaluated and compared later."""
+"""Run records: run.json in a run's folder, from which the run can be evaluated and compared later."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ REPORT = "report.json"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run: its final policy, and all artifacts that led to it, first to last."""
+    """A finished run: its final policy and its lineage, all artifacts in execution order."""
 
     recipe: Recipe
     method: str
@@ -31,7 +31,7 @@ class RunRecord:
     """The run's folder."""
     policy: Artifact
     lineage: list[tuple[str, Artifact]] = field(default_factory=list)
-    """(label, artifact), e.g. ("sft", policy), ("reward", reward), ("ppo-2", policy); base and data too."""
+    """(label, artifact), e.g. ("sft", policy), ("reward", reward), ("ppo-2", policy); includes base and data."""
     tuned: Mapping[str, Any] | None = None
     """See `Plan.tuned`."""
 
@@ -41,16 +41,16 @@ class RunRecord:
         return self.recipe.id if self.tuned is None else f"{self.recipe.id}+tuned"
 
     def last(self, kind: str) -> Artifact | None:
-        """The last artifact of a kind in the lineage."""
+        """The last artifact of a kind in the lineage; None if there is none."""
         return last_of(self.lineage, kind)
 
     def named(self, label: str) -> Artifact | None:
-        """The artifact of a stage, e.g. `record.named("sft")`."""
+        """The artifact of a stage by label, e.g. `record.named("sft")`; None if there is none."""
         return next((artifact for name, artifact in self.lineage if name == label), None)
 
 
 def last_of(lineage: Sequence[tuple[str, Artifact]], kind: str) -> Artifact | None:
-    """The last artifact of a kind in a lineage."""
+    """The last artifact of a kind in a lineage; None if there is none."""
     return next((artifact for _, artifact in reversed(lineage) if artifact.kind == kind), None)
 
 
@@ -61,7 +61,7 @@ def run_folder(store: Store, plan: Plan) -> Path:
 
 
 def write_record(folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], status: str) -> None:
-    """run.json: recipe, method, seed, every stage's fingerprint and (once made) content hash, machine."""
+    """Writes run.json: recipe, method, seed, machine, each stage's fingerprint and (once sealed) content hash."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     earlier = read_record(folder) if (folder / RECORD).exists() else {}
@@ -102,7 +102,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The content of a run's run.json.
 
     Raises:
-        DataError: it is not there or not JSON.
+        DataError: it is missing or not JSON.
     """
     try:
         found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -114,7 +114,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def run_folders(store: Store) -> list[Path]:
-    """All runs of a store, the newest last."""
+    """The folders of all runs of a store, newest last."""
     return sorted((path.parent for path in store.runs.glob(f"*/*/{RECORD}")), key=_when)
 
 
@@ -123,10 +123,11 @@ def _when(folder: Path) -> tuple[int, str]:
 
 
 def find_run(store: Store, reference: str | None = None) -> RunRecord:
-    """The run of that name or path; without one, the newest that was finished.
+    """The run of a name, unique prefix or path; by default the newest finished run.
 
     Raises:
-        UnknownName: there is none. StoreError: one of its artifacts is gone.
+        UnknownName: there is no such run.
+        StoreError: one of its artifacts is missing.
     """
     if reference is not None and (Path(reference) / RECORD).exists():
         return open_run(Path(reference), store)
@@ -145,13 +146,13 @@ def find_run(store: Store, reference: str | None = None) -> RunRecord:
         if reference in (f.name, f"{f.parent.name}/{f.name}") or f.name.startswith(reference)
     ]
     if len(fitting) != 1:
-        found = f"fits {len(fitting)} runs" if fitting else "does not exist"
+        found = f"matches {len(fitting)} runs" if fitting else "does not exist"
         raise UnknownName(f'run "{reference}" {found}: {nearest(reference, [f.name for f in folders])}')
     return open_run(fitting[0], store)
 
 
 def open_run(folder: Path, store: Store) -> RunRecord:
-    """A finished run from its folder."""
+    """The record of a finished run, from its folder."""
     record = read_record(folder)
     if record["status"] != "done":
         raise DataError(f'run "{folder.name}": is not finished; run the same command again to resume it')
@@ -171,5 +172,5 @@ def _lineage(record: Mapping[str, Any], recipe: Recipe, store: Store) -> Iterato
 
 
 def stand_ins(lineage: Sequence[tuple[str, Artifact]]) -> list[str]:
-    """Stages of a run that stand in for what their name says (metric `stand_in`); every table marks such a method."""
+    """Stages that are stand-ins for the method they are named after (metric `stand_in`); tables mark such methods."""
     return [label for label, artifact in lineage if artifact.metrics.get("stand_in")]

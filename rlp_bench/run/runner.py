@@ -1,7 +1,7 @@
-"""Brings a plan about: reuses what is there, trains what is missing, records the run, evaluates it.
+"""Runs a plan: reuses sealed stages, runs missing ones, and records the run.
 
-A run that was killed at any moment is resumed by the same command: sealed stages are reused, an unfinished
-one starts again from the checkpoints it left in its scratch folder.
+A run killed at any moment is resumed by the same command: sealed stages are reused, and an unfinished one resumes from
+the checkpoints in its scratch folder.
 """
 
 import os
@@ -29,11 +29,11 @@ from rlp_bench.run.records import RunRecord, run_folder, write_record
 from rlp_bench.store.store import Store
 
 Made = Callable[[Path, str, Artifact], None]
-"""Told (the run's folder, a stage's label, its artifact) as soon as the stage is there."""
+"""Callback (run folder, stage label, artifact), called as soon as a stage's artifact is available."""
 
 
 def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = None) -> RunRecord:
-    """Every stage of the plan, then the run's record; no evaluation."""
+    """Runs every stage of the plan, writes run.json and returns the record; no evaluation."""
     runner = StageRunner(plan.recipe, store, display)
     folder = run_folder(store, plan)
     artifacts: dict[str, Artifact] = {}
@@ -51,7 +51,7 @@ def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = Non
 
 
 def begin_record(plan: Plan, store: Store) -> None:
-    """The record of a run with stages to do, before the first: garbage collection spares what it has made so far."""
+    """Writes the record of an unfinished run before its first stage, so that `gc` keeps its artifacts."""
     if all(is_done(node, store) for node in plan.nodes):
         return
     sealed = {
@@ -64,12 +64,12 @@ def begin_record(plan: Plan, store: Store) -> None:
 
 
 def is_done(node: Node, store: Store) -> bool:
-    """Whether nothing is left to do for a node."""
+    """Whether the node's artifact exists."""
     return node.trainer == "checkpoint" or store.has(node.kind, node.fingerprint)
 
 
 class StageRunner:
-    """What stages share while a plan runs: the engine and the annotator, made when first needed."""
+    """Runs stages; creates the engine and the annotator, which stages share, on first use."""
 
     def __init__(self, recipe: Recipe, store: Store, display: Display) -> None:
         self.recipe, self.store, self.display = recipe, store, display
@@ -90,19 +90,19 @@ class StageRunner:
 
     @cached_property
     def annotator(self) -> NoisyAnnotator:
-        """The recipe's annotator, label noise included."""
+        """The recipe's annotator with its label noise."""
         return NoisyAnnotator(
             registry.resolve("judge", self.recipe.annotator.judge), self.recipe.annotator.noise
         )
 
     def make(self, node: Node, artifacts: Mapping[str, Artifact], seed: int) -> Artifact:
-        """The node's artifact: reused or made."""
+        """The node's artifact, reused from the store or built."""
         if node.trainer == "checkpoint":
             base: Artifact = node.instance
             return base
         if self.store.has(node.kind, node.fingerprint):
             self.display.say(
-                f"{node.label}: there already ({self.store.folder(node.kind, node.fingerprint).name})"
+                f"{node.label}: reused ({self.store.folder(node.kind, node.fingerprint).name})"
             )
             return self.store.get(node.kind, node.fingerprint)
         if node.trainer == "data":
@@ -144,7 +144,7 @@ class StageRunner:
             return metrics
 
         def waiting() -> None:
-            self.display.say(f"{node.label}: another process makes it; waiting")
+            self.display.say(f"{node.label}: waiting for another process that runs it")
 
         made_by = {**node.identity, "settings": dict(node.settings)}
         provenance = stage_provenance(made_by, node.label, _origin("trainer", node.trainer))
@@ -181,20 +181,20 @@ def make_engine(recipe: Recipe) -> Any:
 
 
 class _Undeclared:
-    """Stands where a trainer did not say that it uses a part of the recipe: its fingerprint would lie."""
+    """Placeholder for a context field that the trainer's `uses` does not name; raises BenchError on access."""
 
     def __init__(self, trainer: str, section: str) -> None:
         self._trainer, self._section = trainer, section
 
     def __getattr__(self, name: str) -> Any:
         raise BenchError(
-            f'trainer "{self._trainer}": takes context.{self._section} but its `uses` does not name '
-            f'"{self._section}", so its fingerprint would miss it; add it to `uses` and raise `version`'
+            f'trainer "{self._trainer}": uses context.{self._section} but its `uses` does not name '
+            f'"{self._section}", so its fingerprint does not cover it; add it to `uses` and increment `version`'
         )
 
 
 def set_threads(threads: int) -> None:
-    """Threads of this process and its children, before torch is imported or after."""
+    """Sets the number of threads of this process and its children, before or after torch is imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -210,7 +210,7 @@ def _resolve(given: Handle | list[Handle], artifacts: Mapping[str, Artifact]) ->
 
 
 def _rows(inputs: Mapping[str, Artifact | list[Artifact]]) -> dict[str, int]:
-    """Rows of each data input: what cost estimates scale with."""
+    """Rows of each data input, for cost estimates."""
     found = {}
     for name, given in inputs.items():
         files = [a.path / "rows.jsonl" for a in (given if isinstance(given, list) else [given])]
@@ -220,7 +220,7 @@ def _rows(inputs: Mapping[str, Artifact | list[Artifact]]) -> dict[str, int]:
 
 
 def _count_attempts(scratch: Path) -> int:
-    """How often this stage was begun, this time included."""
+    """Number of attempts at this stage, including this one."""
     scratch.mkdir(parents=True, exist_ok=True)
     with (scratch / "attempts").open("a") as file:
         file.write("+")

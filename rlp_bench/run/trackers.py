@@ -1,9 +1,9 @@
-"""Training curves in TensorBoard, W&B or trackio, through accelerate's trackers, from each stage's log.jsonl.
+"""Writes training curves from each stage's log.jsonl to TensorBoard, W&B or trackio, by accelerate's trackers.
 
-A stage's log is replayed row by row once the stage is sealed, so no tracker can change a result or enter a
-fingerprint. Its curve is written once to each tracker, into the folder of the run that needed it first:
-RUN/tracking/<tracker>/<stage>-<8 hex of its fingerprint>/. A stage whose curve is there writes nothing.
-(trackio keeps the curves themselves where $TRACKIO_DIR says, and the folder only marks them as written.)
+The log is replayed after the stage is sealed, so trackers cannot change a result or a fingerprint. Each curve is
+written once per tracker, to the folder of the first run that needed the stage:
+RUN/tracking/<tracker>/<stage>-<8 hex of its fingerprint>/. (trackio stores the curves in $TRACKIO_DIR; the folder only
+marks them as written.)
 """
 
 import netrc
@@ -29,16 +29,17 @@ TRACKERS: dict[str, tuple[str, ...]] = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
 }
-"""Tracker -> packages of which one must be installed."""
+"""Tracker -> packages, one of which must be installed."""
 STEP_KEYS = ("step", "rollout")
-"""Where a row of log.jsonl says which step it is of; a log without one is counted by its rows."""
+"""Keys with the step of a row of log.jsonl; without one, the row number is used."""
 
 
 def chosen_trackers(given: Sequence[str] | None) -> list[str]:
-    """The trackers that `--track` names (repeated, or with commas between), each once.
+    """The trackers named by `--track` (repeated or comma-separated), without duplicates.
 
     Raises:
-        UnknownName: there is no such tracker. BenchError: its package, its key or accelerate is missing.
+        UnknownName: there is no such tracker.
+        BenchError: its package, its key or accelerate is missing.
     """
     names = [name.strip() for text in given or () for name in text.split(",")]
     for name in names:
@@ -61,7 +62,7 @@ def chosen_trackers(given: Sequence[str] | None) -> list[str]:
 
 
 def _installed(package: str) -> bool:
-    """Whether pip knows it: a folder of that name in the current directory is no package."""
+    """Whether the package is installed; a folder of that name in the current directory does not count."""
     try:
         return bool(version(package))
     except PackageNotFoundError:
@@ -77,16 +78,16 @@ def _wandb_can_write() -> bool:
 
 
 class Tracking:
-    """Writes the curves of stages to the trackers that were asked for."""
+    """Writes the curves of stages to the given trackers."""
 
     def __init__(self, store: Store, names: Sequence[str]) -> None:
         self.store, self.names = store, names
 
     def stages(self, run: Path, stages: Iterable[tuple[str, Artifact]]) -> None:
-        """The curves of (label, artifact)s that no run of the store has in these trackers yet.
+        """Writes the curves of the given (label, artifact) pairs that no run of the store has written yet.
 
         Args:
-            run: the run's folder, made if it is not there.
+            run: the run's folder, created if missing.
         """
         for label, artifact in stages:
             log = artifact.path / LOG
@@ -105,7 +106,7 @@ class Tracking:
         stage = f"{label}-{artifact.fingerprint[:8]}"
         place = run / FOLDER / name
         partial = place / f".partial-{stage}"
-        shutil.rmtree(partial, ignore_errors=True)  # of a kill
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process
         partial.mkdir(parents=True)
         config = {"run": run.name, "stage": label, **_flat(artifact.manifest["provenance"].get("settings"))}
         about = {
@@ -128,14 +129,14 @@ class Tracking:
             accelerator.init_trackers(project, init_kwargs=about)
             for step, values in rows:
                 accelerator.log(values, step=step)
-            # accelerate's own end leaves trackio's run current: it would be ended again, aloud, at exit
+            # accelerate's end_training leaves trackio's run active; it would print a message at exit
             end = import_module("trackio").finish if name == "trackio" else accelerator.end_training
             end()
         partial.rename(place / stage)
 
 
 def steps(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, float]]]:
-    """(step, metrics) of every row of a log; the step is no metric, and what is no number is left out."""
+    """Yields (step, metrics) of every row of a log; metrics exclude the step and non-numeric values."""
     for place, row in enumerate(rows):
         key = next((key for key in STEP_KEYS if key in row), None)
         values = {
@@ -148,7 +149,7 @@ def steps(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, fl
 
 @contextmanager
 def _accelerator(name: str, place: Path) -> Iterator[Any]:
-    """An Accelerator that does nothing but track, and leaves no process-wide state of its own behind."""
+    """An Accelerator used only for tracking; resets accelerate's process-wide state afterwards."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
@@ -161,7 +162,7 @@ def _accelerator(name: str, place: Path) -> Iterator[Any]:
 
 
 def _flat(settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Settings as trackers take them: numbers, texts and booleans; the rest as text."""
+    """Settings as trackers accept them: numbers, strings and booleans; other values become strings."""
     return {
         name: value if isinstance(value, bool | int | float | str) else str(value)
         for name, value in (settings or {}).items()

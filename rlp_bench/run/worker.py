@@ -1,6 +1,6 @@
-"""`python -m rlp_bench.run.worker JOB`: one of the processes that train a stage together, started by `torchrun`.
+"""`python -m rlp_bench.run.worker JOB`: one worker process of distributed training, started by `torchrun`.
 
-The first one tells progress, result and a person's mistake on stdout, a line of JSON each.
+Rank 0 reports progress, metrics and user errors on stdout, one line of JSON each.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ from rlp_bench.run.runner import set_threads
 
 
 class Counts(Counter[str]):
-    """A meter that only counts; seconds and memory are taken by the process that waits."""
+    """A meter with counters only; the driver process measures seconds and memory."""
 
     def count(self, **amounts: float) -> None:
-        """Adds."""
+        """Adds to named counters."""
         self.update(amounts)
 
 
 def say(**what: Any) -> None:
-    """One message to the process that waits."""
+    """Sends one message to the driver process."""
     sys.stdout.write(MARK + json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Trains; 0, or 3 after a person's mistake, which was told."""
+    """Trains the stage; returns 0, or 3 after a user error, which it reports to the driver."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     rank = int(os.environ["RANK"])
     end_with(int(os.environ.get(DRIVER, "0")))
@@ -60,7 +60,7 @@ def main() -> int:
     )
     trainer, faults = build(load_trainer(job["trainer"]), job["settings"])
     if faults:
-        raise RuntimeError(f"settings that were right a moment ago are not: {faults}")
+        raise RuntimeError(f"settings validated by the driver are invalid here: {faults}")
     inputs = {name: _artifacts(given) for name, given in job["inputs"].items()}
     try:
         metrics = trainer.train(inputs, Path(job["out"]), context)
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def run() -> NoReturn:
-    """`main`, then the end of the process; the traceback of a bug goes to stderr, and the status is 1."""
+    """Runs `main` and ends the process; after a bug with the traceback on stderr and status 1."""
     status = 1
     try:
         status = main()
@@ -84,20 +84,20 @@ def run() -> NoReturn:
 
 
 def leave(status: int = 0) -> NoReturn:
-    """Ends a process that has been in a process group; what was printed is written out first.
+    """Flushes the output streams and ends a process that was in a process group, without interpreter shutdown.
 
-    Python's own way out would finalise the interpreter under gloo's thread, which may still want the GIL to drop a
-    tensor; Python 3.11 ends such a thread within a C++ frame that may not throw, and the process aborts. Destroying the
-    group does not help: FSDP's device mesh holds it.
+    Normal shutdown finalizes the interpreter while gloo's thread may still need the GIL to free a tensor; Python 3.11
+    then ends that thread within a C++ frame that may not throw, and the process aborts. Destroying the group does not
+    help, because FSDP's device mesh keeps a reference to it.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+        with contextlib.suppress(OSError, ValueError):  # the reader is gone
             stream.flush()
     os._exit(status)
 
 
 def _device(device: str) -> str:
-    """Each process has a device of its own."""
+    """The device of this process; one CUDA device per local rank."""
     if not device.startswith("cuda"):
         return device
     import torch
@@ -119,7 +119,7 @@ def _destroy_process_group() -> None:
 
 
 def _silent(done: int, total: int, note: str = "") -> None:
-    """The other processes say nothing."""
+    """Progress callback of ranks other than 0: does nothing."""
 
 
 if __name__ == "__main__":
