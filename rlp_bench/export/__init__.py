@@ -1,1 +1,1 @@
-"""A run's policy as a Hugging Face checkpoint with its model card."""
+"""Exports a run's policy as a Hugging Face checkpoint with a model card."""

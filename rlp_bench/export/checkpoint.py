@@ -1,7 +1,7 @@
-"""A run's policy as a plain Hugging Face checkpoint with a model card, and its way to a hub.
+"""Exports a run's policy as a Hugging Face checkpoint with a model card, and uploads it to the Hub.
 
-The weights, config and tokenizer are the artifact's own bytes, checked against its manifest. Nothing is sent anywhere
-unless a repository is named; the token comes from HF_TOKEN and is written nowhere.
+Weights, config and tokenizer are copied from the artifact and verified against its manifest. Nothing is uploaded unless
+a repository is named; the token comes from HF_TOKEN and is never written.
 """
 
 import json
@@ -64,11 +64,11 @@ def export_run(record: RunRecord, out: Path) -> dict[str, str]:
 
 
 def check_out(out: Path) -> None:
-    """Refuses what is there already, but an empty folder."""
+    """Raises BenchError if `out` exists and is not an empty folder, or its parent is not a folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BenchError(f'export: "{out}" is there already and not empty; give another --out')
+        raise BenchError(f'export: "{out}" exists and is not an empty folder; give another --out')
     if not out.resolve().parent.is_dir():
-        raise BenchError(f'export: "{out.parent}" is no folder; make it first')
+        raise BenchError(f'export: "{out.parent}" is not a folder; create it first')
 
 
 def _files(record: RunRecord) -> list[Path]:
@@ -78,7 +78,7 @@ def _files(record: RunRecord) -> list[Path]:
     names = {path.name for path in found}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         adapter = (
-            "an adapter, not whole weights" if (folder / "adapter_config.json").exists() else "no weights"
+            "an adapter, not full weights" if (folder / "adapter_config.json").exists() else "no weights"
         )
         raise BenchError(
             f'run "{record.path.name}": its policy "{folder.name}" has {adapter}; expected config.json and '
@@ -88,7 +88,7 @@ def _files(record: RunRecord) -> list[Path]:
 
 
 def _refuse_indirect(record: RunRecord) -> None:
-    """Best-of-n and constant policies say how to answer; no checkpoint of one model can do the same."""
+    """Raises BenchError for best-of-n and constant policies, which have no weights of their own."""
     for name, what in (
         ("best_of_n.json", "the best of several samples of another policy"),
         ("constant.json", "one constant answer"),
@@ -96,7 +96,7 @@ def _refuse_indirect(record: RunRecord) -> None:
         if (record.policy.path / name).exists():
             raise BenchError(
                 f'run "{record.path.name}": its policy is {what} ({name}) and has no weights of its own; export the '
-                "run whose policy it asks, e.g. of method sft"
+                "run whose policy it samples from, e.g. of method sft"
             )
 
 
@@ -105,13 +105,13 @@ def _check_copies(record: RunRecord, folder: Path) -> None:
         sealed = record.policy.manifest["files"].get(path.name)
         if sealed is not None and hash_file(path) != sealed:
             raise DataError(
-                f'artifact "{record.policy.path.name}": {path.name} is not what was sealed; `rlp-bench doctor` looks '
-                "for damage; remove the artifact and run again"
+                f'artifact "{record.policy.path.name}": {path.name} has changed since it was sealed; check the store with '
+                "`rlp-bench doctor`, remove the artifact and run again"
             )
 
 
 def _write_generation_config(folder: Path) -> None:
-    """One with the special tokens of config.json, where the policy has none."""
+    """Writes a generation config with the special tokens of config.json, if the policy has none."""
     path = folder / "generation_config.json"
     if not path.exists():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -125,26 +125,26 @@ def _report(record: RunRecord) -> Report | None:
 
 
 def check_push(repository: str) -> str:
-    """The token for a push to "OWNER/NAME"; looked at before anything is written.
+    """The token for a push to "OWNER/NAME"; called before anything is written.
 
     Raises:
-        BenchError: the name is none, or HF_TOKEN is not set.
+        BenchError: the name is malformed, or HF_TOKEN is not set.
     """
     if not REPOSITORY.fullmatch(repository):
         raise BenchError(f'export --push "{repository}": expected OWNER/NAME')
     token = os.environ.get("HF_TOKEN", "").strip()
     if not token:
         raise BenchError(
-            "export --push: HF_TOKEN is not set; put a token that may write into the environment"
+            "export --push: HF_TOKEN is not set; set it to a token with write access"
         )
     return token
 
 
 def push(folder: Path, repository: str, token: str, message: str, *, public: bool) -> str:
-    """Uploads a folder as one commit to a model repository, made (private, unless `public`) where there is none.
+    """Uploads a folder as one commit to a model repository, created if missing (private unless `public`).
 
     Returns:
-        The commit's address.
+        The commit's URL.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
@@ -156,9 +156,9 @@ def push(folder: Path, repository: str, token: str, message: str, *, public: boo
         done = api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
     except (
         Exception
-    ) as error:  # of the client, or of the HTTP library below it, which is another one in each release
+    ) as error:  # of the client or of its HTTP library, which differs between releases
         told = " ".join(str(error).split()).replace(token, "***")[:300]
         raise BenchError(
-            f'export --push "{repository}": {told}; "{folder}" is complete: `hf upload {repository} {folder}` sends it'
+            f'export --push "{repository}": {told}; "{folder}" is complete: upload it with `hf upload {repository} {folder}`'
         ) from None
     return str(done.commit_url)

@@ -1,7 +1,7 @@
-"""The model card of an exported policy: what it is, what it scored, and where everything came from.
+"""The model card of an exported policy: method, recipe, results, training data and licences.
 
-Texts of others (names, reports, recipes) are escaped: a cell stays a cell, the front matter is written by a YAML
-writer, code blocks have fences longer than any in them. Folders of this machine are left out.
+External text (names, reports, recipes) is escaped: table cells as Markdown, the front matter by a YAML writer, code
+blocks by fences longer than any in them. Paths of this machine are removed.
 """
 
 import json
@@ -33,7 +33,7 @@ print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :], skip_special_t
 
 
 def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
-    """README.md of the checkpoint in `folder`."""
+    """The text of README.md for the checkpoint in `folder`."""
     name = f"{record.method} on {record.recipe.name}, seed {record.seed}"
     parts = [
         front_matter(record, report, name),
@@ -57,7 +57,7 @@ def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
 
 
 def front_matter(record: RunRecord, report: Report | None, name: str) -> str:
-    """The YAML block that hubs read, results included."""
+    """The YAML metadata block for the Hub, results included."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
@@ -85,10 +85,10 @@ def front_matter(record: RunRecord, report: Report | None, name: str) -> str:
 
 
 def _results(report: Report | None) -> Iterator[str]:
-    """Sections with every number of the report's summary, its judge and the hashes of what was asked."""
+    """Yields the results sections: the report's summary tables, the judge and the data hashes."""
     yield "## Results"
     if report is None:
-        yield "This run was not evaluated (`rlp-bench run` without --no-eval does it)."
+        yield "This run was not evaluated (`rlp-bench run` without --no-eval evaluates it)."
         return
     for title, rows in summarize(report):
         if title == "Notes":
@@ -109,25 +109,25 @@ def _results(report: Report | None) -> Iterator[str]:
 
 
 def warnings(record: RunRecord, report: Report | None) -> list[str]:
-    """What a reader must know: the report's own notes, and what this export adds."""
+    """Caveats for the reader: the report's notes and those of this export."""
     found: list[str] = []
     if report is None:
-        found.append("No evaluation: nothing is known of what this policy does.")
+        found.append("This policy was not evaluated.")
     else:
         notes = [rows for title, rows in summarize(report) if title == "Notes"]
         found += [": ".join(row) for rows in notes for row in rows]
         if report.get("provenance", {}).get("policy", record.policy.fingerprint) != record.policy.fingerprint:
-            found.append("The report is of another policy of this run's folder.")
+            found.append("The report in this run's folder is of another policy.")
         if report.get("provenance", {}).get("trained_on_judge"):
             found.append(
-                "The labels of training and the verdicts of the evaluation are of one family of judges."
+                "The training labels and the evaluation verdicts come from the same family of judges."
             )
     found.append("Trained for research on reward learning; not checked for truth, safety or bias.")
     return found
 
 
 def licences(record: RunRecord) -> list[str]:
-    """One line for the base and one a data source."""
+    """One line for the base and one per data source."""
     lines = [f"base checkpoint {base_name(record)}: {NOT_STATED} here; its own licence applies"]
     lines += [f"data {clean(reference)}: {licence}" for reference, licence in _data_licences(record)]
     return lines
@@ -143,7 +143,7 @@ def _data_licences(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def base_name(record: RunRecord) -> str:
-    """The base checkpoint as others may know it: a package's folder, or a folder's name."""
+    """The base checkpoint without local paths: a package reference, or the folder's name."""
     reference = record.recipe.base.checkpoint
     return reference if reference.startswith(PACKAGE) else Path(reference).name
 
@@ -160,7 +160,7 @@ def _stages(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _rows(artifact: Artifact) -> str:
-    """`1000 in, 990 used, 10 prompt_too_long`; the number of rows where a stage keeps no ledger."""
+    """`1000 in, 990 used, 10 prompt_too_long`; only the number of rows where a stage does not count dropped rows."""
     found = artifact.metrics
     if "rows_in" in found:
         drops = [
@@ -201,7 +201,7 @@ def _templates(prompting: PromptingSection) -> Iterator[str]:
 
 
 def _special(folder: Path, template: str) -> str:
-    """Whether the caller must keep a tokenizer from adding a BOS that the template has already."""
+    """`, add_special_tokens=False` if the template already starts with BOS, else empty."""
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     bos = config.get("bos_token")
@@ -210,7 +210,7 @@ def _special(folder: Path, template: str) -> str:
 
 
 def clean(value: Any) -> Any:
-    """A JSON value without this machine's folders: an absolute path keeps its last part."""
+    """A JSON value in which absolute paths are reduced to their last part."""
     if isinstance(value, str):
         return FOLDERS.sub(".../", value)
     if isinstance(value, Mapping):
@@ -219,12 +219,12 @@ def clean(value: Any) -> Any:
 
 
 def cell(text: Any) -> str:
-    """Text that stays text in Markdown, inside a table or out of it."""
+    """The text escaped for Markdown, inside and outside tables."""
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", line(text))
 
 
 def line(text: Any) -> str:
-    """A text on one line, so that none of it can end a front matter, a cell or a heading."""
+    """The text on one line, so that it cannot end a front matter, cell or heading."""
     return " ".join(str(text).split())
 
 
@@ -235,6 +235,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def code(language: str, text: str) -> str:
-    """A code block whose fence is longer than any in it."""
+    """A code block whose fence is longer than any fence in the text."""
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)
     return f"{fence}{language}\n{text}\n{fence}"

@@ -1,1 +1,1 @@
-"""The regression gate: a candidate against an accepted baseline, item by item. The rule is in `verdict`."""
+"""The regression gate: compares a candidate with an accepted baseline, item by item. The rule is in `rule`."""

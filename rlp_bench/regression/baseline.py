@@ -1,7 +1,7 @@
-"""The accepted baseline: a text file small enough for git, the same bytes for the same run and reason.
+"""The accepted baseline: a text file small enough for git, reproducible for the same run and reason.
 
-Line 1 is the manifest: why it was accepted, where it came from, and of every suite all that must be the same. Every
-other line is one item: [number of its suite, item id, score or null, length or null]. A diff shows what moved.
+Line 1 is the manifest: the reason, the origin, and the facts of every suite that must match. Every other line is one
+item: [number of its suite, item id, score or null, length or null], so that a diff shows changed items.
 """
 
 import gzip
@@ -20,21 +20,22 @@ BASELINE_VERSION = 1
 
 
 def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
-    """Writes the file whole or not at all; gzipped, without a time, where its name ends in .gz.
+    """Writes the baseline atomically; gzipped, without a timestamp, if the name ends in .gz.
 
-    Returns the sha256 of what is in it, packed or not.
+    Returns:
+        The sha256 of the uncompressed content.
 
     Raises:
-        BenchError: no reason, nothing scored, or more than 1 % of a suite's items without a score.
+        BenchError: the reason is empty, no suite has scores, or more than 1 % of a suite's items have no score.
     """
     if not reason.strip():
-        raise BenchError("baseline accept --reason: is empty; say why these numbers are right from now on")
+        raise BenchError("baseline accept --reason: is empty; give the reason why these scores are accepted")
     kept = {alias: suite for alias, suite in snapshot.suites.items() if suite.scored}
     if not kept:
         raise DataError(f'"{snapshot.name}": no suite has scores; evaluate it first')
     faults = [
-        f'suite "{alias}": {suite.unscored} of {len(suite.scores)} items have no score; a baseline with holes '
-        "would hide what a candidate loses there: evaluate again"
+        f'suite "{alias}": {suite.unscored} of {len(suite.scores)} items have no score; a baseline must have '
+        "scores for at least 99 % of its items: evaluate again"
         for alias, suite in kept.items()
         if suite.unscored > MISSING_LIMIT * len(suite.scores) and not suite.is_subset
     ]
@@ -74,10 +75,10 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
     """The snapshot, and {"reason", "sha256", "path"} of the file.
 
     Raises:
-        DataError: it is no baseline, newer than this rlp-bench, or its rows are not those that were accepted.
+        DataError: the file is not a baseline, is newer than this rlp-bench, or its rows were changed.
     """
     data = read_bytes(path)
-    damaged = DataError(f'"{path}": is no baseline; expected a file that `rlp-bench baseline accept` wrote')
+    damaged = DataError(f'"{path}": is not a baseline; expected a file written by `rlp-bench baseline accept`')
     try:
         head, _, body = data.decode().partition("\n")
         manifest = json.loads(head)
@@ -91,7 +92,7 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
         )
     if hashlib.sha256(body.encode()).hexdigest() != manifest.get("rows_sha256"):
         raise DataError(
-            f'"{path}": its rows are not those that were accepted; check it out or accept it again'
+            f'"{path}": its rows were changed after they were accepted; check it out or accept it again'
         )
     try:
         snapshot = Snapshot(dict(manifest["origin"]), _suites(manifest["suites"], body))

@@ -1,4 +1,4 @@
-"""May two snapshots be compared at all? The same items, references, judge, order, suite version, metric."""
+"""Checks that two snapshots are comparable: same items, references, judge, order, suite version and metric."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ Named = dict[str, Any]
 
 
 def differences(baseline: Snapshot, candidate: Snapshot) -> list[Named]:
-    """Every field that must be the same and is not; none: the two may be compared.
+    """The fields that must be equal but differ; if empty, the snapshots are comparable.
 
-    A suite that only the candidate has is no difference. Recipe, method, seed, decoding and package versions are
-    what a candidate may change: they are shown (`changed`), not held against it.
+    A suite that only the candidate has is no difference. A candidate may change recipe, method, seed, decoding and
+    package versions; `changed` lists those.
     """
     return [
         {"suite": alias, "field": field, "baseline": old, "candidate": new}
@@ -36,7 +36,7 @@ def _between(baseline: Suite, candidate: Suite | None) -> Iterator[tuple[str, An
             yield field, old.get(field), new.get(field)
     yield from _differing("judge", judge_identity(old), judge_identity(new))
     if old.get("order") == new.get("order") == AS_STORED and not judge_identity(old).get("annotators"):
-        yield "judge.annotators", "the file of verdicts does not say who judged", "nor may one guess"
+        yield "judge.annotators", "the verdicts file does not name its annotators", "unknown"
     before = list(_differing("data", old.get("data") or {}, new.get("data") or {}))
     yield from before
     if not before and set(baseline.scores) != set(candidate.scores):
@@ -44,7 +44,7 @@ def _between(baseline: Suite, candidate: Suite | None) -> Iterator[tuple[str, An
             set(candidate.scores) - set(baseline.scores),
             set(baseline.scores) - set(candidate.scores),
         )
-        yield "items", f"{len(lost)} of its own", f"{len(extra)} of its own"
+        yield "items", f"{len(lost)} only here", f"{len(extra)} only here"
 
 
 def _differing(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -54,7 +54,7 @@ def _differing(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Ite
 
 
 def changed(baseline: Snapshot, candidate: Snapshot) -> list[Named]:
-    """What a candidate may change and did, where both sides are known (a file of answers has no recipe)."""
+    """The fields that a candidate may change and did, where both values are known (an outputs file has no recipe)."""
     found = []
     for field in ("recipe", "method", "seed", "policy"):
         old, new = baseline.origin.get(field), candidate.origin.get(field)

@@ -1,4 +1,4 @@
-"""Every attempt against a baseline, in a file that only grows: looking until it passes cannot be hidden."""
+"""The history of attempts against a baseline, append-only, so that repeated attempts stay visible."""
 
 import json
 import os
@@ -15,19 +15,19 @@ SUFFIX = ".history.jsonl"
 
 
 def default_history(baseline: Path) -> Path:
-    """Beside the baseline."""
+    """The history file beside the baseline."""
     return baseline.with_name(baseline.name + SUFFIX)
 
 
 def earlier_attempts(path: Path, baseline_sha256: str) -> list[dict[str, Any]]:
-    """The attempts so far against this baseline, oldest first.
+    """The earlier attempts against this baseline, oldest first.
 
     Raises:
-        DataError: the file is no history; nothing was written to it.
+        DataError: the file is not a history.
     """
     if not path.exists():
         return []
-    wrong = f'"{path}": is no history of attempts (JSON lines); give another --history'
+    wrong = f'"{path}": is not a history of attempts (JSON lines); give another --history'
     try:
         rows = list(read_jsonl(path))
     except UnicodeDecodeError:
@@ -40,12 +40,12 @@ def earlier_attempts(path: Path, baseline_sha256: str) -> list[dict[str, Any]]:
 
 
 def record_attempt(path: Path, attempt: Mapping[str, Any]) -> None:
-    """Appends one line, whole or not at all; what stands there already is never touched."""
+    """Appends one line atomically; earlier lines are never changed."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = json.dumps({"time": now, **attempt}, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b", buffering=0) as out:  # appends wherever another process has got to
+        with path.open("a+b", buffering=0) as out:  # appends after the lines of other processes
             if out.tell() and os.pread(out.fileno(), 1, out.tell() - 1) != b"\n":
                 line = "\n" + line
             out.write(line.encode("ascii"))
@@ -55,7 +55,7 @@ def record_attempt(path: Path, attempt: Mapping[str, Any]) -> None:
 
 
 def told(earlier: Sequence[Mapping[str, Any]]) -> str:
-    """The attempts before this one in a sentence, for whoever reads the verdict."""
+    """One sentence about the earlier attempts, shown with the verdict."""
     if not earlier:
         return "first attempt against this baseline"
     counts = Counter(str(row["verdict"]) for row in earlier)
@@ -63,5 +63,5 @@ def told(earlier: Sequence[Mapping[str, Any]]) -> str:
     policies = len({str(row.get("policy")) for row in earlier})
     return (
         f"attempt {len(earlier) + 1} against this baseline; earlier: {each}, of {policies} "
-        f"{'policy' if policies == 1 else 'policies'}. Each may err in 5 %: the best of several shows less than one"
+        f"{'policy' if policies == 1 else 'policies'}. Each errs with probability 5 %, so the best of several proves less"
     )

@@ -1,4 +1,4 @@
-"""The verdict as JUnit XML: one test case a suite, which CI servers list."""
+"""The verdict as JUnit XML for CI servers: one test case per suite."""
 
 import re
 import xml.etree.ElementTree as xml
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, escaped or not."""
+"""Characters that are not allowed in XML 1.0, even escaped."""
 
 
 def junit_xml(result: Mapping[str, Any]) -> bytes:
-    """UTF-8. Failure: a regression (with --strict also inconclusive); error: error and incomparable; skipped:
-    suites that do not gate, and inconclusive ones that may pass.
+    """The JUnit document, UTF-8.
+
+    Failure: regression, and with --strict inconclusive; error: error and incomparable; skipped: suites that do not
+    gate, and without --strict inconclusive ones.
     """
     cases = [_case(suite, result["strict"]) for suite in result["suites"]]
     if result["verdict"] in ("error", "incomparable") and not any(
@@ -74,5 +76,5 @@ def _element(tag: str, **attributes: str) -> xml.Element:
 
 
 def clean(text: str) -> str:
-    """The text with what XML cannot hold replaced by U+FFFD; `ElementTree` escapes the rest."""
+    """The text with characters not allowed in XML replaced by U+FFFD; `ElementTree` escapes the rest."""
     return FORBIDDEN.sub("\ufffd", text)

@@ -1,4 +1,4 @@
-"""The outcome as plain data, in percent and points: what --json prints and every other form is made from."""
+"""The outcome as JSON values, in percent and points, for --json and all rendered formats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def result_of(
     candidate: Snapshot | None,
     earlier: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Everything about an attempt. `candidate` is None where it could not be read."""
+    """Everything about an attempt. `candidate` is None if it could not be read."""
     return {
         "verdict": outcome.verdict,
         "exit_status": outcome.status,
@@ -37,7 +37,7 @@ def failed(reason: str, strict: bool) -> Outcome:
 
 
 def suite_of(one: SuiteVerdict) -> dict[str, Any]:
-    """One suite's row."""
+    """The result of one suite, as JSON values."""
     row: dict[str, Any] = {
         "alias": one.alias,
         "verdict": one.verdict,
@@ -72,7 +72,7 @@ def suite_of(one: SuiteVerdict) -> dict[str, Any]:
 
 
 def attempt_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What the history keeps of an attempt."""
+    """The history entry of an attempt."""
     keys = ("alias", "verdict", "margin", "n", "difference", "ci95", "p", "p_holm")
     candidate = result["candidate"]
     return {

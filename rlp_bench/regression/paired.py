@@ -1,4 +1,4 @@
-"""Is the candidate worse than the baseline on the same items? One-sided tests and bounds of a paired difference.
+"""Paired comparison of candidate and baseline on the same items: one-sided tests and confidence bounds.
 
 Binary outcomes (every score 0 or 1): the mid-p McNemar test and Bonett and Price's adjusted Wald interval, which
 Fagerland, Lydersen and Laake (2014, Statistics in Medicine 33) recommend together. Exact McNemar would raise 3.6 %
@@ -8,8 +8,8 @@ All other outcomes (soft preferences, ties, both orders averaged): the sign-flip
 too, so that the two tests agree where outcomes are binary; and the paired bootstrap, with the percentile interval
 expanded for small samples (Hesterberg, 2015, The American Statistician 69, section 4.3).
 
-Everything takes d of shape (..., I), I items of one suite and any number of experiments before it, so that the null
-simulation runs this code and not a copy. Resamples are drawn from a fixed seed: the same scores, the same verdict.
+Functions take differences d of shape (..., I): I items of one suite, with any number of leading experiment dimensions,
+so that the null simulation runs this code. Resamples use a fixed seed: equal scores give equal verdicts.
 """
 
 import math
@@ -24,13 +24,13 @@ from rlp_bench.statistics import Scores, smallest_detectable_difference
 
 RESAMPLES = 9999
 CHUNK = 512
-"""Resamples drawn at once: memory stays small on suites of many thousand items."""
+"""Resamples drawn at once; bounds memory on suites of many thousand items."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Candidate minus baseline over the items that both have a score for. Fractions, not points."""
+    """Candidate minus baseline over the items that both have a score for; in fractions, not points."""
 
     n: int
     baseline: float
@@ -38,28 +38,28 @@ class Paired:
     difference: float
     se: float
     sd: float
-    """Of the items' differences."""
+    """Standard deviation of the per-item differences."""
     low: float
     high: float
     """95 % interval, two-sided."""
     bound: float
-    """Lower end of the one-sided 95 % interval: what the true difference hardly lies below."""
+    """Lower bound of the one-sided 95 % interval."""
     p: float
-    """One-sided, of "not worse"."""
+    """One-sided p of the null hypothesis "not worse"."""
     detectable: float
-    """The smallest true loss that the one-sided 5 % test finds in 80 % of repetitions."""
+    """The smallest true loss that the one-sided 5 % test detects with 80 % power."""
     better: int
     """Items on which the candidate's score is higher; McNemar's b."""
     worse: int
-    """Items on which it is lower; McNemar's c."""
+    """Items on which the candidate's score is lower; McNemar's c."""
     test: str
     """"mid-p McNemar" or "sign-flip permutation"."""
     rho: float | None
-    """Correlation of the two over the items; None where one of them does not vary."""
+    """Correlation of the two scores over the items; None if one of them is constant."""
 
 
 def compare_scores(candidate: Scores, baseline: Scores) -> Paired:
-    """The paired comparison over the shared items, in the order of their ids.
+    """The paired comparison over the shared items, sorted by id.
 
     Raises:
         ValueError: fewer than two items have both scores.
@@ -99,7 +99,7 @@ def is_binary(scores: ArrayLike) -> bool:
 
 
 def p_worse(d: ArrayLike, *, binary: bool, resamples: int = RESAMPLES, seed: int = 0) -> Any:
-    """One-sided p of "the candidate is not worse", small where d (..., I) is below zero."""
+    """One-sided p of the null hypothesis "the candidate is not worse", for d (..., I)."""
     if binary:
         x = np.asarray(d)
         return mcnemar_p_worse((x > 0).sum(axis=-1), (x < 0).sum(axis=-1))
@@ -116,9 +116,9 @@ def mcnemar_p_worse(better: ArrayLike, worse: ArrayLike) -> Any:
 
 
 def sign_flip_p_worse(d: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Any:
-    """P(T < t) + P(T = t) / 2 over random signs of the items' differences, t their observed sum.
+    """Sign-flip test with mid-p: P(T < t) + P(T = t) / 2, T the sum of d (..., I) under random signs, t the observed sum.
 
-    The observed signs count as one of the draws, so that p is never 0.
+    The observed signs count as one draw, so that p is never 0.
     """
     x = np.asarray(d, dtype=float)
     observed = x.sum(axis=-1, keepdims=True)
@@ -135,7 +135,7 @@ def sign_flip_p_worse(d: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
 
 
 def bounds(d: ArrayLike, *, binary: bool, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Any, Any, Any]:
-    """Of the mean of d (..., I): 95 % interval (low, high), and the one-sided 95 % lower bound."""
+    """(low, high, bound) of the mean of d (..., I): the 95 % interval and the one-sided 95 % lower bound."""
     if not binary:
         low, high, bound = bootstrap_quantiles(d, (0.025, 0.975, 0.05), resamples=resamples, seed=seed)
         return low, high, bound
@@ -148,8 +148,8 @@ def bounds(d: ArrayLike, *, binary: bool, resamples: int = RESAMPLES, seed: int 
 def bonett_price(better: ArrayLike, worse: ArrayLike, n: int, *, tail: float) -> tuple[Any, Any]:
     """Adjusted Wald interval of a difference of paired rates (Bonett and Price, 2012, JEBS 37, eq. 5).
 
-    Laplace's rule on the two discordant cells: (b + 1) / (n + 2), (c + 1) / (n + 2). It has a width even where
-    nothing is discordant.
+    Laplace's rule on the two discordant cells: (b + 1) / (n + 2), (c + 1) / (n + 2). Its width is positive
+    even without discordant items.
     """
     from scipy.stats import norm
 
@@ -163,7 +163,7 @@ def bootstrap_quantiles(
 ) -> list[Any]:
     """Quantiles of the mean of d (..., I) over resampled items, one per tail.
 
-    Percentile intervals are too short by about sqrt((n - 1) / n) and by z for t; Hesterberg's expansion takes
+    Percentile intervals are too narrow by about sqrt((n - 1) / n) and by z instead of t; Hesterberg's expansion takes
     the quantile at Phi(t_{tail, n-1} sqrt(n / (n - 1))).
     """
     from scipy.stats import norm, t
@@ -176,7 +176,7 @@ def bootstrap_quantiles(
 
 
 def _resampled(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each of n items is drawn, a chunk of resamples (R, n) at a time."""
+    """Yields bootstrap counts of n items, shape (R, n), for one chunk of R resamples at a time."""
     rng = np.random.default_rng([seed, 2])
     for count in _chunks(resamples):
         drawn = rng.integers(0, n, (count, n)) + np.arange(count)[:, None] * n

@@ -1,4 +1,4 @@
-"""The verdict for people: text tables, and a Markdown summary for a CI job's page."""
+"""Renders the verdict: text tables, and a Markdown summary for a CI job."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ HEADS = {
     "regression": "REGRESSION",
     "error": "ERROR: no verdict",
     "incomparable": "INCOMPARABLE: not the same measurement",
-    "inconclusive": "INCONCLUSIVE: neither worse nor shown not to be",
+    "inconclusive": "INCONCLUSIVE: neither worse nor shown to be within the margin",
 }
 NUMBERS = (
     "suite",
@@ -36,7 +36,7 @@ BEHIND = (
 
 
 def number_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Rows under `NUMBERS`: percent, points; a suite without a test has only its verdict."""
+    """Rows of the columns `NUMBERS`, in percent and points; a suite without a test has only its verdict."""
     return [
         (
             suite["alias"],
@@ -55,7 +55,7 @@ def number_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def behind_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Rows under `BEHIND`: baseline -> candidate, where there are two values."""
+    """Rows of the columns `BEHIND`, as "baseline -> candidate" where the values differ."""
     return [
         (
             suite["alias"],
@@ -73,7 +73,7 @@ def behind_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def notes(result: Mapping[str, Any], attempts: str) -> list[str]:
-    """What stands below the tables, a line each."""
+    """The lines below the tables."""
     found = [f"{suite['alias']}: {suite['reason']}" for suite in result["suites"]]
     known = {suite["reason"] for suite in result["suites"]}
     found += [reason for reason in result["reasons"] if reason.partition(": ")[2] not in known]
@@ -99,12 +99,12 @@ def render_text(result: Mapping[str, Any], attempts: str) -> list[Any]:
         tables.append(table("", NUMBERS, number_rows(result)))
     behind = behind_rows(result)
     if behind:
-        tables.append(table("Behind it: baseline -> candidate", BEHIND, behind))
+        tables.append(table("Details: baseline -> candidate", BEHIND, behind))
     return [*tables, Text("\n".join(notes(result, attempts)))]
 
 
 def render_markdown(result: Mapping[str, Any], attempts: str) -> str:
-    """A job summary. Every text is escaped: an alias or path is nobody's markup."""
+    """A Markdown job summary; all texts are escaped."""
     parts = [f"## rlp-bench regress: {HEADS[result['verdict']]}", "", escape(_sides(result)), ""]
     if result["suites"]:
         parts += _markdown_table(NUMBERS, number_rows(result))
@@ -124,7 +124,7 @@ def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> li
 
 
 def escape(text: str) -> str:
-    """Text that GitHub's Markdown shows as it is, in one line."""
+    """The text escaped for GitHub's Markdown, on one line."""
     flat = " ".join(str(text).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#@!])", r"\\\1", flat)
@@ -132,7 +132,7 @@ def escape(text: str) -> str:
 
 def _sides(result: Mapping[str, Any]) -> str:
     old, new = (side.get("run") or side.get("report") for side in (result["baseline"], result["candidate"]))
-    return f"{new or 'no candidate'} against {old}, baseline {result['baseline']['path']}"
+    return f"{new or 'no candidate'} vs. {old}, baseline {result['baseline']['path']}"
 
 
 def _plain(value: float | None) -> str:

@@ -1,23 +1,23 @@
-"""The rule of the gate, and its verdict on every suite and on all together.
+"""The rule of the gate, and its verdict on each suite and overall.
 
-A suite gates where it has 300 items or more, or where a margin was given for it; where its items lie in another
-suite it never does. Each gating suite is asked two questions, both one-sided and paired over the same items:
+A suite gates if it has at least 300 items or a margin is given for it, but never if its items are part of another
+suite. Each gating suite has two tests, both one-sided and paired over the same items:
 
-1. Is the candidate worse? p of "not worse" (`gate.paired`), Holm's correction over the gating suites, 5 %.
-2. Is it not worse by the margin or more? The lower bound of the 95 % one-sided interval lies above -margin.
+1. Superiority of the baseline: p of "not worse" (`regression.paired`), Holm-corrected over the gating suites, 5 %.
+2. Non-inferiority: the lower bound of the one-sided 95 % interval is above -margin.
 
-regression    worse by 1, and a loss of the margin or more is not excluded by 2
-pass          a loss of the margin or more is excluded by 2, whatever 1 says: a loss this small was allowed
-inconclusive  neither; the smallest loss that could have been seen says what would help
+regression    1 rejects "not worse", and 2 does not exclude a loss of the margin or more
+pass          2 excludes a loss of the margin or more, whatever 1 says: a smaller loss is allowed
+inconclusive  neither; the smallest detectable loss is reported
 
-Why so. A fixed "drop of 2 points" alarms on 17 % of null runs with 805 items and on 40 % with 80, because it does not
-look at the noise; question 1 alarms on 5 % whatever the number of items (`benchmarks/null_simulation.py`). Question 2
-alone would call every small suite a regression, or every noisy one a pass. A loss that is certain and smaller than the
-margin passes, for that is what a margin means; it can only lower the rate of false alarms, and does so where the
-margin is more than 3.3 standard errors. Holm keeps the chance of any false alarm over all gating suites at 5 %. The
-verdict "pass" needs no correction: it must be earned by every gating suite.
+Rationale. A fixed "drop of 2 points" gives false alarms in 17 % of null runs with 805 items and in 40 % with 80,
+because it ignores the noise; test 1 gives 5 % for any number of items (`benchmarks/null_simulation.py`). Test 2 alone
+would call every small suite a regression, or every noisy one a pass. A significant loss below the margin passes, as a
+margin allows it; this can only lower the false-alarm rate, and does so where the margin is more than 3.3 standard
+errors. Holm's correction keeps the probability of any false alarm over all gating suites at 5 %. "pass" needs no
+correction, because every gating suite must pass.
 
-All together: incomparable before error before regression before inconclusive before pass.
+Overall verdict, by precedence: incomparable, error, regression, inconclusive, pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,35 +32,35 @@ from rlp_bench.statistics import holm
 
 ALPHA = 0.05
 DEFAULT_MARGIN = 3.0
-"""Points."""
+"""Percentage points."""
 GATING_ITEMS = 300
-"""Fewer items cannot show a loss of 5 points (20 % power with 100): a canary, unless a margin is given."""
+"""Fewer items cannot detect a loss of 5 points (20 % power with 100); such a suite gates only with a margin."""
 MISSING_LIMIT = 0.01
-"""Share of items without a score above which there is no verdict."""
+"""Maximum fraction of items without a score; above it the verdict is "error"."""
 EXIT = {"pass": 0, "regression": 1, "error": 2, "incomparable": 3, "inconclusive": 4}
 Margins = Mapping[str, float]
-"""Suite -> points, where a person gave one."""
+"""Suite -> percentage points, for margins given by the user."""
 
 
 @dataclass(frozen=True)
 class SuiteVerdict:
-    """One suite. Points and percent are made where it is printed."""
+    """The verdict on one suite. Values are fractions; points and percent only when printed."""
 
     alias: str
     verdict: str
-    """"regression", "pass", "inconclusive", "error", "incomparable"; "reported" where it does not gate."""
+    """"regression", "pass", "inconclusive", "error", "incomparable"; "reported" if it does not gate."""
     reason: str
     margin: float | None
-    """Points; None where the suite does not gate."""
+    """Percentage points; None if the suite does not gate."""
     test: Paired | None
     p_holm: float | None
     about: Mapping[str, Any]
-    """Of "baseline" and "candidate": items, missing, unparsed, ties, position_gap, length; and "length_unit"."""
+    """"baseline" and "candidate": each items, missing, unparsed, ties, position_gap, length; and "length_unit"."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the gate says."""
+    """The verdict of the gate."""
 
     verdict: str
     reasons: Sequence[str]
@@ -71,29 +71,29 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """Exit status; an inconclusive verdict fails only with --strict."""
+        """The exit status; an inconclusive verdict fails only with --strict."""
         if self.verdict == "inconclusive" and not self.strict:
             return 0
         return EXIT[self.verdict]
 
 
 def is_regression(p: Any, bound_points: Any, margin_points: Any) -> Any:
-    """Worse, and a loss of the margin or more not excluded. Numbers or arrays."""
+    """Whether the candidate is worse and a loss of the margin or more is not excluded. Numbers or arrays."""
     return (p <= ALPHA) & (bound_points <= -margin_points)
 
 
 def decide(p: float, bound_points: float, margin_points: float) -> str:
-    """ "regression", "pass" or "inconclusive" of one gating suite."""
+    """ "regression", "pass" or "inconclusive", for one gating suite."""
     if is_regression(p, bound_points, margin_points):
         return "regression"
     return "pass" if bound_points > -margin_points else "inconclusive"
 
 
 def read_margins(given: Sequence[str], baseline: Snapshot) -> dict[str, float]:
-    """SUITE=POINTS, as the command line gives them.
+    """Suite -> points, from SUITE=POINTS on the command line.
 
     Raises:
-        BenchError: not of that form, an unknown suite, or one that never gates.
+        BenchError: an argument is malformed, or its suite is unknown or never gates.
     """
     found = {}
     for text in given:
@@ -116,7 +116,7 @@ def read_margins(given: Sequence[str], baseline: Snapshot) -> dict[str, float]:
 
 
 def margin_of(alias: str, suite: Suite, margins: Margins) -> float | None:
-    """Points; None: the suite is reported and does not gate."""
+    """The margin in points; None if the suite does not gate."""
     if suite.is_subset:
         return None
     return margins.get(alias, DEFAULT_MARGIN if len(suite.scores) >= GATING_ITEMS else None)
@@ -125,7 +125,11 @@ def margin_of(alias: str, suite: Suite, margins: Margins) -> float | None:
 def judge_candidate(
     baseline: Snapshot, candidate: Snapshot, margins: Margins, *, exact: bool = False, strict: bool = False
 ) -> Outcome:
-    """The verdict. `exact`: every suite gates, and any item whose score is another one is a regression.
+    """The verdict on a candidate.
+
+    Args:
+        exact: every suite gates, and any item whose score differs is a regression.
+        strict: an inconclusive verdict fails.
 
     Raises:
         DataError: no suite gates.
@@ -133,7 +137,7 @@ def judge_candidate(
     gates = {alias: margin_of(alias, suite, margins) for alias, suite in baseline.suites.items()}
     if not exact and all(margin is None for margin in gates.values()):
         raise DataError(
-            f"no suite gates: {', '.join(gates)} have fewer than {GATING_ITEMS} items or lie in another suite; "
+            f"no suite gates: {', '.join(gates)} have fewer than {GATING_ITEMS} items or are part of another suite; "
             "give --margin SUITE=POINTS"
         )
     differing, may = differences(baseline, candidate), changed(baseline, candidate)
@@ -150,7 +154,7 @@ def judge_candidate(
 
 
 def said(difference: Named) -> str:
-    """A difference in one line."""
+    """A difference as one line of text."""
     old, new = (_short(difference[side]) for side in ("baseline", "candidate"))
     return f'suite "{difference["suite"]}": {difference["field"]} differs: baseline {old}, candidate {new}'
 
@@ -162,7 +166,7 @@ def _short(value: Any) -> str:
 
 def _incomparable(alias: str, margin: float | None, differing: Sequence[Named]) -> SuiteVerdict:
     mine = [said(one).partition(": ")[2] for one in differing if one["suite"] == alias]
-    verdict, reason = ("incomparable", "; ".join(mine)) if mine else ("reported", "comparable by itself")
+    verdict, reason = ("incomparable", "; ".join(mine)) if mine else ("reported", "comparable")
     return SuiteVerdict(alias, verdict, reason, margin, None, None, {})
 
 
@@ -190,7 +194,7 @@ def _tested(both: Mapping[str, tuple[Suite, Suite]], gates: Mapping[str, float |
 
 
 def _fault(baseline: Suite, candidate: Suite) -> str:
-    """Why there is no score; empty where there is one."""
+    """Why a suite cannot be tested; empty if it can."""
     if len(set(baseline.scored) & set(candidate.scored)) < 2:
         return "fewer than two items have a score on both sides"
     lost, n = candidate.unscored, len(candidate.scores)
@@ -198,14 +202,14 @@ def _fault(baseline: Suite, candidate: Suite) -> str:
         return ""
     return (
         f"{lost} of {n} items have no score ({candidate.unparsed} unparsed), more than "
-        f"{100 * MISSING_LIMIT:.0f} %: an error, not a score; look at the judge, then evaluate again"
+        f"{100 * MISSING_LIMIT:.0f} %: an error, not a score; check the judge, then evaluate again"
     )
 
 
 def _why_not(suite: Suite) -> str:
     if suite.is_subset:
         return str(suite.facts["evidence"])
-    return f"fewer than {GATING_ITEMS} items: a canary"
+    return f"fewer than {GATING_ITEMS} items: does not gate without a margin"
 
 
 def _because(verdict: str, test: Paired, p: float, margin: float) -> str:
@@ -216,8 +220,8 @@ def _because(verdict: str, test: Paired, p: float, margin: float) -> str:
         small = "; worse, by less than the margin" if p <= ALPHA else ""
         return f"a loss of {margin:g} points or more is excluded ({effect}{small})"
     return (
-        f"neither worse ({effect}) nor shown to be within {margin:g} points; a true loss below "
-        f"{100 * test.detectable:.1f} points is easily missed"
+        f"neither worse ({effect}) nor shown to be within {margin:g} points; the smallest detectable loss is "
+        f"{100 * test.detectable:.1f} points"
     )
 
 
@@ -229,14 +233,14 @@ def _exact(alias: str, baseline: Suite, candidate: Suite) -> SuiteVerdict:
     if moved:
         reason = (
             f"{len(moved)} of {len(baseline.scores)} items have another score, first {min(moved)}; if that is "
-            "meant, `rlp-bench baseline accept --reason` says so"
+            "intended, accept it with `rlp-bench baseline accept --reason`"
         )
     verdict = "regression" if moved else "pass"
     return SuiteVerdict(alias, verdict, reason, 0.0, test, None, _about(baseline, candidate))
 
 
 def _about(baseline: Suite, candidate: Suite) -> dict[str, Any]:
-    """Holes, ties, position gap and lengths of both sides; lengths over the items that both answered."""
+    """Missing scores, ties, position gap and lengths of both sides; lengths over items that both sides have."""
     units = {suite.facts.get("length_unit") for suite in (baseline, candidate)}
     shared = sorted(set(baseline.lengths) & set(candidate.lengths)) if len(units) == 1 else []
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a gate compares: one policy's scores on every suite, item by item, with all that must be the same."""
+"""Snapshots for the gate: one policy's per-item scores on every suite, and the facts that must match."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from rlp_bench.run.records import REPORT, find_run, read_record
 from rlp_bench.store.store import Store, fingerprint
 
 AS_STORED = "as stored"
-"""The order of verdicts that were replayed from a file."""
+"""The `order` of verdicts replayed from a file."""
 OF_THE_FILE = {"sha256", "rows"}
-"""Of such a judge's manifest: what names the file of verdicts and not who judged; every model has its own file."""
+"""Manifest keys of such a judge that identify the verdicts file, which differs between policies, not the annotators."""
 KEPT = (
     "alias",
     "suite",
@@ -38,30 +38,30 @@ class Suite:
     """One suite of a snapshot."""
 
     facts: Mapping[str, Any]
-    """What the report says of it (`KEPT`), hashes of data and judge, unit of lengths. No scores: why (`reason`)."""
+    """Facts from the report (`KEPT`), hashes of data and judge, length unit; `reason` if there are no scores."""
     scores: Mapping[str, float | None]
     """Item id -> score in [0, 1]; None where the item has none."""
     lengths: Mapping[str, int]
-    """Item id -> length of the answer in `facts["length_unit"]`; empty where a suite asks for no answer."""
+    """Item id -> length of the output in `facts["length_unit"]`; empty for suites without generated outputs."""
 
     @property
     def scored(self) -> dict[str, float]:
-        """The items that have a score."""
+        """The scores of the items that have one."""
         return {item: score for item, score in self.scores.items() if score is not None}
 
     @property
     def is_subset(self) -> bool:
-        """Whether its items lie in another suite: shown, never independent evidence."""
+        """Whether its items are part of another suite: shown, but not independent evidence."""
         return str(self.facts.get("evidence") or "").startswith("subset")
 
     @property
     def unparsed(self) -> int:
-        """Items whose verdict could not be read."""
+        """Number of items whose verdict could not be parsed."""
         return int((self.facts.get("coverage") or {}).get("unparsed", 0))
 
     @property
     def unscored(self) -> int:
-        """Items without a score, for whatever reason."""
+        """Number of items without a score, for any reason."""
         return sum(score is None for score in self.scores.values())
 
 
@@ -76,15 +76,15 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """For people: the run, or the report's file."""
+        """The name of the run or of the report file, for messages."""
         return str(self.origin.get("run") or self.origin.get("report"))
 
 
 def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapshot:
-    """Of a run (the newest, where neither is given), or of a report that `rlp-bench eval --json` printed.
+    """The snapshot of a run (by default the newest) or of a report printed by `rlp-bench eval --json`.
 
     Raises:
-        BenchError: both are given, there is no such run, it was not evaluated, or its scores are gone.
+        BenchError: both are given, the run does not exist or was not evaluated, or its scores are missing.
     """
     if run is not None and report is not None:
         raise BenchError("--run and --report were given; expected one of them")
@@ -94,8 +94,8 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
     path = record.path / REPORT
     if not path.exists():
         raise DataError(
-            f'run "{record.path.name}": is not evaluated; `rlp-bench run --method {record.method}` without '
-            "--no-eval does it"
+            f'run "{record.path.name}": is not evaluated; evaluate it by `rlp-bench run --method {record.method}` '
+            "without --no-eval"
         )
     origin = {"run": record.path.name, "versions": read_record(record.path).get("versions", {})}
     return _of_report(store, path, origin)
@@ -118,7 +118,7 @@ def _of_report(store: Store, path: Path, origin: Mapping[str, Any]) -> Snapshot:
 
 
 def _answers(report: Report) -> str:
-    """What names a policy of which only answers are known: their hashes."""
+    """Identifier of a policy that is known only by its outputs: their hash."""
     return fingerprint([(suite.get("data") or {}).get("outputs") for suite in report["suites"]])
 
 
@@ -137,10 +137,10 @@ def _suite(store: Store, report: SuiteReport) -> Suite:
 
 
 def judge_identity(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The judge's manifest: all that can change a verdict.
+    """The judge's manifest: everything that can change a verdict.
 
-    Of replayed verdicts the file's own hash is left out: two models' verdicts lie in two files, and who judged is
-    what the files say (`annotators`).
+    For replayed verdicts without the file's hash: the verdicts of two policies are in two files, whose `annotators`
+    identify the judge.
     """
     judge = dict(facts.get("judge") or {})
     if facts.get("order") == AS_STORED:
@@ -149,11 +149,11 @@ def judge_identity(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(store: Store, report: SuiteReport) -> dict[str, float | None]:
-    """Item id -> score. A suite computed from a larger one's verdicts holds its own subsets only."""
+    """Item id -> score. A suite that is part of a larger one has only its own subsets."""
     path = store.root / str(report["scores"])
     if not path.is_file():
         raise DataError(
-            f'suite "{report["alias"]}": "{path}" is not there; give the --store that it was evaluated in'
+            f'suite "{report["alias"]}": "{path}" is missing; give the --store that it was evaluated in'
         )
     inside = set(report.get("subsets") or ()) if is_subset(report) else None
     found: dict[str, float | None] = {}
@@ -174,7 +174,7 @@ def _is_score(value: Any) -> bool:
 def _lengths(
     store: Store, report: SuiteReport, items: Mapping[str, Any]
 ) -> tuple[dict[str, int], str | None]:
-    """Lengths of the answers in tokens where all are known, else in characters; none for other kinds of suite."""
+    """(item id -> length, unit): output lengths in tokens if all are known, else characters; ({}, None) without outputs."""
     name = (report.get("artifacts") or {}).get("outputs")
     path = store.artifacts / str(name) / "outputs.json"
     if name is None or not path.is_file():
@@ -186,7 +186,7 @@ def _lengths(
 
 
 def choose(snapshot: Snapshot, aliases: Sequence[str]) -> Snapshot:
-    """Only these suites, where any are named."""
+    """The snapshot with only the named suites; all suites if none are named."""
     if not aliases:
         return snapshot
     return Snapshot(
