@@ -33,15 +33,15 @@ FILES = (
     "merges.txt",
     "spiece.model",
 )
-"""What of a policy's folder is a checkpoint; logs, metrics and snapshots stay behind."""
+"""Files of a checkpoint in a policy's folder; logs, metrics and snapshots are not exported."""
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def export_run(record: RunRecord, out: Path) -> dict[str, str]:
-    """Writes the checkpoint and README.md into `out`, all of it or nothing; returns name -> sha256.
+    """Writes the checkpoint and README.md into `out`, atomically; returns name -> sha256.
 
     Raises:
-        BenchError: `out` is not free, the policy has no weights of its own, or an artifact is damaged.
+        BenchError: `out` exists and is not empty, the policy has no weights of its own, or an artifact is damaged.
     """
     check_out(out)
     sources = _files(record)

@@ -1,1 +1,1 @@
-"""Many methods and seeds with shared stages: schedule, jobs, tuning, and where jobs run."""
+"""Runs many methods and seeds with shared stages: schedule, jobs, tuning and executors."""

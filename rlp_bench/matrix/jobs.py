@@ -1,4 +1,4 @@
-"""What one job of a graph does: one stage, one measurement, or the evaluation of one run."""
+"""Executes one job of a graph: a stage, a tuning measurement, or the evaluation of a run."""
 
 import socket
 import time
@@ -24,33 +24,33 @@ POINTS = "points.json"
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job as it is sent to a process."""
+    """The serializable description of a job."""
 
     what: Literal["stage", "tune", "evaluate", "report"]
-    """"evaluate" is a matrix's evaluation, "report" that of one run by itself."""
+    """"evaluate": evaluation in a matrix; "report": evaluation of a single run."""
     method: str
     seed: int
     tuned: Mapping[str, Any] | None = None
     fingerprint: str = ""
-    """Of the stage that is to be made, or of the policy that is measured or evaluated."""
+    """Fingerprint of the stage to run, or of the policy to measure or evaluate."""
     value: float = 0.0
-    """The value that is measured."""
+    """The hyperparameter value to measure."""
     suites: Sequence[str] | None = None
-    """Aliases of a report; None: those that the recipe evaluates."""
+    """Suite aliases of a report; None: the recipe's."""
 
 
 def execute(job: JobSpec, recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Does it; returns its seconds and what `matrix.finish` notes, as JSON values.
+    """Executes a job; returns its seconds and the result for `schedule.finish`, as JSON values.
 
     Raises:
-        BenchError: a person's mistake, or what is installed here makes another plan than the driver has.
+        BenchError: a user error, or the packages installed here give another plan than the driver's.
     """
     began = time.monotonic()
     plan = build_plan(recipe, job.method, job.seed, job.tuned)
     if job.fingerprint not in {node.fingerprint for node in plan.nodes}:
         raise BenchError(
-            f"{job.method} seed {job.seed}: the plan made on {socket.gethostname()} is another than the driver's: "
-            "install the same versions of rlp-bench and its plugins there"
+            f"{job.method} seed {job.seed}: the plan built on {socket.gethostname()} differs from the driver's; "
+            "install the same versions of rlp-bench and its plug-ins there"
         )
     call = {"stage": _stage, "tune": _tune, "evaluate": _evaluate, "report": _report}[job.what]
     found = call(job, plan, store, Display(quiet=True))
@@ -92,7 +92,7 @@ def _report(job: JobSpec, plan: Plan, store: Store, display: Display) -> dict[st
 
 
 def _write_points(record: RunRecord, store: Store, recipe: Recipe, display: Display) -> None:
-    """points.json: snapshots along the last PPO on the first suite, for comparisons at equal KL."""
+    """Writes points.json: snapshots of the last PPO stage on the first suite, for comparison at equal KL."""
     stage = read_record(record.path)["stages"][-1]["trainer"]
     if not recipe.evaluation.trajectory or stage != "ppo":
         return

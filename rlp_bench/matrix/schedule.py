@@ -1,8 +1,8 @@
-"""Many methods, many seeds, one recipe: every stage once, in the order that keeps all processes busy.
+"""Schedules many methods and seeds under one recipe; each distinct stage runs once.
 
-The jobs of a matrix are the stages of all plans (a stage that several methods share is one job), the
-measurements that [tuning] asks for, and the evaluation of every run. `schedule` works them off by an executor;
-whatever is in the store already is done. What comes out is `matrix.json`.
+The jobs of a matrix are the stages of all plans (a stage shared by several methods is one job), the measurements for
+[tuning], and the evaluation of every run. `schedule` executes them with an executor; stages in the store are reused.
+The result is `matrix.json`.
 """
 
 import time
@@ -24,12 +24,12 @@ from rlp_bench.store.store import Store
 
 MATRIX = "matrix.json"
 TICK_SECONDS = 2.0
-"""How often `schedule` comes back while nothing ends."""
+"""Interval at which `schedule` yields while no job ends."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do, and what must be done before."""
+    """One job and its dependencies."""
 
     key: str
     what: Literal["stage", "tune", "evaluate", "report"]
@@ -40,24 +40,24 @@ class Job:
     work: JobSpec
     needs: frozenset[str] = frozenset()
     asks: Requirements = field(default_factory=Requirements)
-    """Of the machine that does it."""
+    """Resource requirements."""
     trainer: str = ""
-    """Of a stage."""
+    """Trainer of a stage; empty for other jobs."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Display name."""
         return f"{self.method} seed {self.seed} {self.label}"
 
     @property
     def task(self) -> Task:
-        """As an executor is given it."""
+        """The job as an executor's task."""
         return Task(self.key, self.name, self.trainer or self.what, self.work, self.asks)
 
 
 @dataclass
 class Matrix:
-    """What is asked, and how far it has come."""
+    """The jobs of a matrix and their state."""
 
     recipe: Recipe
     methods: Sequence[str]
@@ -68,36 +68,36 @@ class Matrix:
     jobs: dict[str, Job] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
-    """Key -> the error's line; what needs it is not begun."""
+    """Key -> error message; dependent jobs are not started."""
     running: set[str] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of every job that was done by this call."""
+    """Key -> duration, of every job done by this call."""
     measured: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
     runs: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     """(method, seed) -> folder and win rate."""
 
     @property
     def group(self) -> str:
-        """The recipe's id, "+tuned" where its rule is applied."""
+        """The recipe's id, with "+tuned" where [tuning] is applied."""
         return f"{self.recipe.id}+tuned" if self.tuned else self.recipe.id
 
     @property
     def folder(self) -> Path:
-        """Where matrix.json goes."""
+        """The folder of matrix.json."""
         return self.store.root / "matrix" / self.group
 
     def choice(self, method: str) -> dict[str, float]:
-        """What was chosen for a method; {} where there was nothing to choose."""
+        """The tuned setting of a method; {} if it is not tuned."""
         found = self.measured.get(method)
         return {self.recipe.tuning.setting: choose(found)} if found else {}
 
     def waiting(self) -> list[Job]:
-        """Jobs that can begin now, in the order in which they were asked for."""
+        """Jobs that can start now, in the order they were added."""
         started = self.done | self.running | self.failed.keys()
         return [j for j in self.jobs.values() if j.key not in started and j.needs <= self.done]
 
     def blocked(self) -> list[Job]:
-        """Jobs that can never begin, because one they need failed."""
+        """Jobs that cannot start because a dependency failed."""
         found: set[str] = set(self.failed)
         grown = True
         while grown:
@@ -106,15 +106,15 @@ class Matrix:
         return [self.jobs[key] for key in found if key not in self.failed]
 
     def add(self, job: Job) -> None:
-        """Puts a job in, unless it is there."""
+        """Adds a job, unless its key exists."""
         self.jobs.setdefault(job.key, job)
 
 
 def begin(matrix: Matrix) -> None:
-    """All jobs that are known at the start: tuning first, then what methods share at every seed.
+    """Adds all jobs that are known at the start: tuning first, then the stages and runs of every seed.
 
     Raises:
-        RecipeError, UnknownName: a plan is wrong; nothing has been run.
+        RecipeError, UnknownName: a plan is invalid; no job has been started.
     """
     tuned_methods = []
     for method in matrix.methods:
@@ -140,7 +140,7 @@ def begin(matrix: Matrix) -> None:
 
 
 def finish(matrix: Matrix, job: Job, result: Mapping[str, Any]) -> None:
-    """Notes what a job brought; the last measurement of a method brings its runs."""
+    """Records a job's result; after the last measurement of a method, adds its runs."""
     matrix.done.add(job.key)
     matrix.seconds[job.key] = result["seconds"]
     if job.what == "evaluate":
@@ -162,7 +162,7 @@ def _add_run(matrix: Matrix, method: str, seed: int) -> None:
 
 
 def add_one(matrix: Matrix, plan: Plan, evaluate: bool, suites: Sequence[str] | None) -> None:
-    """The jobs of one run by itself: its stages, and its report."""
+    """Adds the jobs of a single run: its stages and its report."""
     _add_stages(matrix, plan, plan.nodes)
     if evaluate:
         made = JobSpec("report", plan.method, plan.seed, plan.tuned, plan.final.fingerprint, suites=suites)
@@ -192,12 +192,12 @@ def _add_stages(matrix: Matrix, plan: Plan, nodes: Sequence[Node]) -> None:
 
 
 def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
-    """Works off all jobs; yields each as it ends, done or failed, and None while none does. Closes the executor.
+    """Executes all jobs; yields each job when it ends, done or failed, and None in between. Closes the executor.
 
-    A failed job stops what needs it and nothing else.
+    A failed job stops only its dependents.
 
     Raises:
-        BenchError: a job asks for what the executor can never give; no job has been begun.
+        BenchError: a job needs resources that the executor can never provide; no job has been started.
     """
     try:
         for job in matrix.jobs.values():
@@ -225,7 +225,7 @@ def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
 
 
 def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:
-    """matrix.json: what was asked, what was chosen and why, where every run lies. Written last, whole."""
+    """Writes matrix.json atomically: the arguments, the tuned values with measurements, and the run folders."""
     rule = matrix.recipe.tuning.model_dump(mode="json")
     document = {
         "matrix_version": 1,

@@ -1,4 +1,4 @@
-"""`run --executor`: the jobs of one run, done by a cluster."""
+"""`run --executor`: executes the jobs of one run on a cluster."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from rlp_bench.store.store import Store
 
 
 def one_run(plan: Plan, store: Store, evaluate: bool, suites: Sequence[str] | None) -> Matrix:
-    """The jobs of one run."""
+    """A matrix with the jobs of one run."""
     matrix = Matrix(plan.recipe, [plan.method], [plan.seed], store, False, False)
     add_one(matrix, plan, evaluate, suites)
     return matrix
@@ -25,10 +25,10 @@ def one_run(plan: Plan, store: Store, evaluate: bool, suites: Sequence[str] | No
 def run_with_executor(
     matrix: Matrix, plan: Plan, spec: str, display: Display, made: Made | None
 ) -> tuple[RunRecord, Report | None]:
-    """(record, report) of a run whose jobs an executor did; the report is None where it was not asked for.
+    """Executes a run's jobs with an executor; returns (record, report), the report None if not requested.
 
     Raises:
-        BenchError: a job failed, the first one's line; what is sealed stays.
+        BenchError: a job failed; the message is the first failure's. Sealed artifacts are kept.
     """
     set_threads(plan.recipe.compute.threads)
     executor = open_executor(spec, plan.recipe, matrix.store.root, machine()["cores"])

@@ -1,4 +1,4 @@
-"""How far the jobs of a graph are: done, running, and waiting for a place, by kind of stage."""
+"""Progress of the jobs of a graph by kind of stage: done, running and queued."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from rlp_bench.matrix.schedule import Job, Matrix
 
 
 def states(matrix: Matrix, executor: Executor) -> str:
-    """ "sft 2/2 | reward 1/4, 2 running, 1 waiting": waiting is what a cluster has been given and not begun."""
+    """ "sft 2/2 | reward 1/4, 2 running, 1 waiting"; waiting: submitted to the cluster but not started."""
     begun = executor.running()
     total: Counter[str] = Counter(kind(job) for job in matrix.jobs.values())
     done: Counter[str] = Counter(kind(matrix.jobs[key]) for key in matrix.done)
@@ -24,5 +24,5 @@ def states(matrix: Matrix, executor: Executor) -> str:
 
 
 def kind(job: Job) -> str:
-    """A stage's label without its number; else what the job is."""
+    """A stage's label without its number; for other jobs, their `what`."""
     return job.label.partition("-")[0] if job.what == "stage" else job.what

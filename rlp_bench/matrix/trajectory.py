@@ -1,8 +1,8 @@
-"""Along PPO, by KL: the proxy reward, what it stands for, and how well the reward model still orders pairs.
+"""Reward over-optimization curves along PPO, by KL: proxy reward, gold utility and reward-model accuracy.
 
-After Gao et al. 2022 (arXiv:2210.10760, figure 1): optimising a reward model raises its score for ever and
-what it stands for only for a while. The points of one run are its policy snapshots, measured on dev prompts
-with two samples a prompt at temperature 1; win rates, where asked for, are those of a suite's items.
+After Gao et al. 2022 (arXiv:2210.10760, figure 1): optimizing a reward model keeps raising the proxy reward, while the
+gold reward rises and then falls. The points of a run are its policy snapshots, measured on dev prompts with two samples
+per prompt at temperature 1; win rates, if requested, are on a suite's items.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from rlp_bench.store.store import Store, fingerprint
 
 @dataclass(frozen=True)
 class Point:
-    """One policy on the way of a run's last PPO."""
+    """One policy snapshot of a run's last PPO stage."""
 
     method: str
     beta: float
@@ -37,24 +37,24 @@ class Point:
     rollouts: int
     """0 is the SFT policy."""
     kl: float
-    """To the SFT policy, nats a response."""
+    """KL(policy || SFT), nats per response."""
     proxy: float
-    """Mean reward, in standard deviations of the reward on SFT samples from its mean there."""
+    """Mean reward, standardized by the mean and standard deviation of the rewards of SFT samples."""
     gold: float | None
     """Mean gold utility; None where the data source has none."""
     gold_se: float | None
     accuracy: float | None
-    """How often the reward model orders two samples of this policy as the judge does; ties dropped."""
+    """Accuracy of the reward model on pairs of this policy's samples labeled by the judge; without ties."""
     accuracy_n: int
     length: float
-    """Mean tokens."""
+    """Mean length in tokens."""
     win_rate: float | None = None
-    """Percent, on the suite that was asked for."""
+    """Win rate on the requested suite, percent."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Item id -> score on that suite."""
+    """Item id -> score on the requested suite."""
 
     def row(self) -> dict[str, Any]:
-        """The point as JSON, without the items' scores."""
+        """The point as JSON values, without per-item scores."""
         return {key: value for key, value in asdict(self).items() if key != "scores"}
 
 
@@ -69,7 +69,7 @@ def trace(
     store: Store,
     display: Display,
 ) -> list[Point]:
-    """The points of a method's runs at several KL coefficients; runs that are there are reused."""
+    """The points of a method's runs at several KL coefficients; existing runs are reused."""
     points: list[Point] = []
     for beta in betas:
         changed = [f"stages.ppo.beta={beta}", f"stages.ppo.snapshots={list(snapshots)}"]
@@ -88,7 +88,7 @@ def points_of(
     display: Display,
     at: Sequence[int] | None = None,
 ) -> list[Point]:
-    """The SFT policy, the snapshots of a run's last PPO (`at` these rollouts; all, if None) and its final policy."""
+    """Points of the SFT policy, the snapshots of the last PPO stage (`at` these rollouts; None: all) and the final policy."""
     recipe, sft, reward = record.recipe, sft_policy(record.lineage), record.last("reward")
     if sft is None or reward is None:
         raise BenchError(
@@ -120,7 +120,7 @@ def points_of(
 
 
 def _snapshots(policy: Artifact) -> dict[int, Artifact]:
-    """The snapshots that a PPO stage kept inside its artifact, and the final policy."""
+    """Rollouts -> policy, of the snapshots in a PPO stage's artifact."""
     folders = sorted((policy.path / "snapshots").glob("[0-9]*"))
     return {
         int(folder.name): Artifact("policy", fingerprint([policy.fingerprint, folder.name]), folder)
@@ -160,9 +160,9 @@ def _on_suite(evaluation: Evaluation, suite: str, policy: Artifact, store: Store
 
 
 def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
-    """Item scores of a run at a KL between two of its points, linear between them; None outside its range.
+    """Item scores of a run at a given KL, linearly interpolated between two points; None outside the run's range.
 
-    Source: ours. Win rates at unequal KL compare how far two policies were pushed; at equal KL, where to.
+    Source: ours. Comparing methods at equal KL separates their quality from how far they moved from SFT.
     """
     ordered = sorted(points, key=lambda point: point.kl)
     for low, high in pairwise(ordered):
@@ -176,7 +176,7 @@ def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
 
 
 def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
-    """Every method against the first at one KL, paired over items and seeds; None where a seed does not reach it.
+    """Each method compared with the first at one KL, paired over items and seeds; None if a seed does not reach the KL.
 
     One table: variances between seeds are shrunk over the methods that reach the KL, p is corrected by Holm.
     """

@@ -1,4 +1,4 @@
-"""Chooses one setting of each method by the recipe's rule, on dev prompts: see `recipe.Tuning`."""
+"""Tunes one hyperparameter of each method on dev prompts, by the rule of `recipes.schema.Tuning`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ Measured = Mapping[str, float]
 
 @dataclass(frozen=True)
 class DevSuite:
-    """How the dev prompts are named in reports; their reference answers are the SFT policy's."""
+    """The dev prompts as a suite; the reference answers are the SFT policy's."""
 
     name: str
     version: str
 
 
 def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
-    """(value, plan with it) at the tuning seed; empty where the method does not end in the tuned stage."""
+    """(value, plan with that value) at the tuning seed; empty if the method's last stage is not the tuned one."""
     rule = recipe.tuning
     if not rule.stage:
         return []
@@ -47,10 +47,10 @@ def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
 def measure(
     record: RunRecord, value: float, store: Store, runner: StageRunner, progress: Progress
 ) -> Measured:
-    """What a candidate's policy is worth on the dev prompts. Sealed: asked again, it is read."""
+    """The measurement of a candidate's policy on dev prompts; stored, and reused if it exists."""
     recipe, sft = record.recipe, sft_policy(record.lineage)
     if sft is None:
-        raise BenchError(f"method {record.method}: has no SFT policy to be tuned against; leave [tuning] out")
+        raise BenchError(f"method {record.method}: has no SFT policy to compare with; leave [tuning] out")
     identity = {
         "step": "tuning",
         "version": 1,
@@ -72,7 +72,7 @@ def measure(
 
 
 def choose(measured: Sequence[Measured]) -> float:
-    """The value of the highest win rate; of equal ones the first."""
+    """The value with the highest win rate; ties go to the first."""
     return max(measured, key=lambda m: m["win_rate"])["value"]
 
 

@@ -1,1 +1,1 @@
-"""`rlp-bench bench`: fixed workloads on the embedded world, timed by pytest-benchmark and held against a baseline."""
+"""`rlp-bench bench`: fixed workloads on the micro world, timed by pytest-benchmark and compared with a baseline."""

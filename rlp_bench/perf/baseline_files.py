@@ -1,4 +1,4 @@
-"""Baseline files: pytest-benchmark's JSON with `rlp_bench` in it; and what no document may show."""
+"""Baseline files: pytest-benchmark's JSON with an `rlp_bench` section, and their validation."""
 
 import json
 import math
@@ -14,24 +14,24 @@ LEAST_ROUNDS = 5
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A document that `bench --save` wrote.
+    """A document written by `bench --save`.
 
     Raises:
-        DataError: it is not there, not JSON, not ours, or newer.
+        DataError: it is missing, not JSON, not written by `bench --save`, or newer than this rlp-bench.
     """
     where = f'baseline "{path}"'
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{where}: does not exist; `rlp-bench bench --save {path}` makes it") from None
+        raise DataError(f"{where}: does not exist; create it with `rlp-bench bench --save {path}`") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror})") from None
     except ValueError:
-        raise DataError(f"{where}: not JSON; expected what `rlp-bench bench --save` writes") from None
+        raise DataError(f"{where}: not JSON; expected a file written by `rlp-bench bench --save`") from None
     if not isinstance(found, dict) or not isinstance(found.get("rlp_bench"), dict):
-        raise DataError(f"{where}: is not of rlp-bench; expected what `rlp-bench bench --save` writes")
+        raise DataError(f"{where}: is not an rlp-bench file; expected a file written by `rlp-bench bench --save`")
     if found["rlp_bench"].get("bench_version", 0) > VERSION:
-        raise DataError(f"{where}: is of a newer rlp-bench; upgrade, or save a baseline again")
+        raise DataError(f"{where}: was written by a newer rlp-bench; upgrade, or save a new baseline")
     try:
         sound(found)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -42,7 +42,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def sound(document: Mapping[str, Any]) -> None:
-    """Has everything that a comparison reads; raises KeyError, TypeError or ValueError otherwise."""
+    """Checks that a document has all that a comparison needs; raises KeyError, TypeError or ValueError if not."""
     about = document["rlp_bench"]
     if not isinstance(about["machine"]["id"], str) or not isinstance(about["cold"], bool):
         raise TypeError("machine or cold")
@@ -52,10 +52,10 @@ def sound(document: Mapping[str, Any]) -> None:
 
 
 def check_fresh(document: Mapping[str, Any]) -> None:
-    """No answer came from a cache, and every round did the same work.
+    """Checks that no answer came from the cache and that every round did the same work.
 
     Raises:
-        BenchError: otherwise; such timings say nothing.
+        BenchError: one of these fails, so that the timings are meaningless.
     """
     for one in document["benchmarks"]:
         info = one["extra_info"]
@@ -65,7 +65,7 @@ def check_fresh(document: Mapping[str, Any]) -> None:
                 asked = hits + counters.get("requests", 0)
                 raise BenchError(
                     f"bench: {info['workload']}: {hits:g} of {asked:g} answers came from the cache (hit rate "
-                    f"{hits / asked:.2f}), so it would time the cache; leave --cache out, or give an empty folder"
+                    f"{hits / asked:.2f}), so the cache would be timed; leave --cache out, or give an empty folder"
                 )
             wrong = [name for name in counters if counters[name] != info["counters"].get(name)]
             if wrong:

@@ -1,4 +1,4 @@
-"""The embedded base model with an EOS that it cannot say: all its responses have full length, on every machine."""
+"""The micro base model with an EOS that it cannot generate, so that all responses have full length on every machine."""
 
 import json
 import shutil
@@ -9,11 +9,11 @@ from rlp_bench.micro import base_path
 
 EOS = "<eos>"
 SAID = "<end>"
-"""What the model's own end token is called here."""
+"""New name of the model's original EOS token."""
 
 
 def endless_policy(folder: Path) -> Path:
-    """Writes it. Weights are those of the base; EOS gets the first id beyond the model's vocabulary."""
+    """Writes the checkpoint with the base model's weights; EOS gets the first id beyond the model's vocabulary."""
     shutil.copytree(base_path(), folder)
     config = _read(folder / "config.json")
     beyond = config["vocab_size"]

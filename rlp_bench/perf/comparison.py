@@ -1,10 +1,10 @@
-"""Two documents of the same workloads: timings by a factor and a rank test, counters exactly.
+"""Compares two documents of the same workloads: timings by a factor and a rank test, counters exactly.
 
-Slower means both: the fastest round took more than `factor` times the baseline's fastest, and the rounds are later in
-rank than the baseline's (one-sided Mann-Whitney, p < .05). Either alone cries wolf on a busy machine. Timings of
-another machine, of cold against warm rounds, or of another version of a workload are incomparable; counters
-do not depend on the machine and must be equal. Seconds are wall seconds less those in which the process was ready to
-run and other processes had the cores, where the kernel tells: a neighbour does not make the code slower.
+"slower" requires both that the fastest round took more than `factor` times the baseline's fastest and that the rounds
+rank above the baseline's (one-sided Mann-Whitney, p < .05); either alone gives false alarms on a busy machine. Timings
+of different machines, of cold and warm rounds, or of different versions of a workload are incomparable; counters do
+not depend on the machine and must be equal. Seconds are wall-clock seconds without the time in which the process was
+runnable but waited for a core, where the kernel reports it, so that other processes do not count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 
 def rows_of(document: Document) -> list[dict[str, Any]]:
-    """A row for each workload that was timed: the fastest round, its rate, all rounds, counters."""
+    """One row per timed workload: the fastest round, its rate, all rounds, and counters."""
     rows = []
     for one in document["benchmarks"]:
         info, wall = one["extra_info"], [float(value) for value in one["stats"]["data"]]
@@ -48,13 +48,13 @@ def rows_of(document: Document) -> list[dict[str, Any]]:
 def compare(
     now: Document, baseline: Document, factor: float, counters_only: bool = False
 ) -> list[dict[str, Any]]:
-    """The rows of `now`, each with what the baseline says; see the verdicts in `EXITS`."""
+    """The rows of `now`, each with its comparison to the baseline and a verdict of `EXITS`."""
     before = {row["workload"]: row for row in rows_of(baseline)}
     same_machine = now["rlp_bench"]["machine"]["id"] == baseline["rlp_bench"]["machine"]["id"]
     same_way = now["rlp_bench"]["cold"] == baseline["rlp_bench"]["cold"]
     reason = "" if same_machine else "another machine"
     reason = reason or ("" if same_way else "cold against warm rounds")
-    reason = reason or ("timings were not asked for" if counters_only else "")
+    reason = reason or ("timings were not requested" if counters_only else "")
     return [_against(row, before.get(row["workload"]), factor, reason) for row in rows_of(now)]
 
 
@@ -62,7 +62,7 @@ def _against(
     row: dict[str, Any], other: Mapping[str, Any] | None, factor: float, reason: str
 ) -> dict[str, Any]:
     if other is None or other["version"] != row["version"]:
-        why = "not in the baseline" if other is None else f"the baseline has version {other['version']} of it"
+        why = "not in the baseline" if other is None else f"the baseline has version {other['version']} of this workload"
         return {**row, "timing": "incomparable", "why": why, "changed": None, "verdict": "incomparable"}
     names = sorted({*row["counters"], *other["counters"]})
     changed = [
@@ -84,7 +84,7 @@ def _against(
 
 
 def timed_against(now: Sequence[float], before: Sequence[float], factor: float) -> dict[str, Any]:
-    """timing: "slower", "faster" or "same"; the ratio of the fastest rounds; p of "not slower" (one-sided)."""
+    """{timing: "slower", "faster" or "same"; ratio of the fastest rounds; one-sided p of "not slower"}."""
     from scipy.stats import mannwhitneyu
 
     ratio = min(now) / min(before)
@@ -99,6 +99,6 @@ def timed_against(now: Sequence[float], before: Sequence[float], factor: float) 
 
 
 def exit_status(rows: Sequence[Mapping[str, Any]]) -> int:
-    """1 where a workload is slower or counts otherwise, else 3 where one could not be compared at all, else 0."""
+    """1 if a workload is slower or its counters changed, else 3 if one is incomparable, else 0."""
     found = {EXITS[row["verdict"]] for row in rows}
     return 1 if 1 in found else 3 if 3 in found else 0

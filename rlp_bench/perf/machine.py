@@ -1,4 +1,4 @@
-"""Which machine a timing belongs to: timings of two ids are not compared."""
+"""Identity of the machine of a timing; timings of different ids are not compared."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rlp_bench.store.store import fingerprint
 
 
 def timed_machine() -> dict[str, Any]:
-    """What speed hangs on: processor, cores, torch's version and threads, the GPU; and their hash, `id`."""
+    """What speed depends on: processor, cores, torch's version and threads, GPU; and their hash, `id`."""
     import torch
 
     here = machine()

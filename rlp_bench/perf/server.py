@@ -1,4 +1,4 @@
-"""A chat server on this machine that answers at once: what judging costs without the judge."""
+"""A local chat server that answers immediately, to measure the overhead of judging without a judge model."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from typing import Any
 class _Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    """Head and body leave together; apart, the second would wait for the first to be acknowledged (40 ms)."""
+    """Sends head and body together; otherwise the body waits for the acknowledgement of the head (40 ms)."""
 
     def do_POST(self) -> None:
-        """One completion: "A" or "B" by a hash of the request; four characters count as a token."""
+        """Answers one completion: "A" or "B" by a hash of the request; four characters count as one token."""
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         draw = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).digest()[0]
         asked = sum(len(message["content"]) for message in body["messages"]) // 4
@@ -41,7 +41,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -51,7 +51,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def chat_server() -> Iterator[str]:
-    """Its base URL, for as long as the context lasts."""
+    """Runs the server within the context; yields its base URL."""
     with _Server(("127.0.0.1", 0), _Answers) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

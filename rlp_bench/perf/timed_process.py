@@ -1,6 +1,6 @@
-"""The process that is timed: python -m rlp_bench.perf.timed_process SETTINGS.json, started by `rlp_bench.perf.timing`.
+"""The timed process: python -m rlp_bench.perf.timed_process SETTINGS.json, started by `rlp_bench.perf.timing`.
 
-Says on stdout, a JSON line each, what ended; pytest's own words go to the log file.
+Reports each finished workload on stdout as one line of JSON; pytest's output goes to the log file.
 """
 
 import json
@@ -18,24 +18,24 @@ BENCH_VERSION = 1
 
 
 class Plugin:
-    """Gives the workloads to `rlp_bench.perf.timed_tests`, tells what ended, and completes the document."""
+    """pytest plug-in: parametrizes `timed_tests` by workload, reports finished ones, and completes the document."""
 
     def __init__(self, settings: dict[str, Any], said: TextIO) -> None:
         self.chosen, self.said = settings, said
 
     @pytest.fixture
     def settings(self) -> dict[str, Any]:
-        """As the command was given."""
+        """The settings of the command."""
         return self.chosen
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """One test for each workload that was asked for."""
+        """Parametrizes the test by the requested workloads."""
         if "workload" in metafunc.fixturenames:
             wanted = [one for one in WORKLOADS if one.name in self.chosen["workloads"]]
             metafunc.parametrize("workload", wanted, ids=_name)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One line for each workload: it passed, or how it ended."""
+        """Reports one line per workload: its outcome, and the traceback of a failure."""
         if report.when == "call" or report.outcome != "passed":
             line = {"name": report.nodeid.partition("[")[2].rstrip("]"), "outcome": report.outcome}
             if report.outcome != "passed":
@@ -43,7 +43,7 @@ class Plugin:
             print(json.dumps(line), file=self.said, flush=True)
 
     def pytest_benchmark_update_json(self, config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
-        """Adds whose timings these are; takes the machine's name out."""
+        """Adds the `rlp_bench` section; removes the host name."""
         output_json["machine_info"].pop("node", None)
         output_json["rlp_bench"] = {
             "bench_version": BENCH_VERSION,
@@ -58,7 +58,7 @@ def _name(workload: Workload) -> str:
 
 
 def main(file: Path) -> int:
-    """Runs them; pytest's exit status."""
+    """Runs the workloads; returns pytest's exit status."""
     settings = json.loads(file.read_text(encoding="utf-8"))
     folder, said = file.parent, sys.stdout
     (folder / "pytest.ini").write_text("[pytest]\n")

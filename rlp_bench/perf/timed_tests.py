@@ -1,4 +1,4 @@
-"""What pytest-benchmark runs: one test for each workload. `rlp_bench.perf.timed_process` gives it its fixtures."""
+"""The test that pytest-benchmark runs, once per workload. `rlp_bench.perf.timed_process` provides its fixtures."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ from typing import Any
 from rlp_bench.perf.workloads import Asked, Workload
 
 WARM_UP = 1
-"""Calls that are not counted: imports, first allocations, loaded models."""
+"""Untimed calls before the rounds: imports, first allocations, model loading."""
 
 
 def test_workload(benchmark: Any, workload: Workload, settings: dict[str, Any], tmp_path: Path) -> None:
-    """k rounds after a warm-up; with `cold`, everything that the package remembers is forgotten before each."""
+    """Times k rounds after a warm-up; with `cold`, the package's caches are cleared before each round."""
     called: list[tuple[dict[str, float], float, float]] = []
     with workload.prepare(tmp_path, Asked(settings["cache"])) as work:
 
@@ -38,7 +38,7 @@ def test_workload(benchmark: Any, workload: Workload, settings: dict[str, Any], 
 
 
 def waited_seconds() -> float:
-    """How long this process's main thread was ready to run but had no core; 0 where no kernel says so."""
+    """Seconds in which the main thread was runnable but waited for a core; 0 where the kernel does not report it."""
     try:
         return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
@@ -46,7 +46,7 @@ def waited_seconds() -> float:
 
 
 def forget() -> None:
-    """Empties every memo of the package: loaded models and tokenizers, worlds, plugin tables."""
+    """Clears all in-process caches of the package: loaded models and tokenizers, worlds, plug-in tables."""
     for name, module in list(sys.modules.items()):
         if name.startswith("rlp_bench."):
             for value in list(vars(module).values()):

@@ -1,4 +1,4 @@
-"""Times the workloads in a process of its own, one thread, nothing inherited that could slow or speed it."""
+"""Times the workloads in a separate single-threaded process with a clean environment."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from rlp_bench.display import Display
 
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark"}
 NEEDS = {"judged_requests": ("openai",)}
-"""Workload -> packages without which it is left out."""
+"""Workload -> packages that it needs; skipped without them."""
 THREADS = 1
 
 
 def check_installed() -> None:
-    """pytest and pytest-benchmark are there.
+    """Checks that pytest and pytest-benchmark are installed.
 
     Raises:
-        BenchError: one is not.
+        BenchError: one is missing.
     """
     for module, package in NEEDED.items():
         if find_spec(module) is None:
@@ -31,13 +31,13 @@ def check_installed() -> None:
 
 
 def without_packages(names: Sequence[str]) -> dict[str, str]:
-    """Workload -> why it cannot run here."""
+    """Workload -> reason, for workloads with missing packages."""
     missing = {name: [p for p in NEEDS.get(name, ()) if find_spec(p) is None] for name in names}
     return {name: f"needs package {', '.join(found)}" for name, found in missing.items() if found}
 
 
 def time_workloads(names: Sequence[str], k: int, cold: bool, cache: str, display: Display) -> dict[str, Any]:
-    """The document of pytest-benchmark, with `rlp_bench` added.
+    """Times the workloads; returns pytest-benchmark's document with the `rlp_bench` section.
 
     Raises:
         BenchError: a workload failed; its traceback is on stderr.
@@ -67,18 +67,18 @@ def time_workloads(names: Sequence[str], k: int, cold: bool, cache: str, display
             process.wait()
         task.close()
         if failed:
-            raise BenchError(f"bench: {', '.join(failed)} failed; its traceback is above")
+            raise BenchError(f"bench: {', '.join(failed)} failed; see the traceback above")
         document = folder / "benchmark.json"
         if process.returncode or not document.exists():
             log = folder / "log.txt"
             sys.stderr.write((log.read_text(encoding="utf-8") if log.exists() else "") + rest)
-            raise BenchError(f"bench: pytest ended with status {process.returncode}; its words are above")
+            raise BenchError(f"bench: pytest ended with status {process.returncode}; see its output above")
         found: dict[str, Any] = json.loads(document.read_text(encoding="utf-8"))
         return found
 
 
 def _environment() -> dict[str, str]:
-    """This process's, one thread, no pytest plugins or options of the person, no hub."""
+    """This process's environment with one thread, without the user's pytest plug-ins and options, offline."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     fixed = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}

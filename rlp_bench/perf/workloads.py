@@ -1,8 +1,8 @@
-"""The fixed workloads: the same work on every machine, on the embedded world, seeded; plugins come by name.
+"""The fixed workloads: seeded work on the micro world, the same on every machine.
 
 A workload prepares itself in an empty folder and yields a function that does the work once and returns its counters.
-Counters do not depend on the machine: prompts, pairs and settings are fixed, and where tokens are sampled, EOS cannot
-be, so that a rounding difference changes which tokens they are but not how many.
+Counters do not depend on the machine: prompts, pairs and settings are fixed, and EOS cannot be sampled, so that
+rounding differences change which tokens are sampled but not how many.
 """
 
 import itertools
@@ -29,23 +29,23 @@ PROMPTING = Prompting(micro.PROMPT_TEMPLATE, "", micro.MAX_PROMPT_TOKENS, micro.
 
 @dataclass(frozen=True)
 class Asked:
-    """What the caller chooses about the workloads."""
+    """Options of the workloads."""
 
     cache: str = ""
-    """Folder of answers that were paid for; empty: a new one."""
+    """Folder of the answer cache; empty: a new one."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing that is timed."""
+    """One timed workload."""
 
     name: str
     unit: str
-    """The counter that its rate is of."""
+    """The counter whose rate is reported."""
     about: str
     prepare: Callable[[Path, Asked], AbstractContextManager[Work]]
     version: str = "1"
-    """Raised when the work changes: counters and timings of two versions are not compared."""
+    """Incremented when the work changes; different versions are not compared."""
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _requests(folder: Path, asked: Asked) -> Iterator[Work]:
         judge = registry.resolve("judge", f"chat:{options}")
 
         def work() -> Counters:
-            """A new seed is a new request: nothing of an earlier round comes from the cache."""
+            """Judges with a new seed in every round, so that no answer comes from the cache."""
             before = dict(judge.spent())
             found = _verdicts(judge.judge(pairs, next(seeds)))
             spent = {name: value - before[name] for name, value in judge.spent().items() if _is_count(value)}
@@ -152,7 +152,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _answers(n: int) -> list[Pair]:
-    """Pairs of a right answer and another question's."""
+    """n pairs of a correct answer and another question's answer."""
     told = micro.load_world().demonstrations(n + 1)
     return [Pair(asked, answer, told[place + 1][1]) for place, (asked, answer) in enumerate(told[:n])]
 
@@ -180,7 +180,7 @@ def _rows(kind: str, folder: Path, rows: list[dict[str, Any]]) -> Artifact:
 
 
 def _train(stage: Any, inputs: Mapping[str, Any], out: Path | None = None) -> tuple[Any, dict[str, float]]:
-    """(metrics, counters) of a stage, run as the harness runs it; what it makes is thrown away without `out`."""
+    """(metrics, counters) of a stage, run as the harness runs it; its output is deleted unless `out` is given."""
     with tempfile.TemporaryDirectory() as folder:
         place = out or Path(folder) / "out"
         place.mkdir()
@@ -196,7 +196,7 @@ def _train(stage: Any, inputs: Mapping[str, Any], out: Path | None = None) -> tu
 
 
 class _NoEngine:
-    """The timed stages ask for none."""
+    """Engine placeholder: the timed stages need no engine."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a timed stage has no engine: {name}")

@@ -116,7 +116,7 @@ def mcnemar_p_worse(better: ArrayLike, worse: ArrayLike) -> Any:
 
 
 def sign_flip_p_worse(d: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Any:
-    """Sign-flip test with mid-p: P(T < t) + P(T = t) / 2, T the sum of d (..., I) under random signs, t the observed sum.
+    """Sign-flip test with mid-p: P(T < t) + P(T = t) / 2, T the sum of d (..., I) under random signs, t observed.
 
     The observed signs count as one draw, so that p is never 0.
     """

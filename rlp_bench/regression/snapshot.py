@@ -174,7 +174,7 @@ def _is_score(value: Any) -> bool:
 def _lengths(
     store: Store, report: SuiteReport, items: Mapping[str, Any]
 ) -> tuple[dict[str, int], str | None]:
-    """(item id -> length, unit): output lengths in tokens if all are known, else characters; ({}, None) without outputs."""
+    """(item id -> output length, unit): tokens if all are known, else characters; ({}, None) without outputs."""
     name = (report.get("artifacts") or {}).get("outputs")
     path = store.artifacts / str(name) / "outputs.json"
     if name is None or not path.is_file():

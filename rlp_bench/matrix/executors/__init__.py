@@ -1,1 +1,1 @@
-"""Where the jobs of a matrix run: processes of this machine, a Ray cluster, Slurm jobs."""
+"""Executors of jobs: processes of this machine, a Ray cluster, Slurm."""

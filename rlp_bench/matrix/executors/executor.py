@@ -1,8 +1,8 @@
-"""Where the jobs of a matrix run: processes of this machine, a Ray cluster, or Slurm jobs.
+"""The executor protocol: runs the jobs of a matrix in processes of this machine, on a Ray cluster, or as Slurm jobs.
 
-`rlp_bench.matrix.schedule` decides what can start (dependencies, equal stages once); an `Executor` runs it. All of them
-hand the same `Task` to the same entry point (`rlp_bench.matrix.executors.worker.execute`) on the same store, so that
-an artifact is the same wherever it was made.
+`rlp_bench.matrix.schedule` decides which jobs can start; an `Executor` runs them. All executors pass the same `Task` to
+the same entry point (`rlp_bench.matrix.executors.worker.execute`) with the same store, so that artifacts do not depend
+on the executor.
 """
 
 import json
@@ -23,43 +23,43 @@ EXECUTORS = {
     "slurm": "rlp_bench.matrix.executors.slurm:SlurmExecutor",
 }
 PACKAGES = {"ray": "ray", "slurm": "submitit"}
-"""Executor -> the package it needs; the extra has the executor's name."""
+"""Executor -> the package that it needs; the pip extra has the executor's name."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One job, as an executor is given it."""
+    """One job for an executor."""
 
     key: str
     name: str
-    """For people: "ppo seed 0 reward"."""
+    """Display name: "ppo seed 0 reward"."""
     stage: str
-    """A trainer's name, "data", "tune" or "evaluate": what a person's options for it are found by."""
+    """A trainer's name, "data", "tune" or "evaluate"; the key of the user's options for it."""
     work: JobSpec
     needs: Requirements
 
 
 class Executor(Protocol):
-    """Does orders somewhere. All calls come from one thread."""
+    """Executes tasks. All calls come from one thread."""
 
     name: str
     slots: int
-    """Most orders that may be in its hands at once."""
+    """Maximum number of submitted tasks at a time."""
 
     def check(self, task: Task) -> None:
-        """Raises BenchError where nobody there could ever do it; asked of all orders before the first begins."""
+        """Raises BenchError if the task can never run; called for all tasks before the first one starts."""
 
     def submit(self, task: Task) -> None:
-        """Takes an order whose inputs are all sealed."""
+        """Submits a task whose inputs are all sealed."""
 
     def ended(self, seconds: float) -> Sequence[tuple[str, str]]:
-        """(key, answer of `worker.execute`) of orders that have ended; waits so long at most for a first one."""
+        """(key, result of `worker.execute`) of ended tasks; waits at most `seconds` for the first one."""
 
     def running(self) -> set[str]:
-        """Keys of the orders that a process has begun; the others wait for a place."""
+        """Keys of the tasks that have started; the others are queued."""
 
     def close(self) -> None:
-        """Cancels what is left and lets go of the cluster."""
+        """Cancels remaining tasks and disconnects from the cluster."""
 
 
 def open_executor(spec: str, recipe: Recipe, root: Path, jobs: int) -> Executor:
@@ -67,10 +67,11 @@ def open_executor(spec: str, recipe: Recipe, root: Path, jobs: int) -> Executor:
 
     Args:
         root: the store's folder.
-        jobs: how many processes at once, where this machine does the work.
+        jobs: maximum number of processes on this machine.
 
     Raises:
-        UnknownName: there is no such executor. BenchError: it cannot be had here; the line says what to do.
+        UnknownName: there is no such executor.
+        BenchError: it is not available here; the message says what to do.
     """
     name, _, argument = spec.partition(":")
     if name not in EXECUTORS:
@@ -83,7 +84,7 @@ def open_executor(spec: str, recipe: Recipe, root: Path, jobs: int) -> Executor:
 
 
 def package(executor: str) -> Any:
-    """The package that an executor needs.
+    """The imported package that an executor needs.
 
     Raises:
         BenchError: it is not installed.
@@ -100,7 +101,7 @@ def package(executor: str) -> Any:
 
 
 def encode(task: Task, recipe: Recipe, root: Path, exchange: Path | None = None) -> str:
-    """What `worker.execute` is sent: JSON."""
+    """The JSON argument of `worker.execute`."""
     content = {
         "key": task.key,
         "name": task.name,
@@ -114,15 +115,15 @@ def encode(task: Task, recipe: Recipe, root: Path, exchange: Path | None = None)
 
 
 def failure(line: str) -> str:
-    """The answer of an order that never answered."""
+    """The result of a task that ended without one."""
     return json.dumps({"error": line})
 
 
 def outcome(answer: str) -> dict[str, Any]:
-    """What `worker.execute` answered.
+    """The decoded result of `worker.execute`.
 
     Raises:
-        BenchError: the job failed; the message is the one that rose there.
+        BenchError: the job failed; the message is the worker's.
     """
     found: dict[str, Any] = json.loads(answer)
     if "error" in found:

@@ -1,4 +1,4 @@
-"""Processes of this machine."""
+"""Executor in processes of this machine."""
 
 import os
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from rlp_bench.run.end_with import end_with
 
 
 class LocalExecutor:
-    """So many processes, one job each; stages start no workers of their own to sample with."""
+    """A pool of `jobs` processes, one job each; stages start no sampling workers."""
 
     name = "local"
 
     def __init__(self, argument: str, recipe: Recipe, root: Path, jobs: int) -> None:
         if argument:
-            raise BenchError(f'--executor "local:{argument}": local takes nothing behind a colon; see --jobs')
+            raise BenchError(f'--executor "local:{argument}": local takes no argument; see --jobs')
         compute = recipe.compute.model_copy(update={"processes": 1})
         self.recipe, self.root, self.slots = recipe.model_copy(update={"compute": compute}), root, jobs
         self._pool = ProcessPoolExecutor(
@@ -29,7 +29,7 @@ class LocalExecutor:
         self._futures: dict[Future[str], str] = {}
 
     def check(self, task: Task) -> None:
-        """Whatever it asks for, it is done here."""
+        """Checks nothing: all tasks run on this machine."""
 
     def submit(self, task: Task) -> None:
         """See `Executor`."""
@@ -45,5 +45,5 @@ class LocalExecutor:
         return set(self._futures.values())
 
     def close(self) -> None:
-        """Lets the running jobs be: the same command resumes."""
+        """Cancels queued jobs and does not wait for running ones; the same command resumes."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What a person says about a cluster, in a TOML file."""
+"""A user's cluster options, in a TOML file."""
 
 import tomllib
 from pathlib import Path
@@ -14,7 +14,7 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 class Table(BaseModel):
-    """Unknown keys and values of another type are errors."""
+    """A table of options; unknown keys and values of the wrong type are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -23,54 +23,54 @@ class RayOptions(Table):
     """`--executor ray:FILE.toml`."""
 
     address: str = ""
-    """Of the cluster: "auto", "HOST:PORT" or "ray://HOST:PORT"; empty: $RAY_ADDRESS, and without it a cluster here."""
+    """Address: "auto", "HOST:PORT" or "ray://HOST:PORT"; empty: $RAY_ADDRESS, or without it a new local cluster."""
     cpus: Count | None = None
-    """Of a cluster started here; None: as many as --jobs."""
+    """CPUs of a cluster started here; None: as many as --jobs."""
     memory_gb: Amount | None = None
-    """Host memory of every stage, instead of what is read off the base checkpoint."""
+    """Host memory of every stage; None: computed from the base checkpoint."""
     retries: Annotated[int, Field(ge=0)] = 3
-    """How often a job is begun again whose worker was lost."""
+    """Retries of a job whose worker was lost."""
 
 
 class Place(Table):
-    """Where one kind of job runs; None: the cluster's default, or what the recipe says."""
+    """Options of one kind of job; None: the cluster's default or the recipe's value."""
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
     time: Count | None = None
-    """Minutes."""
+    """Time limit, minutes."""
     cpus: Count | None = None
-    """Instead of what the recipe's [compute] says."""
+    """None: from the recipe's [compute]."""
     gpus: Annotated[int, Field(ge=0)] | None = None
-    """A node; instead of what the recipe's [compute] says."""
+    """Per node; None: from the recipe's [compute]."""
     memory_gb: Amount | None = None
-    """Instead of what is read off the base checkpoint."""
+    """Host memory; None: computed from the base checkpoint."""
     sbatch: dict[str, str | int | bool] = {}
-    """Any further options of sbatch, without the dashes in front."""
+    """Further options of sbatch, without the leading dashes."""
 
 
 class SlurmOptions(Place):
     """`--executor slurm:FILE.toml`."""
 
     executor: Literal["slurm", "local"] = "slurm"
-    """"local" does the same in processes of this machine."""
+    """"local": run in processes of this machine."""
     jobs: Count | None = None
-    """Most jobs in the queue at once; None: 100, and --jobs where executor is "local"."""
+    """Maximum number of jobs in the queue; None: 100, or --jobs if executor is "local"."""
     retries: Annotated[int, Field(ge=0)] = 3
-    """How often a job is submitted again that ended without an answer."""
+    """Resubmissions of a job that ended without a result."""
     timeouts: Annotated[int, Field(ge=0)] = 10
-    """How often a job that ran out of time goes back into the queue, to go on from its checkpoints."""
+    """How often a job that reached its time limit is requeued, to resume from its checkpoints."""
     poll_seconds: Amount = 10.0
-    """How often the queue is asked for jobs that are gone; answers are seen within a second."""
+    """Interval at which the queue is checked for lost jobs; results are seen within a second."""
     setup: list[str] = []
-    """Lines of shell before each job, e.g. "module load cuda"."""
+    """Shell lines run before each job, e.g. "module load cuda"."""
     stages: dict[str, Place] = {}
-    """By trainer, or "data", "tune", "evaluate": what is different for it."""
+    """Options by trainer, or by "data", "tune", "evaluate", that override the general ones."""
 
     def place(self, stage: str) -> Place:
-        """What holds for a stage."""
+        """The options of a stage."""
         own = self.stages.get(stage, Place())
         given = {name: getattr(own, name) for name in own.model_fields_set}
         return Place(**{name: getattr(self, name) for name in Place.model_fields}).model_copy(update=given)
@@ -83,7 +83,7 @@ def load_options(file: str, model: type[Options]) -> Options:
     """The options in a TOML file.
 
     Raises:
-        BenchError: it is not there, not TOML, or has faults, one a line.
+        BenchError: the file is missing, not TOML, or invalid (one error per line).
     """
     path = Path(file)
     try:

@@ -1,7 +1,7 @@
-"""A Ray cluster: one that is there, or one that is started here and ended at the end.
+"""Executor on a Ray cluster: an existing one, or one started here and shut down at the end.
 
-A stage is one task with the CPUs, GPUs and memory that it needs, on one machine: it starts its own training processes.
-Ray begins a task again whose worker was lost; the stage goes on from the checkpoints that the lost one left.
+A stage is one task on one machine, with the CPUs, GPUs and memory that it needs; it starts its own training processes.
+Ray retries a task whose worker was lost, and the stage resumes from its checkpoints.
 """
 
 import json
@@ -26,15 +26,15 @@ from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.provenance import versions
 
 CONNECT_SECONDS = 10.0
-"""Ray itself tries for minutes."""
+"""Connection timeout; Ray itself tries for minutes."""
 LOOK_SECONDS = 120.0
-"""For a first process on every machine."""
+"""Timeout of the first process on every machine."""
 CANCEL_SECONDS = 10.0
-"""For stages to leave nothing half-written; then their processes are ended."""
+"""Grace period for stages to clean up before their processes are killed."""
 
 
 class RayExecutor:
-    """Tasks of a Ray cluster."""
+    """Executes tasks on a Ray cluster."""
 
     name = "ray"
     slots = 10_000  # Ray queues
@@ -45,9 +45,9 @@ class RayExecutor:
         self.recipe, self.root = recipe, root
         address = self.options.address or os.environ.get("RAY_ADDRESS", "")
         self._tasks: dict[Any, tuple[Task, Any]] = {}
-        """Ray's reference -> what was ordered, and the placement group made for it, if any."""
+        """Ray's reference -> the task, and its placement group, if any."""
         self._ray, self._ours = _connect(address, self.options.cpus or jobs)
-        self._grows = bool(address)  # a cluster of others may have an autoscaler
+        self._grows = bool(address)  # an existing cluster may have an autoscaler
         self._told: set[Requirements] = set()
         self.exchange = SharedFolder(root)
         try:
@@ -83,7 +83,7 @@ class RayExecutor:
         return {task.key for task, _ in self._tasks.values() if self.exchange.began(task.key)}
 
     def close(self) -> None:
-        """Cancels what is left: first so that stages can clean up, then by force."""
+        """Cancels remaining tasks: first gracefully, then by force."""
         with suppress(self._ray.exceptions.RayError):
             left = list(self._tasks)
             for ref in left:
@@ -107,22 +107,22 @@ class RayExecutor:
         return needs if given is None else replace(needs, memory_bytes=int(given * 1e9))
 
     def _check_fits(self, task: Task, needs: Requirements) -> None:
-        """What no machine there can take is an error; a line, where the cluster is another's and may grow."""
+        """Raises BenchError if no machine can run the task; prints a line instead if the cluster may grow."""
         asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(m.get(k, 0) >= v for k, v in asked.items()) for m in machines):
             return
         largest = {k: max(m.get(k, 0) for m in machines) for k in asked}
         line = (
-            f"{task.name} asks for {_text(asked)} on one machine; the largest there is has {_text(largest)}"
+            f"{task.name} needs {_text(asked)} on one machine; the largest has {_text(largest)}"
         )
         if self._grows:
             if needs not in self._told:
                 self._told.add(needs)
-                print(f"{line}: it waits until the cluster has a larger one", file=sys.stderr, flush=True)
+                print(f"{line}: waiting until the cluster has a larger one", file=sys.stderr, flush=True)
             return
         raise BenchError(
-            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of one started here), "
+            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started here), "
             "give memory_gb by ray:FILE.toml, or the address of another cluster"
         )
 
@@ -131,11 +131,11 @@ class RayExecutor:
         try:
             answer = str(self._ray.get(ref))
         except self._ray.exceptions.RayTaskError:
-            raise  # a bug in a stage, with the worker's traceback
+            raise  # a bug in a stage; keeps the worker's traceback
         except self._ray.exceptions.RayError as error:
             times = len(self.exchange.began(task.key))
             first = str(error).strip().splitlines()[0]
-            answer = failure(f"begun {times} times, its worker was lost each time ({first}); see Ray's logs")
+            answer = failure(f"started {times} times, its worker was lost each time ({first}); see Ray's logs")
         self._release(ref)
         return task.key, answer
 
@@ -146,7 +146,7 @@ class RayExecutor:
 
 
 def _connect(address: str, cpus: int) -> tuple[Any, bool]:
-    """(ray, whether it was connected here): to a cluster's address, or to one of so many CPUs on loopback only."""
+    """Connects to a cluster's address, or to a new local one with `cpus` CPUs; (ray, whether it connected)."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's name for "not on loopback"
@@ -170,7 +170,7 @@ def _connect(address: str, cpus: int) -> tuple[Any, bool]:
 
 
 def _check_reachable(address: str) -> None:
-    """Somebody listens at HOST:PORT; "auto" and "local" are Ray's own words."""
+    """Raises BenchError if no server listens at HOST:PORT; skips Ray's names "auto" and "local"."""
     if ":" not in address:
         return
     parts = urlsplit(address if "//" in address else f"//{address}")
@@ -178,13 +178,13 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((parts.hostname or "", parts.port or 10001), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         raise BenchError(
-            f'--executor ray: nobody answers at "{address}" ({error}); give the address of a cluster that runs, '
+            f'--executor ray: no server answers at "{address}" ({error}); give the address of a running cluster '
             "as ray:HOST:PORT or in $RAY_ADDRESS"
         ) from None
 
 
 def _look_at_all(ray: Any, exchange: SharedFolder, root: Path) -> None:
-    """Every machine sees the store and has what is installed here."""
+    """Checks that every machine sees the store and has the same package versions."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     machines = {n["NodeManagerHostname"]: n["NodeID"] for n in ray.nodes() if n["Alive"]}
@@ -202,13 +202,13 @@ def _look_at_all(ray: Any, exchange: SharedFolder, root: Path) -> None:
         except ray.exceptions.RayError as error:
             said = str(error).strip().splitlines()[-1]
             raise BenchError(
-                f"--executor ray: {host}: cannot run rlp-bench ({said}); install there what is installed here"
+                f"--executor ray: {host}: cannot run rlp-bench ({said}); install the same packages there as here"
             ) from None
         check_view(json.loads(answer), exchange.token, root)
 
 
 def check_view(seen: Mapping[str, Any], token: str, root: Path) -> None:
-    """A machine sees the driver's store and has the driver's versions of what can move a result.
+    """Checks that a machine sees the driver's store and has the same versions of packages that results depend on.
 
     Raises:
         BenchError: it does not.
@@ -233,7 +233,7 @@ def _resources(needs: Requirements) -> dict[str, Any]:
 
 
 def _group(ray: Any, needs: Requirements) -> Any:
-    """Everything that a stage of several processes needs, held together on one machine before it begins."""
+    """A placement group that reserves all resources of a multi-process stage on one machine."""
     bundle = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
     return ray.util.placement_group([{k: v for k, v in bundle.items() if v}], strategy="STRICT_PACK")
 

@@ -1,4 +1,4 @@
-"""What a stage asks of the machine that makes it, read off the recipe's [compute] and the base checkpoint."""
+"""Resource requirements of a stage, from the recipe's [compute] and the size of the base checkpoint."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,26 +9,26 @@ from rlp_bench.recipes.base_checkpoint import locate
 from rlp_bench.recipes.schema import Recipe
 
 PROCESS_BYTES = 1 << 30
-"""Host memory of a process without weights: torch, transformers, rows. Ours: 0.5 GB measured on the recipe nano."""
+"""Host memory of a process without weights (torch, transformers, rows). Ours: 0.5 GB measured with the recipe nano."""
 LEARNING = 4
-"""Copies of the weights where training runs in host memory: weights, gradients, Adam's two moments."""
+"""Weight-sized tensors when training in host memory: weights, gradients, Adam's two moments."""
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What one job asks for, on each of its nodes."""
+    """Resources of one job, per node."""
 
     cpus: int = 1
     gpus: int = 0
     memory_bytes: int = PROCESS_BYTES
     """Host memory."""
     workers: int = 1
-    """Processes on each node that train together."""
+    """Training processes per node."""
     nodes: int = 1
 
 
 def stage_requirements(node: Node, recipe: Recipe) -> Requirements:
-    """Of a stage. Data asks for one CPU, labelling without sampling for no GPU, a spread stage for one GPU a worker."""
+    """Requirements of a stage: one CPU for data, no GPU for labeling, one GPU per worker for distributed training."""
     compute, trainer = recipe.compute, node.instance
     if node.trainer in ("checkpoint", "data"):
         return Requirements()
@@ -50,20 +50,20 @@ def stage_requirements(node: Node, recipe: Recipe) -> Requirements:
 
 
 def evaluation_requirements(recipe: Recipe) -> Requirements:
-    """Of an evaluation or of a measurement for [tuning]: the engine samples from two policies, on one device."""
+    """Requirements of an evaluation or tuning measurement: the engine samples from two policies on one device."""
     compute = recipe.compute
     memory = _memory(recipe, compute.processes, 2, False)
     return Requirements(compute.threads * compute.processes, 0 if compute.device == "cpu" else 1, memory)
 
 
 def learns(node: Node) -> bool:
-    """Whether a stage may compute gradients; a stranger's trainer that makes weights is taken to."""
+    """Whether a stage may compute gradients; assumed for any trainer whose output is a policy or reward model."""
     trainer: Any = node.instance
     return "training" in trainer.uses or trainer.output in ("policy", "reward")
 
 
 def _memory(recipe: Recipe, processes: int, models: int, learning: bool) -> int:
-    """Bytes of host memory: weights are mapped once a node for a GPU, and copied by every process for the CPU."""
+    """Bytes of host memory: weights are loaded once per node for GPUs, and copied by every process on a CPU."""
     weights = weight_bytes(recipe.base.checkpoint)
     copies = models
     if recipe.compute.device == "cpu":
@@ -73,5 +73,5 @@ def _memory(recipe: Recipe, processes: int, models: int, learning: bool) -> int:
 
 @cache
 def weight_bytes(checkpoint: str) -> int:
-    """Size of a checkpoint's weight files."""
+    """Size of a checkpoint's weight files, bytes."""
     return sum(file.stat().st_size for file in locate(checkpoint).glob("*.safetensors"))

@@ -1,8 +1,8 @@
-"""Where a driver and the processes that work for it meet: ROOT/cluster/<driver>/ in the store itself.
+"""Folder shared by a driver and its worker processes: ROOT/cluster/<driver>/ in the store.
 
-token            random; who does not read it there sees another store than the driver does
-<key>.began      a line "host pid" for each time that the job was begun
-jobs/            what submitit writes: its jobs and their logs
+token            random; a worker that cannot read it does not see the driver's store
+<key>.began      one line "host pid" for each start of the job
+jobs/            submitit's files: jobs and their logs
 """
 
 import os
@@ -21,7 +21,7 @@ TOKEN = "token"
 
 
 class SharedFolder:
-    """The driver's side."""
+    """The driver's side of the shared folder."""
 
     def __init__(self, root: Path) -> None:
         moment = time.strftime("%Y%m%d-%H%M%S")
@@ -32,30 +32,30 @@ class SharedFolder:
             (self.folder / TOKEN).write_text(self.token + "\n")
 
     def began(self, key: str) -> list[str]:
-        """ "host pid" of every process that has begun a job."""
+        """ "host pid" of every process that has started the job."""
         try:
             return mark(self.folder, key).read_text().split("\n")[:-1]
         except FileNotFoundError:
             return []
 
     def close(self) -> None:
-        """Takes the folder away."""
+        """Deletes the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # another driver's folder is in it
+        with suppress(OSError):  # it contains another driver's folder
             self.folder.parent.rmdir()
 
 
 def mark(folder: Path, key: str) -> Path:
-    """The file that says that a job was begun; a stage's is named as its scratch folder."""
+    """The file that marks a started job; a stage's has the name of its scratch folder."""
     name = key[:16] if "/" not in key else fingerprint(key)[:16]
     return folder / f"{name}.began"
 
 
 def begin(folder: Path, key: str) -> None:
-    """A worker's side: notes that it has begun.
+    """Marks a job as started; called by workers.
 
     Raises:
-        BenchError: the driver's folder is not there.
+        BenchError: the driver's folder is not visible.
     """
     if read_token(folder) is None:
         raise BenchError(unseen(socket.gethostname(), folder.parents[1]))
@@ -64,7 +64,7 @@ def begin(folder: Path, key: str) -> None:
 
 
 def read_token(folder: Path) -> str | None:
-    """The driver's token as it is seen from here; None where it is not there."""
+    """The driver's token; None if it is not visible from here."""
     try:
         return (folder / TOKEN).read_text().strip()
     except OSError:
@@ -72,7 +72,7 @@ def read_token(folder: Path) -> str | None:
 
 
 def unseen(host: str, root: Path) -> str:
-    """The line for a machine that does not see the store."""
+    """The error message for a machine that does not see the store."""
     return (
         f'{host}: does not see the driver\'s store "{root}"; give a --store on a file system that all machines '
         "share, under the same path"

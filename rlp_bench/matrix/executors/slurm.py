@@ -1,7 +1,7 @@
-"""Slurm jobs, through submitit: one job a stage, submitted as soon as what it needs is sealed.
+"""Executor on Slurm, by submitit: one job per stage, submitted when its inputs are sealed.
 
-The driver stays and submits; ended or killed, the same command goes on, and what is sealed is not submitted again.
-`executor = "local"` in the options does the same without Slurm, in processes of this machine.
+The driver keeps running and submits jobs; if it is killed, the same command resumes, and sealed stages are not
+submitted again. `executor = "local"` in the options uses processes of this machine instead of Slurm.
 """
 
 import os
@@ -21,23 +21,23 @@ from rlp_bench.matrix.executors.worker import Requeued
 from rlp_bench.recipes.schema import Recipe
 
 QUEUE = 100
-"""Most jobs at once where the options name no number."""
+"""Default maximum number of jobs at a time."""
 MINUTES = 24 * 60
-"""Time of a job where the options name none."""
+"""Default time limit of a job."""
 SRUN_CPUS = "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
-"""A step has the job's CPUs: since Slurm 22.05 it takes one unless it is told."""
+"""Gives a step the job's CPUs: since Slurm 22.05 a step gets one CPU by default."""
 LOCAL_SECONDS = 0.1
-"""How often a job in a process of this machine is looked at."""
+"""Polling interval of jobs in local processes."""
 
 
 class SlurmExecutor:
-    """Jobs of submitit."""
+    """Executes tasks as submitit jobs."""
 
     name = "slurm"
 
     def __init__(self, argument: str, recipe: Recipe, root: Path, jobs: int) -> None:
         if not argument:
-            raise BenchError("--executor slurm: has no options; give slurm:FILE.toml (docs/scale.md has one)")
+            raise BenchError("--executor slurm: has no options; give slurm:FILE.toml (docs/scale.md has an example)")
         self.options = load_options(argument, SlurmOptions)
         self.recipe, self.root = recipe, root
         self._here = self.options.executor == "local"
@@ -52,11 +52,11 @@ class SlurmExecutor:
         self.folder = self.exchange.folder / "jobs"
         self._submitit, self._kept = submitit, False
         self._jobs: dict[str, tuple[Task, Any, int]] = {}
-        """Key -> what was ordered, submitit's job, how often it was submitted again."""
+        """Key -> the task, submitit's job, and the number of resubmissions."""
         self._looked, self._missed = 0.0, set[str]()
 
     def check(self, task: Task) -> None:
-        """Slurm itself refuses what no partition has."""
+        """Checks nothing: Slurm itself rejects impossible requests."""
 
     def submit(self, task: Task) -> None:
         """See `Executor`."""
@@ -75,7 +75,7 @@ class SlurmExecutor:
         return {key for key in self._jobs if self.exchange.began(key)}
 
     def close(self) -> None:
-        """Cancels what is left; logs stay only where a job was lost."""
+        """Cancels remaining jobs; keeps logs only if a job failed."""
         for _, job, _ in self._jobs.values():
             with suppress(OSError):
                 job.cancel(check=False)
@@ -87,7 +87,7 @@ class SlurmExecutor:
             self.exchange.close()
 
     def parameters(self, task: Task) -> dict[str, Any]:
-        """What submitit is told of an order."""
+        """submitit's parameters for a task."""
         place, needs = self.options.place(task.stage), task.needs
         memory = place.memory_gb or needs.memory_bytes / 2**30
         found: dict[str, Any] = {
@@ -99,7 +99,7 @@ class SlurmExecutor:
             "tasks_per_node": 1,
             "mem_gb": max(1, round(memory)),
             "slurm_setup": [SRUN_CPUS, *self.options.setup],
-            # on several nodes the job itself starts a step on each of them (`rlp_bench.run.launcher`)
+            # on several nodes the job itself starts one step per node (`rlp_bench.run.launcher`)
             "slurm_use_srun": needs.nodes == 1,
             **_slurm_only(place, needs.nodes),
         }
@@ -119,18 +119,18 @@ class SlurmExecutor:
         ) as error:
             said = str(error).strip().splitlines()[-1]
             raise BenchError(
-                f"--executor slurm: sbatch refused {task.name} ({said}); see the options"
+                f"--executor slurm: sbatch rejected {task.name} ({said}); check the options"
             ) from None
 
     def _over(self) -> list[str]:
-        """Keys of jobs that have answered, or that are gone and never will."""
+        """Keys of jobs that have a result, or that have disappeared without one."""
         gone = self._gone()
         return [key for key, (_, job, _) in self._jobs.items() if _answered(job) or job.job_id in gone]
 
     def _gone(self) -> set[str]:
-        """Numbers of jobs without an answer that were not in the queue at two looks: a shared disk may lag behind.
+        """Ids of jobs without a result that were missing from the queue in two polls, as a shared disk may lag.
 
-        squeue is asked and not sacct, which needs accounting that not every cluster has.
+        Uses squeue rather than sacct, because not every cluster has accounting.
         """
         left = {job.job_id: job for _, job, _ in self._jobs.values() if not _answered(job)}
         if self._here:
@@ -141,13 +141,13 @@ class SlurmExecutor:
         asked = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(sorted(left))}"]
         found = subprocess.run(asked, capture_output=True, text=True)
         if found.returncode != 0 and "Invalid job id" not in found.stderr:
-            return set()  # the controller does not answer: nothing is known
+            return set()  # the controller does not respond: state unknown
         missing = set(left) - set(found.stdout.split())
         gone, self._missed = missing & self._missed, missing
         return gone
 
     def _answer(self, key: str) -> str | None:
-        """What a job that ended answered; None where it was lost and is submitted again."""
+        """The result of an ended job; None if it was lost and is resubmitted."""
         task, job, again = self._jobs[key]
         if _answered(job):
             del self._jobs[key]
@@ -156,9 +156,9 @@ class SlurmExecutor:
             except self._submitit.core.utils.FailedJobError as error:
                 self._kept = True
                 if "timed-out too many times" not in str(error):
-                    raise  # a bug in a stage, with its traceback
+                    raise  # a bug in a stage; keeps its traceback
                 return failure(
-                    f"ran out of time {self.options.timeouts + 1} times; raise `time` in the options"
+                    f"reached its time limit {self.options.timeouts + 1} times; raise `time` in the options"
                 )
         if again < self.options.retries:
             self._jobs[key] = (task, self._send(task), again + 1)
@@ -166,19 +166,19 @@ class SlurmExecutor:
         del self._jobs[key]
         self._kept = True
         return failure(
-            f"submitted {again + 1} times, ended without an answer each time; its output: {job.paths.stderr}"
+            f"submitted {again + 1} times, ended without a result each time; its output: {job.paths.stderr}"
         )
 
 
 def _answered(job: Any) -> bool:
-    """Whether a job's answer is there; its folder is touched first, as shared disks remember what was not there."""
+    """Whether a job's result exists; touches its folder first, because shared disks cache missing files."""
     with suppress(OSError):
         os.utime(job.paths.folder)
     return bool(job.paths.result_pickle.exists())
 
 
 def _slurm_only(place: Place, nodes: int) -> dict[str, Any]:
-    """Options that processes of this machine have none of. Several nodes are one task to submitit: it waits for one."""
+    """Options that only Slurm has. A multi-node job is one task for submitit, so that it waits for one result."""
     return {
         "slurm_partition": place.partition,
         "slurm_account": place.account,

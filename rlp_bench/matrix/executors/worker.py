@@ -1,4 +1,4 @@
-"""The entry by which a process anywhere does one job of a graph: JSON in, JSON out, everything else in the store."""
+"""Entry point of worker processes: executes one job, JSON in and JSON out; artifacts go to the store."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from rlp_bench.store.store import Store
 
 
 def execute(sent: str) -> str:
-    """Does the job that `rlp_bench.matrix.executors.executor.encode` describes: {"seconds", ...}, or {"error": line}.
+    """Executes the job encoded by `executor.encode`; returns JSON {"seconds", ...}, or {"error": line} for user errors.
 
-    What is no person's mistake rises here, with its traceback.
+    Other exceptions are raised.
     """
     given = json.loads(sent)
     try:
@@ -31,26 +31,26 @@ def execute(sent: str) -> str:
 def _made(given: dict[str, Any]) -> dict[str, Any]:
     if given["exchange"] is not None:
         begin(Path(given["exchange"]), given["key"])
-    with suppress(OSError):  # paths in recipes are read from where the command was given
+    with suppress(OSError):  # paths in recipes are relative to the driver's working directory
         os.chdir(given["folder"])
     recipe = Recipe.model_validate_json(json.dumps(given["recipe"]))
     return jobs.execute(JobSpec(**given["work"]), recipe, Store(Path(given["root"])))
 
 
 def look(exchange: str) -> str:
-    """What this machine sees of the driver: {"host", "token" (None where it is not there), "versions"}."""
+    """This machine's view of the driver, as JSON: {"host", "token" (None if not visible), "versions"}."""
     found = {"host": socket.gethostname(), "token": read_token(Path(exchange)), "versions": versions()}
     return json.dumps(found)
 
 
 class Requeued:
-    """`execute` as submitit is given it: preempted or out of time, the job goes back into the queue as it was."""
+    """`execute` for submitit: a job that is preempted or reaches its time limit is requeued unchanged."""
 
     def __call__(self, sent: str) -> str:
         return execute(sent)
 
     def checkpoint(self, sent: str) -> Any:
-        """The same order again; what it has done lies in the store's scratch."""
+        """The same submission again; the job resumes from the store's scratch folder."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, sent)
