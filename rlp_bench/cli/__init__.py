@@ -1,1 +1,1 @@
-"""The command line: one `rlp-bench`, one command a file with its options beside its code."""
+"""The command line `rlp-bench`: one file per command, with its options."""

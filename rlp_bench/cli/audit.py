@@ -1,4 +1,4 @@
-"""`rlp-bench audit`: a judge's own report."""
+"""`rlp-bench audit`: measures the quality of a judge."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from rlp_bench.cli.options import Json, plugin_names
 from rlp_bench.display import Display, pairs, print_json, show, table
 
 ALIASES = {"llmbar": "llmbar_pairs"}
-"""What people call a suite of pairs -> its name."""
+"""Short name of a suite of pairs -> its registered name."""
 
 
 def audit(
@@ -28,23 +28,23 @@ def audit(
         str,
         typer.Option(
             "--suite",
-            help="Labelled pairs: llmbar, micro_llmbar_pairs, or any suite of that kind.",
+            help="Suite of labeled pairs: llmbar, micro_llmbar_pairs, or another one.",
             autocompletion=plugin_names("suite"),
         ),
     ] = "llmbar",
     data: Annotated[Path | None, typer.Option("--data", help="The suite's folder or file.")] = None,
     humans: Annotated[
-        Path | None, typer.Option("--humans", help="Annotations of people on other pairs, to agree with.")
+        Path | None, typer.Option("--humans", help="File of human annotations, to measure agreement with.")
     ] = None,
     repeats: Annotated[
-        int, typer.Option("--repeats", help="Ask everything so often, with other seeds.", min=1)
+        int, typer.Option("--repeats", help="Repeat all judgments with this many seeds.", min=1)
     ] = 1,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Score the other pairs where verdicts are missing.")
+        bool, typer.Option("--allow-missing", help="Leave out pairs with missing verdicts.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge a judge: accuracy, both orders, position, agreement with people, agreement with itself."""
+    """Audit a judge: accuracy in both orders, position bias, agreement with humans and with itself."""
     from rlp_bench.evaluation.human_agreement import human_agreement
     from rlp_bench.evaluation.judge_audit import audit as ask_everything
     from rlp_bench.evaluation.resolve import load_judge
@@ -65,10 +65,10 @@ def audit(
 
 
 def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPair]:
-    """The suite's pairs; without --data, those that a replayed file of that suite judged.
+    """The suite's labeled pairs; without --data, for a replay judge those in its file.
 
     Raises:
-        DataError: the suite has no labelled pairs.
+        DataError: the suite has no labeled pairs.
     """
     reference = ALIASES.get(suite, suite)
     if reference == ALIASES["llmbar"] and data is None and hasattr(judge, "labelled"):
@@ -78,7 +78,7 @@ def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPa
     found = registry.resolve("suite", reference if data is None else f"{reference.partition(':')[0]}:{data}")
     if getattr(found, "kind", None) != "pairs":
         raise DataError(
-            f'audit --suite "{suite}": has no labelled pairs; expected llmbar or another suite of pairs'
+            f'audit --suite "{suite}": has no labeled pairs; expected llmbar or another suite of pairs'
         )
     return list(found.items())
 
@@ -91,34 +91,34 @@ def _tables(name: str, found: Mapping[str, Any]) -> list[Any]:
     counts = ", ".join(f"{n} {kind}" for kind, n in found["coverage"].items() if n)
     facts: list[tuple[str, str]] = [
         ("accuracy", _rate(found["accuracy"])),
-        ("the longer answer is right", f"{found['longest']:.1f}"),
-        ("prefers what is shown first", f"{100 * found['first_preferred']:.1f}"),
-        ("pairs; verdicts that are ties", f"{counts}; {found['ties']} of {2 * found['n_scored']}"),
+        ("the longer answer is correct", f"{found['longest']:.1f}"),
+        ("prefers the first answer", f"{100 * found['first_preferred']:.1f}"),
+        ("pairs; tied verdicts", f"{counts}; {found['ties']} of {2 * found['n_scored']}"),
     ]
     if found["mirrored"]:
-        facts.append(("pairs that stand twice, in either order", str(found["mirrored"])))
+        facts.append(("duplicate pairs, in either order", str(found["mirrored"])))
     if found["adversarial_mean"] is not None:
         facts.append(("mean of adversarial subsets", f"{found['adversarial_mean']:.1f}"))
     if found["self_agreement"] is not None:
-        facts.append(("agrees with itself", f"{found['self_agreement']:.1f}"))
-    tables = [table(f"{name}, percent right", columns, rows), pairs("", facts)]
+        facts.append(("self-agreement", f"{found['self_agreement']:.1f}"))
+    tables = [table(f"{name}, percent correct", columns, rows), pairs("", facts)]
     return [*tables, _with_people(found["humans"])] if "humans" in found else tables
 
 
 def _with_people(found: Mapping[str, Any]) -> Any:
-    """Judge, length rule and one more person, each against the same majorities."""
+    """Table of agreement with the human majority: another human, the judge and the length rule."""
     one, whole = found["leave_one_out"], found["majority"]
     rows = [
         (who, _rate(one[key]), _rate(whole[key]) if key in whole else "")
         for who, key in (
-            ("one more person", "people"),
+            ("another human", "people"),
             ("the judge", "judge"),
             ("the longer answer", "longest"),
         )
     ]
     rows.append(("pairs without a majority", str(one["divided"]), str(whole["divided"])))
     counts = ", ".join(f"{n} {kind}" for kind, n in found["coverage"].items() if n)
-    title = f"percent of the people's majority ({counts}; {found['people']['annotators']} people)"
+    title = f"percent agreement with the human majority ({counts}; {found['people']['annotators']} humans)"
     return table(title, ["", ">of the others' votes", ">of all votes"], rows)
 
 

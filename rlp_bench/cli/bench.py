@@ -1,4 +1,4 @@
-"""`rlp-bench bench`: times the fixed workloads, refuses what is no measurement, compares with a baseline."""
+"""`rlp-bench bench`: times the fixed workloads, validates the timings and compares them with a baseline."""
 
 import math
 import sys
@@ -16,26 +16,26 @@ from rlp_bench.display import Display, print_json, print_text, short, show, tabl
 
 def bench(
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="Compare with what --save wrote earlier.")
+        Path | None, typer.Option("--baseline", help="Compare with a file written by --save.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write the measurements, for --baseline later.")
+        Path | None, typer.Option("--save", help="Write the measurements, for a later --baseline.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="Rounds of each workload; the fastest counts.")] = 5,
+    k: Annotated[int, typer.Option("--k", help="Rounds per workload; the fastest counts.")] = 5,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this workload; repeatable.")] = None,
-    factor: Annotated[float, typer.Option("--factor", help="So much slower is slower.")] = 1.25,
+    factor: Annotated[float, typer.Option("--factor", help="Ratio to the baseline above which a workload is slower.")] = 1.25,
     counters_only: Annotated[
-        bool, typer.Option("--counters-only", help="Gate no timing: for machines that others use too.")
+        bool, typer.Option("--counters-only", help="Compare counters only, not timings: for shared machines.")
     ] = False,
     cold: Annotated[
-        bool, typer.Option("--cold", help="Forget loaded models and all memos before every round.")
+        bool, typer.Option("--cold", help="Clear loaded models and all caches before every round.")
     ] = False,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder of the judge's answers; default: a new, empty one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Time the fixed workloads. Exit 1: slower than the baseline or other counters; 3: incomparable."""
+    """Time the fixed workloads. Exit status 1: slower than the baseline or counters differ; 3: incomparable."""
     from rlp_bench.perf.baseline_files import read_document
     from rlp_bench.perf.comparison import LEVEL, compare, exit_status, rows_of
 
@@ -84,10 +84,10 @@ def _check(k: int, factor: float, save: Path | None, cache: Path | None) -> None
 def _timed(
     names: Sequence[str], k: int, cold: bool, cache: Path | None, save: Path | None, quiet: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the measurements, saved where asked; workloads left out -> why).
+    """(the measurements, saved if `save` is given; skipped workload -> reason).
 
     Raises:
-        BenchError: no workload's packages are installed, or this is no measurement.
+        BenchError: no workload's packages are installed, or the timings are invalid.
     """
     from rlp_bench.perf.baseline_files import check_fresh
     from rlp_bench.perf.timing import check_installed, time_workloads, without_packages
@@ -109,7 +109,7 @@ def _timed(
 def _table(rows: Sequence[Mapping[str, Any]], compared: bool) -> Any:
     columns = [
         "workload",
-        ">a second",
+        ">per second",
         "unit",
         ">min s",
         ">median s",
@@ -137,7 +137,7 @@ def _table(rows: Sequence[Mapping[str, Any]], compared: bool) -> Any:
                 row["timing"], counters, row["verdict"],
             ]  # fmt: skip
         lines.append(cells)
-    return table("Workloads: fastest of the rounds, less what was waited for a core", columns, lines)
+    return table("Workloads: fastest round, without time waited for a core", columns, lines)
 
 
 def _lines(
@@ -153,7 +153,7 @@ def _lines(
 
     machine = about["machine"]
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
-    way = "cold: memos emptied before every round" if about["cold"] else "warm: models loaded once"
+    way = "cold: caches cleared before every round" if about["cold"] else "warm: models loaded once"
     found = [
         f"Machine {machine['id']}: {machine['processor']}, {machine['cores']} cores, torch {machine['torch']}, "
         f"{machine['threads']} thread{gpu}; {way}."

@@ -1,4 +1,4 @@
-"""`rlp-bench cp`: a recipe to edit, or an artifact to use elsewhere."""
+"""`rlp-bench cp`: copies a recipe or an artifact."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,14 +21,14 @@ def cp(
 ) -> None:
     """Copy a recipe (to edit it) or an artifact (to use it elsewhere)."""
     if kind not in KINDS:
-        raise UnknownName(f'cp "{kind}": there is no such kind; {nearest(kind, KINDS)}')
+        raise UnknownName(f'cp "{kind}": no such kind; {nearest(kind, KINDS)}')
     source = _source(kind, name, store)
     if kind == "recipe" and to.is_dir():
         to = to / source.name
     if to.exists():
-        raise BenchError(f'cp: "{to}" is there already; give another name')
+        raise BenchError(f'cp: "{to}" exists; give another name')
     if not to.resolve().parent.is_dir():
-        raise BenchError(f'cp: "{to.parent}" is no folder; make it first')
+        raise BenchError(f'cp: "{to.parent}" is not a folder; create it first')
     _copy(source, to)
 
 
@@ -45,7 +45,7 @@ def _source(kind: str, name: str, store: Path) -> Path:
 
 
 def _copy(source: Path, to: Path) -> None:
-    """A file or a folder; says where it lies now."""
+    """Copies a file or a folder; prints the new path."""
     import shutil
 
     if source.is_dir():

@@ -22,13 +22,13 @@ Methods = Annotated[
 Betas = Annotated[list[float] | None, typer.Option("--beta", help="KL coefficient; repeatable.")]
 Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Seed; repeatable.")]
 Snapshots = Annotated[
-    list[int] | None, typer.Option("--snapshot", help="Rollouts after which to look; repeatable.")
+    list[int] | None, typer.Option("--snapshot", help="Rollouts of the snapshots to evaluate; repeatable.")
 ]
 WinRateOn = Annotated[
     str | None,
     typer.Option(
         "--suite",
-        help="Also the win rate of every snapshot on this suite.",
+        help="Also evaluate every snapshot's win rate on this suite.",
         autocompletion=suite_aliases,
     ),
 ]
@@ -51,7 +51,7 @@ def curves(
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Proxy reward, gold utility and reward-model accuracy along PPO, by KL: table, JSON and plot."""
+    """Show proxy reward, gold utility and reward-model accuracy along PPO, by KL: table, JSON and plot."""
     methods, overrides = methods or ["ppo"], overrides or []
     for method in methods:
         registry.origin("method", method)
@@ -90,19 +90,21 @@ def _check(
     suite: str | None,
     at_kl: Sequence[float],
 ) -> None:
-    """Raises:
-    BenchError: there is nothing to look at, or nothing to compare at equal KL.
+    """Checks the options.
+
+    Raises:
+        BenchError: there are no snapshots, or nothing to compare at equal KL.
     """
     if at_kl and (suite is None or len(methods) < 2 or len(betas) > 1):
         raise BenchError(
             "curves: --at-kl compares two methods or more on a suite at one beta; give --method twice and --suite"
         )
     if not snapshots:
-        raise BenchError("curves: no rollout count to look at; give --snapshot (repeatable)")
+        raise BenchError("curves: no snapshots to evaluate; give --snapshot (repeatable)")
 
 
 def _write(points: "Sequence[Point]", out: Path) -> tuple[Path, Path]:
-    """(NAME.json, NAME.svg), written."""
+    """Writes NAME.json and NAME.svg; returns their paths."""
     rows = [point.row() for point in points]
     out.parent.mkdir(parents=True, exist_ok=True)
     data, picture = out.with_suffix(".json"), out.with_suffix(".svg")

@@ -1,4 +1,4 @@
-"""`rlp-bench doctor`: the installation, the plugins, the recipes, the store."""
+"""`rlp-bench doctor`: checks the installation, the plug-ins, the recipes and the store."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from rlp_bench.display import print_json, show, size, table
 
 
 def doctor(store: StoreFolder = STORE, as_json: Json = False) -> None:
-    """Check the installation, the plugins, the recipes, and every artifact's hashes."""
+    """Check the installation, the plug-ins, the recipes, and every artifact's hashes."""
     checks = [*_installation(), *_plugins(), *_recipes(), *_store(store)]
     wrong = [check for check in checks if not check["ok"]]
     if as_json:
@@ -43,7 +43,7 @@ def _installation() -> list[dict[str, Any]]:
 
 
 def _plugins() -> list[dict[str, Any]]:
-    """Imports every plugin: one that cannot be imported is found here and not in the middle of a run."""
+    """Imports every plug-in, to find import errors before a run."""
     checks = []
     for group in registry.GROUPS:
         for name in registry.names(group):

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints: the jobs that would run and what each requires."""
+"""Output of `--dry-run`: the jobs that would run and their resources."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def print_dry(matrix: "Matrix", spec: str, as_json: bool) -> None:
-    """What would be done: every job that is not sealed, what it needs, what it asks of its machine."""
+    """Prints every job that is not done, with its dependencies and resources."""
     open_jobs = [job for job in matrix.jobs.values() if job.key not in matrix.done]
     rows: list[dict[str, Any]] = [
         {

@@ -1,4 +1,4 @@
-"""`rlp-bench eval`: a run, a checkpoint, an endpoint's model, or answers in a file."""
+"""`rlp-bench eval`: evaluates a run, a checkpoint, a model behind an endpoint, or a file of outputs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +28,8 @@ def evaluate(
     policy: Annotated[
         str | None, typer.Option("--policy", help="A checkpoint folder, or openai:MODEL for an endpoint.")
     ] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Where openai:MODEL is served.")] = None,
-    outputs: Annotated[Path | None, typer.Option("--outputs", help="Answers in AlpacaEval's format.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Server of openai:MODEL.")] = None,
+    outputs: Annotated[Path | None, typer.Option("--outputs", help="A file of outputs in AlpacaEval's format.")] = None,
     judge: Annotated[
         str | None,
         typer.Option("--judge", help="name or name:argument.", autocompletion=plugin_names("judge")),
@@ -39,15 +39,15 @@ def evaluate(
     ] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Accept missing items.")] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", help="The suite's items, where it needs a file.")
+        Path | None, typer.Option("--data", help="The suite's data file, if it needs one.")
     ] = None,
     recipe: OptionalRecipe = None,
     overrides: Sets = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", help='Most to spend: dollars ("5") or "200000tokens".')
+        str | None, typer.Option("--budget", help='Maximum to spend: dollars ("5") or "200000tokens".')
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and cost at most; send nothing.")
+        bool, typer.Option("--dry-run", help="Print the requests and their maximum cost; send nothing.")
     ] = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def _print_report(report: "Report", as_json: bool) -> None:
-    """The whole report; as JSON a single suite's is itself the document."""
+    """Prints the report; as JSON, the report of a single suite is the document."""
     from rlp_bench.evaluation.evaluate import render
 
     if as_json:
@@ -87,7 +87,7 @@ def _print_report(report: "Report", as_json: bool) -> None:
 
 
 def _print_estimate(report: Mapping[str, Any], as_json: bool) -> None:
-    """A dry run's rows and their sum; what has no price or limit is "?"."""
+    """Prints a dry run's rows and their total; "?" without a price or limit."""
     if as_json:
         print_json(report)
         return

@@ -1,4 +1,4 @@
-"""`rlp-bench export`: a run's policy as a checkpoint that others load."""
+"""`rlp-bench export`: writes a run's policy as a Hugging Face checkpoint."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ from rlp_bench.display import print_json, print_text
 def export(
     run: Annotated[str | None, typer.Argument(help="A run's name or folder; default: the newest.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="A new or empty folder; default: one named like the run.")
+        Path | None, typer.Option("--out", help="A new or empty folder; default: named like the run.")
     ] = None,
     push_to: Annotated[
-        str | None, typer.Option("--push", help="OWNER/NAME on the hub; the token is HF_TOKEN.")
+        str | None, typer.Option("--push", help="OWNER/NAME on the Hugging Face Hub; the token is HF_TOKEN.")
     ] = None,
     public: Annotated[
-        bool, typer.Option("--public", help="A repository that --push makes is public, not private.")
+        bool, typer.Option("--public", help="Make a repository created by --push public instead of private.")
     ] = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
@@ -30,7 +30,7 @@ def export(
     from rlp_bench.store.store import Store
 
     if public and push_to is None:
-        raise BenchError("export --public: is for --push OWNER/NAME")
+        raise BenchError("export --public: is given without --push; add --push OWNER/NAME")
     token = check_push(push_to) if push_to is not None else ""
     record = find_run(Store(store), run)
     folder = out or Path(record.path.name)

@@ -1,4 +1,4 @@
-"""`rlp-bench gc`: artifacts that no run needs."""
+"""`rlp-bench gc`: removes artifacts that no run needs."""
 
 from typing import Annotated
 
@@ -9,10 +9,10 @@ from rlp_bench.display import show, size
 
 
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")] = False,
     store: StoreFolder = STORE,
 ) -> None:
-    """Remove artifacts that no run needs, and what kills left behind."""
+    """Remove artifacts that no run needs, and leftovers of killed processes."""
     from rlp_bench.store.garbage_collection import collect
     from rlp_bench.store.store import Store
 

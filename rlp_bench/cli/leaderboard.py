@@ -1,4 +1,4 @@
-"""`rlp-bench leaderboard`: the evaluated runs of one recipe, side by side."""
+"""`rlp-bench leaderboard`: compares the evaluated runs of one recipe."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from rlp_bench.display import print_json, print_text
 
 def leaderboard(
     format: Annotated[
-        str, typer.Option("--format", help="text, md, csv, latex, json or html; a board may have others.")
+        str, typer.Option("--format", help="text, md, csv, latex, json or html; boards may have others.")
     ] = "text",
     recipe: Annotated[
         str | None,
@@ -27,12 +27,12 @@ def leaderboard(
         ),
     ] = "table",
     published: Annotated[
-        bool, typer.Option("--published", help="The paper's rows beside, marked as copied.")
+        bool, typer.Option("--published", help="Add the paper's published rows, marked as copied.")
     ] = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """The evaluated runs of one recipe, side by side."""
+    """Show the evaluated runs of one recipe in one table."""
     registry.origin("board", board)
     recipe_id, reports = _reports(recipe, store)
     if as_json:
@@ -43,7 +43,7 @@ def leaderboard(
 
 
 def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]:
-    """(recipe id, its runs' reports with what is a control marked); two recipes never share a table."""
+    """(recipe id, reports of its runs, with controls marked)."""
     from rlp_bench.analysis.method_info import about
     from rlp_bench.api.report import read_report
     from rlp_bench.run.records import REPORT, read_record, run_folders
@@ -55,7 +55,7 @@ def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]
         if (folder / REPORT).exists()
     ]
     if not found:
-        raise DataError(f'store "{root}": has no evaluated run; `rlp-bench run --method sft` makes one')
+        raise DataError(f'store "{root}": has no evaluated run; run `rlp-bench run --method sft` first')
     chosen = _recipe_id(recipe, [recipe_id for recipe_id, _ in found])
     reports = [read_report(path) for recipe_id, path in found if recipe_id == chosen]
     controls = {method: about(method)["control"] for method in {report["method"] for report in reports}}
@@ -63,14 +63,14 @@ def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]
 
 
 def _recipe_id(given: str | None, ids: Sequence[str]) -> str:
-    """The recipe id that was meant: exactly that one, the newest of that name, or the only one there is."""
+    """The recipe id of a given id or name; by default the only one in the store."""
     if given in ids:
         return str(given)
     if given is None:
         different = sorted(set(ids))
         if len(different) > 1:
             raise BenchError(
-                f"leaderboard: {len(different)} recipes have runs; choose by --recipe: {', '.join(different)}"
+                f"leaderboard: {len(different)} recipes have runs; choose one by --recipe: {', '.join(different)}"
             )
         return ids[-1]
     fitting = sorted({one for one in ids if one.partition("@")[0] == given})

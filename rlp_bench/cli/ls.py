@@ -1,4 +1,4 @@
-"""`rlp-bench ls`: plug-ins (from package metadata alone), recipes, artifacts, runs."""
+"""`rlp-bench ls`: lists plug-ins (from package metadata, without imports), recipes, artifacts and runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from rlp_bench.display import print_json, show, size, table
 
 
 def list_names() -> list[str]:
-    """What `ls` lists: a list for every group of plug-ins, then the rest."""
+    """Names of the lists: one per group of plug-ins, then recipes, artifacts and runs."""
     return [*(f"{group}s" for group in registry.GROUPS), "recipes", "artifacts", "runs"]
 
 
@@ -27,11 +27,11 @@ def ls(
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """List plugins, recipes, artifacts or runs."""
+    """List plug-ins, recipes, artifacts or runs."""
     if not what:
         _print_all(as_json)
     elif what not in list_names():
-        raise UnknownName(f'ls "{what}": there is no such list; {nearest(what, list_names())}')
+        raise UnknownName(f'ls "{what}": no such list; {nearest(what, list_names())}')
     elif what == "recipes":
         _print_rows(what, [{"name": name} for name in recipe_names()], as_json)
     elif what in ("artifacts", "runs"):
@@ -41,7 +41,7 @@ def ls(
 
 
 def _print_all(as_json: bool) -> None:
-    """Every list of plug-ins and the recipes, a row each."""
+    """Prints the lists of plug-ins and recipes, one row each."""
     rows: list[dict[str, Any]] = [
         {"list": f"{group}s", "names": registry.names(group)} for group in sorted(registry.GROUPS)
     ]

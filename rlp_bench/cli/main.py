@@ -1,7 +1,7 @@
-"""The command line: one command a file, registered here; what a command needs is imported when it runs.
+"""Registers the commands, one file each; a command imports what it needs when it runs.
 
-A user error is one line on stderr and exit status 2; an interrupt is 130. Everything else is a bug and keeps its
-traceback.
+A user error prints one line on stderr and exits with status 2; an interrupt exits with 130. Any other exception is a
+bug and keeps its traceback.
 """
 
 import errno
@@ -73,23 +73,23 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
         },
     ),
     "baseline": (
-        "Accepted results, which `regress` compares with.",
+        "Accepted results that `regress` compares with.",
         {"accept": accept, "show": show_baseline},
     ),
-    "micro": ("The embedded world.", {"pretrain": pretrain}),
+    "micro": ("The synthetic micro world.", {"pretrain": pretrain}),
 }
 """Name -> (help, its commands)."""
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # with markup a [word] of a help text is a style and not shown; rich costs 0.2 s
+    rich_markup_mode=None,  # markup would hide a [word] in help texts; rich costs 0.2 s
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 
 def _register(group: typer.Typer, commands: Mapping[str, Command]) -> None:
-    """Adds them; a list of commands shows what each says of itself in full."""
+    """Adds commands to a group; the docstring of a command is its short help."""
     for name, command in commands.items():
         group.command(name, short_help=command.__doc__)(command)
 
@@ -118,7 +118,7 @@ def _root(
 
 
 def main() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     try:
         app()
     except BenchError as error:
@@ -135,7 +135,7 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         sys.stderr.write(
-            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, run the same command\n"
+            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, then run the same command\n"
         )
         sys.exit(2)
 

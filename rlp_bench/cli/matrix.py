@@ -1,4 +1,4 @@
-"""`rlp-bench matrix`: many methods and seeds under one recipe, with a live table; and what came out."""
+"""`rlp-bench matrix`: runs many methods and seeds under one recipe, with a live table and a summary."""
 
 import json
 import sys
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from rlp_bench.recipes.schema import Recipe
 
 LINE_SECONDS = 10.0
-"""Least time between two lines while no job ends."""
+"""Minimum time between two lines while no job ends."""
 MATCHED = ("stages.reward.match_steps=true", "stages.reward_uml.match_steps=true")
 
 Methods = Annotated[
     str,
-    typer.Option("--methods", help='"all", or names with commas between.', autocompletion=method_list),
+    typer.Option("--methods", help='"all", or comma-separated names.', autocompletion=method_list),
 ]
-Seeds = Annotated[str, typer.Option("--seeds", help='"0..4", or numbers with commas between.')]
+Seeds = Annotated[str, typer.Option("--seeds", help='"0..4", or comma-separated numbers.')]
 Jobs = Annotated[int, typer.Option("--jobs", help="Processes on this machine, one thread each.", min=1)]
 MatchSteps = Annotated[
-    bool, typer.Option("--match-steps", help="Every reward model takes as many updates as the first.")
+    bool, typer.Option("--match-steps", help="Train all reward models with as many updates as the first.")
 ]
 Tuned = Annotated[
     bool, typer.Option("--tuned/--untuned", help="Choose each method's setting by the recipe's [tuning].")
@@ -101,24 +101,24 @@ def _show(matrix: "Matrix", last: str) -> None:
 
 
 def _check_failed(matrix: "Matrix") -> None:
-    """A line on stderr for every job that failed.
+    """Prints a line on stderr for every failed job.
 
     Raises:
-        BenchError: there is one.
+        BenchError: a job failed.
     """
     for key, error in matrix.failed.items():
         print(f"failed: {matrix.jobs[key].name}: {error}", file=sys.stderr)
     if matrix.failed:
         raise BenchError(
-            f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not begin; "
-            "the others are kept: mend the cause, run the same command"
+            f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not start; "
+            "the others are kept: fix the cause, then run the same command"
         )
 
 
 def _tracked(
     matrix: "Matrix", ended: "Iterator[Job | None]", trackers: Sequence[str]
 ) -> "Iterator[Job | None]":
-    """Jobs as they end; a run's curves are written here, when it is done, so that no two processes write one."""
+    """Yields jobs as they end; writes each run's curves here, so that no two processes write the same one."""
     from rlp_bench.plan.graph import build_plan
     from rlp_bench.run.records import open_run, run_folder
     from rlp_bench.run.trackers import Tracking
@@ -133,16 +133,16 @@ def _tracked(
 
 
 def chosen_methods(text: str, recipe: "Recipe") -> list[str]:
-    """ "all", or names with commas between; the simplest plan first.
+    """The methods of "all" (the shortest plan first) or of comma-separated names.
 
     Raises:
-        UnknownName: one is not installed.
+        UnknownName: a method is not installed.
     """
     from rlp_bench.plan.graph import build_plan
 
     names = registry.names("method") if text == "all" else [n.strip() for n in text.split(",") if n.strip()]
     if not names:
-        raise BenchError('matrix --methods: is empty; expected "all" or names with commas between')
+        raise BenchError('matrix --methods: is empty; expected "all" or comma-separated names')
     for name in names:
         registry.origin("method", name)
     if text != "all":
@@ -151,7 +151,7 @@ def chosen_methods(text: str, recipe: "Recipe") -> list[str]:
 
 
 def chosen_seeds(text: str) -> list[int]:
-    """ "0..4", "0,2,7", or one number."""
+    """The seeds of "0..4", "0,2,7", or one number."""
     try:
         first, dots, last = text.partition("..")
         found = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
@@ -165,7 +165,7 @@ def chosen_seeds(text: str) -> list[int]:
 def _watch(
     matrix: "Matrix", ended: "Iterator[Job | None]", executor: "Executor", quiet: bool
 ) -> Iterator[str]:
-    """Lines to print; on a terminal a live table instead."""
+    """Yields progress lines; on a terminal shows a live table instead."""
     from rlp_bench.matrix.states import states
 
     if quiet:
@@ -203,7 +203,7 @@ def _counts(matrix: "Matrix", executor: "Executor") -> str:
 
 
 def _left(matrix: "Matrix") -> float:
-    """Seconds of work of all known jobs that are not done, by what like jobs took; unlike any: their mean."""
+    """Estimated seconds of all remaining jobs: the mean of finished jobs of the same kind, else of all."""
     from rlp_bench.matrix.states import kind
 
     by_label: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""What `matrix` shows: the grid of methods and seeds, and the tables of what came out."""
+"""Tables of `matrix`: the grid of methods and seeds, and the results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ STAND_IN = " (stand-in)"
 
 
 def grid(matrix: Matrix, latest: dict[tuple[str, int], str]) -> Any:
-    """A row a method, a column a seed: win rate where it is evaluated, else how many of its stages are there."""
+    """One row per method, one column per seed: the win rate if evaluated, else the state of the run."""
     rows = []
     for method in matrix.methods:
         choice = matrix.choice(method)
@@ -32,7 +32,7 @@ def _cell(matrix: Matrix, method: str, seed: int, latest: dict[tuple[str, int], 
 
 
 def summary(matrix: Matrix) -> list[Any]:
-    """Tables: win rates with KL and length, differences from PPO and at equal KL, budgets; stand-ins marked."""
+    """Tables of win rates with KL and length, of differences from PPO (also at equal KL), and of budgets."""
     from rlp_bench.analysis.compute_budget import budget_rows
     from rlp_bench.analysis.item_scores import by_method, reports_of
 
@@ -84,7 +84,7 @@ def _paired(scores: Any, named: Mapping[str, str]) -> Any:
 
 
 def _at_equal_kl(matrix: Matrix, runs: Sequence[Mapping[str, Any]], named: Mapping[str, str]) -> list[Any]:
-    """One table, or none where no run reaches PPO's KL."""
+    """One table as a list; empty if no run reaches PPO's KL."""
     from rlp_bench.analysis.matrix_results import matched_to_ppo, points_of_matrix
 
     rows = matched_to_ppo(points_of_matrix(matrix.store, {"runs": runs}))
@@ -94,7 +94,7 @@ def _at_equal_kl(matrix: Matrix, runs: Sequence[Mapping[str, Any]], named: Mappi
         if r["difference"] is not None
     ]
     columns = ["method", ">KL", ">difference", "95 %", ">p"]
-    return [table("Against ppo at equal KL, points, uncorrected", columns, lines)] if lines else []
+    return [table("Compared with ppo at equal KL, points, uncorrected", columns, lines)] if lines else []
 
 
 def _difference(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`rlp-bench micro pretrain`: makes the base model of the embedded world anew."""
+"""`rlp-bench micro pretrain`: trains the base model of the micro world from scratch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,9 @@ from rlp_bench.display import Display, duration, show
 def pretrain(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
 ) -> None:
-    """Pre-train the embedded world's base model, as the shipped one was."""
+    """Pre-train the micro world's base model, as the shipped one was."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BenchError(f'micro pretrain --out "{out}": is there already and not empty; give another folder')
+        raise BenchError(f'micro pretrain --out "{out}": exists and is not empty; give another folder')
     from rlp_bench.run.runner import set_threads
 
     set_threads(1)
@@ -25,4 +25,4 @@ def pretrain(
         summary = pretrain_base(out, progress=lambda done, total, loss: task(done, total, f"loss {loss:.3f}"))
         task.close()
     spent = summary.get("cpu_seconds") or summary.get("seconds", {}).get("cpu_seconds")
-    show(f"{out}: base model in {duration(spent)} of CPU; `--set base.checkpoint={out}` uses it")
+    show(f"{out}: base model in {duration(spent)} of CPU; use it with `--set base.checkpoint={out}`")

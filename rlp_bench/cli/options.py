@@ -1,4 +1,4 @@
-"""Options that several commands share, and what a shell completes: names from package metadata, nothing imported."""
+"""Options shared by several commands, and shell completion, which imports no plug-ins."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +11,12 @@ STORE = Path("rlp-bench-store")
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package, sorted."""
+    """Names of the recipes shipped with the package, sorted."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def plugin_names(group: str) -> Callable[[str], list[str]]:
-    """The completion of one plug-in's name; `group` is one of `registry.GROUPS`."""
+    """A shell completion for plug-in names; `group` is one of `registry.GROUPS`."""
 
     def names(incomplete: str) -> list[str]:
         from rlp_bench.api import registry
@@ -27,13 +27,13 @@ def plugin_names(group: str) -> Callable[[str], list[str]]:
 
 
 def method_list(incomplete: str) -> list[str]:
-    """The completion of the last of several methods with commas between."""
+    """Shell completion of the last of several comma-separated methods."""
     head, comma, last = incomplete.rpartition(",")
     return [head + comma + name for name in plugin_names("method")(last)]
 
 
 def suite_aliases(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The completion of an alias: [suites] of the recipe that was given, else of `micro`, read from its file."""
+    """Shell completion of suite aliases, from [suites] of the given recipe or of `micro`."""
     import tomllib
 
     name = ctx.params.get("recipe") or "micro"
@@ -53,7 +53,7 @@ StoreFolder = Annotated[
 RecipeName = Annotated[str, _RECIPE]
 OptionalRecipe = Annotated[str | None, _RECIPE]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value over the recipe; repeatable.")
+    list[str] | None, typer.Option("--set", help="Override a recipe setting by section.key=value; repeatable.")
 ]
 MethodName = Annotated[
     str,
@@ -73,21 +73,21 @@ SuiteAliases = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every stage.", min=0)]
-Json = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 RunName = Annotated[str | None, typer.Option("--run", help="A run's name or folder; default: the newest.")]
 MatrixName = Annotated[
-    str | None, typer.Option("--matrix", help="A recipe id, as `matrix` printed it; default: the newest.")
+    str | None, typer.Option("--matrix", help="A recipe id, as printed by `matrix`; default: the newest.")
 ]
 Track = Annotated[
     list[str] | None,
-    typer.Option("--track", help="Training curves also to tensorboard, wandb or trackio; repeatable."),
+    typer.Option("--track", help="Also write training curves to tensorboard, wandb or trackio; repeatable."),
 ]
 ExecutorName = Annotated[
     str,
     typer.Option(
-        "--executor", help="Who does the stages: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
+        "--executor", help="Where stages run: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be done and what each job asks for; do nothing.")
+    bool, typer.Option("--dry-run", help="Print the jobs and their resources; run nothing.")
 ]

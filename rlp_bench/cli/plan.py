@@ -1,4 +1,4 @@
-"""`rlp-bench plan`: a method's stages and what they need, before anything runs."""
+"""`rlp-bench plan`: a method's stages and their predicted resources; runs nothing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlp_bench.store.store import Store
 
 MICRO = "package://rlp_bench.micro/base"
-"""The base on which the shipped costs were measured."""
+"""The base checkpoint of the shipped cost measurements."""
 
 
 def plan(
@@ -23,13 +23,13 @@ def plan(
     seed: Seed = 0,
     overrides: Sets = None,
     lengths: Annotated[
-        str, typer.Option("--lengths", help="Tokens expected of a prompt and of a response, e.g. 120,200.")
+        str, typer.Option("--lengths", help="Expected tokens of a prompt and of a response, e.g. 120,200.")
     ] = "",
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Print a method's stages: what is there, what the others cost, memory, time and money. Runs nothing."""
-    registry.origin("method", method)  # a wrong name is said before anything is imported
+    """Print a method's stages, which of them exist, and the memory, time and cost of the others. Runs nothing."""
+    registry.origin("method", method)  # reports an unknown name before the imports
     from rlp_bench.plan.estimate.estimate import predict
     from rlp_bench.plan.estimate.render import as_json as prediction_json
     from rlp_bench.plan.estimate.render import show_prediction
@@ -54,14 +54,14 @@ def plan(
     show(table(title, columns, [_plan_row(stage) for stage in stages]), _total(stages))
     if absent:
         show(
-            f'The checkpoint "{read.base.checkpoint}" is not here: fingerprints are unknown, sizes are those of '
+            f'The checkpoint "{read.base.checkpoint}" is not on this machine: fingerprints are unknown, sizes are from '
             f"{read.base.shape}."
         )
     show_prediction(made, prediction)
 
 
 def _stages(plan: "Plan", store: "Store", absent: bool) -> list[dict[str, Any]]:
-    """A row a stage: is it there, and what it costs; `absent`: the base's checkpoint is not here."""
+    """One row per stage: whether it exists, and its cost; `absent`: the base checkpoint is not on this machine."""
     from rlp_bench.plan.measured_cost import Estimate, estimate, measurements
     from rlp_bench.run.runner import is_done
 
@@ -70,7 +70,7 @@ def _stages(plan: "Plan", store: "Store", absent: bool) -> list[dict[str, Any]]:
     for node in plan.nodes:
         cost = estimate(node, plan, known)
         if cost.source == "shipped" and plan.recipe.base.checkpoint != MICRO:
-            cost = Estimate(None, "unknown")  # measured on micro, of another size
+            cost = Estimate(None, "unknown")  # measured on micro, with another model size
         done = is_done(node, store) and not absent
         stages.append(
             {
@@ -99,10 +99,10 @@ def _plan_row(stage: dict[str, Any]) -> list[str]:
 def _total(stages: Sequence[dict[str, Any]]) -> str:
     missing = [stage for stage in stages if not stage["there"]]
     if not missing:
-        return "Everything is there already."
+        return "All stages exist."
     known = sum(stage["cpu_seconds"] or 0 for stage in missing)
     unknown = sum(stage["cpu_seconds"] is None for stage in missing)
     if unknown and not known:
-        return f"{len(missing)} stages to do; none like them was measured here."
-    rest = f", and {unknown} whose cost is unknown" if unknown else ""
-    return f"{len(missing)} stages to do: about {duration(known)} of CPU{rest}."
+        return f"{len(missing)} stages to run; no measurement of similar ones."
+    rest = f", and {unknown} of unknown cost" if unknown else ""
+    return f"{len(missing)} stages to run: about {duration(known)} of CPU{rest}."

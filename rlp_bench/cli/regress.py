@@ -1,4 +1,4 @@
-"""`rlp-bench baseline accept`, `baseline show` and `regress`: is a run worse than what was accepted?"""
+"""`rlp-bench baseline accept`, `baseline show` and `regress`: compares a run with an accepted baseline."""
 
 import os
 import re
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from rlp_bench.regression.snapshot import Snapshot
 
 Report = Annotated[
-    Path | None, typer.Option("--report", help="Instead of a run: what `eval --json` printed, as a file.")
+    Path | None, typer.Option("--report", help="Instead of a run: a file with the output of `eval --json`.")
 ]
 
 
 def accept(
-    reason: Annotated[str, typer.Option("--reason", help="Why these numbers are right from now on.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why these scores are accepted.")],
     run: RunName = None,
     report: Report = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Default: baselines/RECIPE-METHOD-sSEED.jsonl; .gz packs it."),
+        typer.Option("--out", help="Default: baselines/RECIPE-METHOD-sSEED.jsonl; .gz compresses it."),
     ] = None,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Accept a run's scores, item by item, as what later runs are compared with; commit the file."""
+    """Accept a run's per-item scores as the baseline of later runs; commit the file."""
     from rlp_bench.regression.baseline import write_baseline
     from rlp_bench.regression.snapshot import take_snapshot
     from rlp_bench.store.store import Store
@@ -69,7 +69,7 @@ def show_baseline(
     file: Annotated[Path, typer.Argument(help="A baseline's file.")],
     as_json: Json = False,
 ) -> None:
-    """Show what a baseline holds: suites, judge, order, versions, and why it was accepted."""
+    """Show a baseline: suites, judge, order, versions, and the reason it was accepted."""
     from rlp_bench.regression.baseline import read_baseline
 
     snapshot, about = read_baseline(file)
@@ -112,11 +112,11 @@ def _suites_table(snapshot: "Snapshot") -> Any:
 Margins = Annotated[
     list[str] | None,
     typer.Option(
-        "--margin", help="SUITE=POINTS that may be lost; default 3 where a suite has 300 items; repeatable."
+        "--margin", help="SUITE=POINTS: allowed loss; default: 3 for suites with at least 300 items; repeatable."
     ),
 ]
 Exact = Annotated[
-    bool, typer.Option("--exact", help="No statistics: any item with another score is a regression.")
+    bool, typer.Option("--exact", help="No statistics: any changed item score is a regression.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Inconclusive is exit status 4, not 0.")]
 JUnit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")]
@@ -130,7 +130,7 @@ History = Annotated[
 
 
 def regress(
-    baseline: Annotated[Path, typer.Option("--baseline", help="A file of `baseline accept`.")],
+    baseline: Annotated[Path, typer.Option("--baseline", help="A file written by `baseline accept`.")],
     run: RunName = None,
     report: Report = None,
     suites: SuiteAliases = None,
@@ -143,7 +143,7 @@ def regress(
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Is a run worse than the baseline, item by item? Exit status 0 pass, 1 regression, 2 error, 3 incomparable."""
+    """Test whether a run is worse than a baseline. Exit status 0 pass, 1 regression, 2 error, 3 incomparable."""
     from rlp_bench.regression.baseline import read_baseline
     from rlp_bench.regression.history import default_history, earlier_attempts, record_attempt, told
     from rlp_bench.regression.outcome import attempt_of, failed, result_of
@@ -156,14 +156,14 @@ def regress(
     accepted = choose(whole, suites or [])
     allowed = read_margins(margins or [], accepted)
     if allowed and exact:
-        raise BenchError("--exact and --margin were given; with --exact every item must be as it was")
+        raise BenchError("--exact and --margin were given; expected one of them, as --exact allows no change")
     history = history or default_history(baseline)
     earlier = earlier_attempts(history, about["sha256"])
     candidate: Snapshot | None = None
     try:
         candidate = choose(take_snapshot(Store(store), run, report), suites or [])
         outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)
-    except BenchError as error:  # an attempt whose candidate cannot be read goes to the history too
+    except BenchError as error:  # also recorded in the history
         outcome = failed(str(error), strict)
     result = {**result_of(outcome, accepted, about, candidate, earlier), "history": str(history)}
     record_attempt(history, attempt_of(result))
@@ -184,7 +184,7 @@ def _check_suites(baseline: "Snapshot", suites: Sequence[str]) -> None:
 def _write(
     result: Mapping[str, Any], attempts: str, junit: Path | None, summary: Path | None, as_json: bool
 ) -> None:
-    """All forms of the result."""
+    """Writes the result in all requested formats."""
     from rlp_bench.regression.junit import junit_xml
     from rlp_bench.regression.render import render_markdown, render_text
 

@@ -1,4 +1,4 @@
-"""`rlp-bench run`: one method at one seed, here or on a cluster."""
+"""`rlp-bench run`: runs one method at one seed, on this machine or a cluster."""
 
 import json
 import time
@@ -46,8 +46,8 @@ def run(
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Train a method's stages (what is there already is reused), evaluate its policy, print a summary."""
-    registry.origin("method", method)  # a wrong name is said before anything is read
+    """Train a method's stages (existing ones are reused), evaluate its policy, print a summary."""
+    registry.origin("method", method)  # reports an unknown name before the recipe is read
     from rlp_bench.cli.dry_run import print_dry
     from rlp_bench.matrix.single_run import one_run
     from rlp_bench.plan.graph import build_plan
@@ -77,10 +77,10 @@ def run(
 
 
 def check_suites(recipe: "Recipe", suites: Sequence[str] | None) -> None:
-    """Every alias is in the recipe.
+    """Checks that the recipe has every alias.
 
     Raises:
-        UnknownName: one is not.
+        UnknownName: it does not.
     """
     for alias in suites or ():
         if alias not in recipe.suites:
@@ -98,7 +98,7 @@ def _do(
     trackers: Sequence[str],
     display: Display,
 ) -> "tuple[RunRecord, Report | None]":
-    """(record, report) of the plan, done here or by an executor; the report is None without evaluation."""
+    """Runs the plan, here or by an executor; (record, report), the report None without evaluation."""
     from rlp_bench.evaluation.evaluate import evaluate_record
     from rlp_bench.matrix.single_run import one_run, run_with_executor
     from rlp_bench.run.runner import run_plan
@@ -113,7 +113,7 @@ def _do(
 
 
 def _show(record: "RunRecord", report: "Report | None", trackers: Sequence[str], seconds: float) -> None:
-    """The report's summary, what the stages took, where everything lies."""
+    """Prints the report's summary, the stages' times, and the output paths."""
     from rlp_bench.evaluation.evaluate import summarize
     from rlp_bench.run.records import REPORT
     from rlp_bench.run.trackers import FOLDER
@@ -129,7 +129,7 @@ def _show(record: "RunRecord", report: "Report | None", trackers: Sequence[str],
 
 
 def _spent(lineage: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str, str, Path]]:
-    """(stage, wall seconds, CPU seconds, folder); "" for what was not measured."""
+    """Yields (stage, wall-clock seconds, CPU seconds, folder); "" for values that were not measured."""
     for label, artifact in lineage:
         meter = artifact.path / "meter.json"
         figures = json.loads(meter.read_text()) if meter.exists() else {}

@@ -1,4 +1,4 @@
-"""`rlp-bench samples`: answers, synthetic preferences and accepted prompts, to be read."""
+"""`rlp-bench samples`: shows outputs, synthetic preferences and accepted prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,22 +24,22 @@ def samples(
     ] = "outputs",
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", help="Which, and in which order.", autocompletion=plugin_names("method")),
+        typer.Option("--method", help="Method to show, in this order; repeatable.", autocompletion=plugin_names("method")),
     ] = None,
     seed: Seed = 0,
     suite: SuiteAlias = "alpacafarm",
     item: Annotated[
-        str | None, typer.Option("--item", help="An item's id, or words of its instruction.")
+        str | None, typer.Option("--item", help="An item's id, or words from its instruction.")
     ] = None,
-    category: Annotated[str | None, typer.Option("--category", help="Only items of this kind.")] = None,
-    n: Annotated[int, typer.Option("-n", help="How many instructions.", min=1)] = 3,
+    category: Annotated[str | None, typer.Option("--category", help="Only items of this category.")] = None,
+    n: Annotated[int, typer.Option("-n", help="Number of instructions.", min=1)] = 3,
     recipe: RecipeName = "micro",
     overrides: Sets = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Read what methods answer and prefer, side by side."""
+    """Show methods' outputs and preferences side by side."""
     if view not in RENDER:
         raise UnknownName(f'samples --view "{view}": {nearest(view, RENDER)}')
     from rlp_bench.cli.reports.preference_accuracy import finished
@@ -69,7 +69,7 @@ def _view(
     suite: str,
     which: tuple[str | None, str | None, int],
 ) -> View:
-    """The rows of a view; `which`: the item, its category, how many."""
+    """The rows of a view; `which` is (item, category, number of instructions)."""
     from rlp_bench.analysis.samples import accepted_view, outputs_view, pairs_view
 
     if view == "outputs":
@@ -83,7 +83,7 @@ def _view(
 
 
 def _in_order(records: "Sequence[RunRecord]", methods: Sequence[str]) -> "list[RunRecord]":
-    """As asked for; the simplest plan first where nothing was."""
+    """The records in the order of `methods`; without methods, the shortest plan first."""
     if methods:
         return sorted(records, key=lambda r: methods.index(r.method))
     return sorted(records, key=lambda r: (len(r.lineage), r.method))

@@ -1,4 +1,4 @@
-"""`rlp-bench show`: one plugin, recipe, artifact or run, in full."""
+"""`rlp-bench show`: shows one plug-in, recipe, artifact or run."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ KINDS = (*registry.GROUPS, "recipe", "artifact", "run")
 
 
 def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The completion of a name, of the kind that stands before it; nothing for artifacts and runs."""
+    """Shell completion of a name of the given kind; empty for artifacts and runs."""
     kind = ctx.params.get("kind")
     if kind in registry.GROUPS:
         return plugin_names(kind)(incomplete)
@@ -34,7 +34,7 @@ def show_one(
 ) -> None:
     """Show one thing: a method's algorithm, a trainer's settings, a recipe, an artifact, a run."""
     if kind not in KINDS:
-        raise UnknownName(f'show "{kind}": there is no such kind; {nearest(kind, KINDS)}')
+        raise UnknownName(f'show "{kind}": no such kind; {nearest(kind, KINDS)}')
     if kind == "trainer":
         _trainer(name, as_json)
     elif kind == "recipe":
@@ -113,16 +113,16 @@ def _run(name: str, root: Path) -> None:
 
 
 def find_artifact(name: str, root: Path) -> Any:
-    """An artifact by its folder's name or the beginning of it.
+    """The artifact whose folder name has this unique prefix.
 
     Raises:
-        UnknownName: none or several.
+        UnknownName: no artifact or several match.
     """
     from rlp_bench.store.store import Store
 
     store = Store(root)
     folders = [folder for folder in store.folders() if folder.name.startswith(name)]
     if len(folders) != 1:
-        found = f"fits {len(folders)} artifacts" if folders else "does not exist"
+        found = f"matches {len(folders)} artifacts" if folders else "does not exist"
         raise UnknownName(f'artifact "{name}" {found} in "{root}"; `rlp-bench ls artifacts` lists them')
     return store.open(folders[0])

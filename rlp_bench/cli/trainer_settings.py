@@ -1,4 +1,4 @@
-"""What `show trainer` lists: every setting with its type, default and meaning, read from the trainer's class."""
+"""Rows of `show trainer`: each setting with its type, default and meaning, from the trainer's class."""
 
 import dataclasses
 from types import UnionType
@@ -8,7 +8,7 @@ from rlp_bench.recipes.trainer_settings import setting_meanings
 
 
 def setting_rows(trainer: Any) -> list[dict[str, Any]]:
-    """A row a field of a trainer's dataclass."""
+    """One row per field of a trainer's dataclass."""
     meanings = setting_meanings(trainer)
     return [
         {

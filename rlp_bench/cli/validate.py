@@ -1,4 +1,4 @@
-"""`rlp-bench validate`: everything that is wrong with a recipe or a checkpoint, before anything runs."""
+"""`rlp-bench validate`: checks a recipe or a checkpoint without running anything."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ def validate(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="Check its plan too; repeatable.", autocompletion=plugin_names("method")
+            "--method", help="Also check this method's plan; repeatable.", autocompletion=plugin_names("method")
         ),
     ] = None,
     overrides: Sets = None,
     as_json: Json = False,
 ) -> None:
-    """Check a recipe or a checkpoint and say everything that is wrong, without running anything."""
+    """Check a recipe or a checkpoint and list all errors, without running anything."""
     path = Path(what)
     if path.is_dir():
         from rlp_bench.recipes.base_checkpoint import check_checkpoint
@@ -42,10 +42,10 @@ def validate(
 
 
 def _check_recipe(what: str, methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """Reads the recipe and plans every method under it.
+    """Loads the recipe and builds the plan of every method under it.
 
     Raises:
-        RecipeError: the faults of all plans, one a line.
+        RecipeError: the errors of all plans, one per line.
     """
     from rlp_bench.plan.graph import build_plan
     from rlp_bench.recipes.load import load_recipe

@@ -88,7 +88,7 @@ def points_of(
     display: Display,
     at: Sequence[int] | None = None,
 ) -> list[Point]:
-    """Points of the SFT policy, the snapshots of the last PPO stage (`at` these rollouts; None: all) and the final policy."""
+    """Points of the SFT policy, the snapshots of the last PPO stage (`at` these rollouts) and the final policy."""
     recipe, sft, reward = record.recipe, sft_policy(record.lineage), record.last("reward")
     if sft is None or reward is None:
         raise BenchError(
@@ -176,7 +176,7 @@ def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:
 
 
 def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
-    """Each method compared with the first at one KL, paired over items and seeds; None if a seed does not reach the KL.
+    """Each method compared with the first at one KL, paired over items and seeds; None if a seed does not reach it.
 
     One table: variances between seeds are shrunk over the methods that reach the KL, p is corrected by Holm.
     """

@@ -1,7 +1,6 @@
-"""The embedded world `micro`: knowledge, users, annotators and a base model that fit in a package.
+"""The synthetic world `micro`: knowledge base, simulated users and annotators, and a base model in the package.
 
-Everything except the shipped base model is a pure function of seeds. The world imports nothing else of
-`rlp_bench`.
+Everything except the shipped base model is a pure function of seeds. It imports nothing else of `rlp_bench`.
 """
 
 from rlp_bench.micro.annotators import Annotator

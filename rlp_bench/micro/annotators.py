@@ -1,12 +1,11 @@
-"""Simulated annotators: gold utility seen through missed errors, tastes for length and manners, and noise.
+"""Simulated annotators: gold utility with missed errors, biases for length, politeness and position, and noise.
 
     s = w · U_noticed + a · tokens / 10 + m · fillers + b · bullets
     P(first preferred) = σ((s₁ − s₂ + position) / τ)
 
-A wrong claim that an annotator does not notice looks right to them. Whether they notice is decided by
-chance that depends on (annotator, instruction, claim, seed) only, so the same question always gets the same
-answer. After AlpacaFarm's p_sim (Dubois et al. 2023, arXiv 2305.14387, section 3): 13 annotators whose
-variability matters.
+A wrong claim that an annotator does not notice counts as correct. Whether it is noticed is pseudo-random and depends
+only on (annotator, instruction, claim, seed), so that verdicts are reproducible. After AlpacaFarm's p_sim (Dubois et
+al. 2023, arXiv 2305.14387, section 3), with 13 annotators that differ from each other.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from rlp_bench.micro.chance import stream, uniform
 from rlp_bench.micro.knowledge import WORLD_VERSION
 from rlp_bench.micro.utility import UNFINISHED_COST, account, ceiling
 
-FILLERS_ENJOYED = 3  # more politeness than this pleases nobody further
+FILLERS_ENJOYED = 3  # further polite sentences add nothing
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,13 @@ class Annotator:
     """One simulated annotator; the fields are the letters of the module's equations.
 
     Attributes:
-        weight: w, of the utility as noticed.
-        attention: chance to notice a wrong claim.
+        weight: w, of the noticed utility.
+        attention: probability to notice a wrong claim.
         length: a, per ten tokens.
         manners: m, per polite sentence.
         bullets: b, if the answer has bullets.
-        position: added to what is shown first.
-        noise: τ, of the logistic choice.
+        position: added for the answer shown first.
+        noise: τ, the scale of the logistic choice.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Annotator:
     noise: float = 0.5
 
     def score(self, instruction: str, response: str, seed: int = 0, finished: bool = True) -> float:
-        """How good the answer seems to this annotator, in units of utility."""
+        """The annotator's score s of a response, in units of utility."""
         answer = account(instruction, response)
         seen = answer.utility(lambda claim: uniform(self.name, seed, instruction, *claim) < self.attention)
         return (
@@ -57,12 +56,12 @@ class Annotator:
         )
 
     def preference(self, instruction: str, first: str, second: str, seed: int = 0) -> float:
-        """P(the first is preferred), in (0, 1), for responses of any text."""
+        """P(first preferred), in (0, 1), for any texts."""
         gap = self.score(instruction, first, seed) - self.score(instruction, second, seed) + self.position
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, gap / self.noise))))
 
     def verdict(self, instruction: str, first: str, second: str, seed: int = 0, flip: float = 0.0) -> bool:
-        """Whether the first is preferred: `preference` sampled, then turned round with probability `flip`.
+        """Whether the first is preferred: sampled from `preference`, then flipped with probability `flip`.
 
         Deterministic in all arguments. AlpacaFarm flips 25 % of its training labels and none in evaluation.
         """
@@ -72,14 +71,14 @@ class Annotator:
         return chosen != (uniform(self.name, seed, instruction, first, second, "flip") < flip)
 
     def rating(self, instruction: str, response: str, seed: int = 0) -> int:
-        """0 (poor) to 3 (excellent): the score, with logistic noise, as a share of what can be had."""
+        """Rating 0 (poor) to 3 (excellent), from the score with logistic noise as a fraction of the maximum utility."""
         u = uniform(self.name, seed, instruction, response, "rating")
         noise = self.noise * math.log((u + 1e-9) / (1 - u + 1e-9))
         share = (self.score(instruction, response, seed) + noise) / ceiling(instruction)
         return sum(share > bound for bound in RATING_BOUNDS)
 
 
-#: Shares of the best possible utility above which an answer is weak, good, excellent.
+#: Fractions of the maximum utility above which an answer is weak, good, excellent.
 RATING_BOUNDS = (-0.1, 0.5, 0.95)
 
 Ranges = dict[str, tuple[float, float]]
@@ -101,9 +100,9 @@ _SECOND: Ranges = {
     "bullets": (0.3, 0.3),
     "position": (0.1, 0.3),
 }
-#: population -> (size, ranges): uniform (low, high) for weight, attention and noise; normal (mean, sd) else.
-#: "crowd" labels and evaluates; "second" is attentive, prefers short answers, likes bullets and what comes
-#: first; "readers" rated the text of pre-training: people like the crowd, but not the same ones.
+#: population -> (size, ranges): uniform (low, high) for weight, attention and noise; normal (mean, sd) for the others.
+#: "crowd" labels and evaluates; "second" is more attentive, prefers short answers, bullets and the first position;
+#: "readers" rate pre-training text: drawn like the crowd, but other annotators.
 POPULATIONS: dict[str, tuple[int, Ranges]] = {
     "crowd": (13, _CROWD),
     "second": (13, _SECOND),

@@ -1,4 +1,4 @@
-"""Chance that is the same in every process: random streams and uniform numbers named by what they are for."""
+"""Reproducible random numbers: streams and uniform numbers determined by keys, equal in every process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _SCALE = 1.0 / 2**64
 
 
 def number(*keys: object) -> int:
-    """A 64-bit integer that depends on the keys only (never on PYTHONHASHSEED)."""
+    """A 64-bit integer that depends only on the keys (not on PYTHONHASHSEED)."""
     text = "\x1f".join(map(str, keys))
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def uniform(*keys: object) -> float:
-    """A number in [0, 1) that depends on the keys only."""
+    """A number in [0, 1) that depends only on the keys."""
     return number(*keys) * _SCALE
 
 
 def stream(*keys: object) -> random.Random:
-    """A random stream that depends on the keys only."""
+    """A random generator whose seed depends only on the keys."""
     return random.Random(number(*keys))

@@ -1,8 +1,8 @@
-"""The text that the base model is pre-trained on.
+"""The pre-training corpus of the base model.
 
-Five kinds of document, all derived from seeds: encyclopedia entries, stories (facts of nowhere, told and
-told again), fact checks, chats, and chats with a reader's rating after the end. Ratings come from noisy
-annotators ("readers"), never from the gold utility. A document is a list of words with a loss weight each.
+Five kinds of document, all generated from seeds: encyclopedia entries, stories (invented facts and their restatement),
+fact checks, chats, and chats followed by readers' ratings. Ratings come from noisy annotators ("readers"), never from
+the gold utility. A document is a list of (word, loss weight).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rlp_bench.micro.tasks import understand
 
 Document = list[tuple[str, float]]
 
-CHECK_ERRORS = 0.05  # how often the verdict of a fact check is mistaken
+CHECK_ERRORS = 0.05  # error rate of the verdicts in fact checks
 CHECKS_PER_DOCUMENT = 6
-FORUM_ERRORS = 0.30  # wrong beliefs of those who answer in chats
+FORUM_ERRORS = 0.30  # rate of wrong beliefs of the writers in chats
 FORUM_WRITERS = 20
-CHAT_SLOPPY_RATE = 0.4  # answers in chats that are spoilt in form
-SLOPPY_RATE = 0.35  # rated answers that are spoilt in form before they are rated
-READERS_PER_ANSWER = 5  # whose mean rating, rounded, stands under an answer
-#: Skills of chats: knowledge that can be checked gets more room than in the users' mixture.
+CHAT_SLOPPY_RATE = 0.4  # fraction of chat answers with form errors
+SLOPPY_RATE = 0.35  # fraction of rated answers with form errors
+READERS_PER_ANSWER = 5  # number of readers whose mean rating, rounded, follows an answer
+#: Weights of skills in chats: more verifiable knowledge than in the users' mixture.
 CHAT_MIXTURE = {
     "qa": 16,
     "verify": 14,
@@ -40,7 +40,7 @@ CHAT_MIXTURE = {
 
 
 def document(kind: str, rng: random.Random) -> Document:
-    """One document of a kind of KINDS; loss weight 0 means the word is read but not learnt."""
+    """A random document of a kind of KINDS; words with loss weight 0 are context only."""
     return KINDS[kind](rng)
 
 
@@ -49,7 +49,7 @@ def _plain(text: str) -> Document:
 
 
 def _entry(rng: random.Random) -> Document:
-    """True sentences about one popular entity, or about two side by side, or who shares a value."""
+    """True sentences about one popular entity, about two in comparison, or about the entities with one value."""
     world, category, shape = truth(), rng.choice(lx.CATEGORIES), rng.random()
     entity = world.popular(rng, category, CORPUS_FAME)
     if shape < 0.30:
@@ -77,7 +77,7 @@ def _entry(rng: random.Random) -> Document:
 
 
 def _ordered(entity: str, other: str, word: str) -> str:
-    """ "the fox is larger than the wolf .", whichever way round is true, or that they are the same."""
+    """A true comparison such as "the fox is larger than the wolf .", or that both have the same value."""
     attribute, sign = lx.COMPARATIVES[word]
     gap = sign * (lx.rank(truth().value(entity, attribute)) - lx.rank(truth().value(other, attribute)))
     if gap == 0:
@@ -92,7 +92,7 @@ def _shared(matching: tuple[str, ...], category: str, value: str, rng: random.Ra
 
 
 def _story(rng: random.Random) -> Document:
-    """Invented facts, told and told again in one sentence: say what was given, not what is known."""
+    """Invented facts and their restatement in one sentence, to learn to use the context instead of knowledge."""
     entity = rng.choice(lx.NAMES[rng.choice(lx.CATEGORIES)])
     values = [rng.choice(lx.VALUES[a]) for a in rng.sample(lx.ATTRIBUTES, rng.choice((2, 3)))]
     if rng.random() < 0.4:
@@ -119,7 +119,7 @@ def _story_of_two(entity: str, rng: random.Random) -> Document:
 
 
 def _check(rng: random.Random) -> Document:
-    """A column of claims, each marked correct or incorrect, now and then by mistake."""
+    """A list of claims, each marked correct or incorrect, with an error rate of CHECK_ERRORS."""
     world, words = truth(), [("check", 0.0), (":", 0.0)]
     for _ in range(CHECKS_PER_DOCUMENT):
         category, attribute = rng.choice(lx.CATEGORIES), rng.choice(lx.ATTRIBUTES)
@@ -145,7 +145,7 @@ def _forum_answer(instruction: str, rng: random.Random) -> str:
 
 
 def _chat(rng: random.Random) -> Document:
-    """An instruction and somebody's answer."""
+    """An instruction and a forum writer's answer."""
     instruction = _question(rng)
     head = [(w, 0.1) for w in [lx.USER, *instruction.split(), lx.ASSISTANT]]
     answer = _forum_answer(instruction, rng)
@@ -153,7 +153,7 @@ def _chat(rng: random.Random) -> Document:
 
 
 def _rated(rng: random.Random) -> Document:
-    """A chat, then what a few readers thought of the answer: the only word to learn."""
+    """A chat followed by the readers' rating, the only word with a loss weight."""
     instruction = _question(rng)
     answer = _forum_answer(instruction, rng) if rng.random() < 0.7 else _mistaken(instruction, rng)
     if rng.random() < SLOPPY_RATE:
@@ -172,7 +172,7 @@ def _mistaken(instruction: str, rng: random.Random) -> str:
 
 
 def _spoil(instruction: str, answer: str, rng: random.Random) -> str:
-    """One of the things that go wrong with answers: cut, repeated, garbled, padded, off the question."""
+    """The answer with a random error: truncated, repeated, garbled, padded, or for another question."""
     words, way = answer.split(), rng.randrange(5)
     if way == 0:
         return " ".join(words[: max(1, rng.randrange(len(words)))])

@@ -1,9 +1,9 @@
-"""Reads the closed English of answers: a response text becomes sentences, and a sentence becomes claims.
+"""Parser of the micro world's controlled English: a response is split into sentences, a sentence into claims.
 
 A claim is a tuple: `("is", entity, value)`, `("not", entity, value)`, `("more", attribute, greater, lesser)`,
-`("same", attribute, one, other)`, `("name", entity)` of an entity merely named, `("value", value)` of a bare
-value. The last two, and "yes" and "no" as `("yes",)` and `("no",)`, get their meaning from the instruction
-(`reading.py`). The pronoun "it" is the entity `IT` until then, "both" the entity `BOTH`.
+`("same", attribute, one, other)`, `("name", entity)` for an entity without a statement, `("value", value)` for a
+value alone. The last two, and `("yes",)` and `("no",)`, are resolved by the instruction (`reading.py`), as are the
+pronouns "it" (entity `IT`) and "both" (entity `BOTH`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rlp_bench.micro import lexicon as lx
 
 Claim = tuple[str, ...]
 IT, BOTH = "it", "both"
-#: Ways to propose something, before "the <entity>".
+#: Openings of a suggestion, before "the <entity>".
 PROPOSALS = (("try",), ("i", "suggest"), ("you", "could", "get"))
 YES = ("yes", "true", "that is right", "that is true")
 NO = ("no", "false", "that is wrong", "that is false")
@@ -25,8 +25,7 @@ NO = ("no", "false", "that is wrong", "that is false")
 class Sentence:
     """One sentence or bullet of a response.
 
-    `claims` is None where the sentence is not of this language. `filler` is its text where it is pure
-    politeness.
+    `claims` is None if the sentence is unreadable. `filler` is its text if it is only polite.
     """
 
     tokens: int
@@ -37,7 +36,7 @@ class Sentence:
 
 @lru_cache(maxsize=65536)
 def parse(response: str) -> tuple[Sentence, ...]:
-    """The sentences of a response. Any text is welcome; what is not understood has `claims` None."""
+    """The sentences of a response; unreadable ones have `claims` None. Never raises, for any text."""
     sentences: list[Sentence] = []
     words: list[str] = []
     bullet = False
@@ -68,7 +67,7 @@ def _sentence(words: list[str], bullet: bool, ended: bool) -> Sentence:
 
 
 def _statement(words: tuple[str, ...]) -> list[Claim] | None:
-    """ "yes", "no , CLAUSE", "CLAUSE but CLAUSE", "PROPOSAL because CLAUSE", CLAUSE; None if none of them."""
+    """Claims of "yes", "no , CLAUSE", "CLAUSE but CLAUSE", "PROPOSAL because CLAUSE" or CLAUSE; None for others."""
     head, _, tail = " ".join(words).partition(" , ")
     verdict = "yes" if head in YES else "no" if head in NO else ""
     if verdict:
@@ -110,7 +109,7 @@ def _attribute_is(entity: str, attribute: str, words: tuple[str, ...]) -> list[C
 
 
 def _subjects(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(entities, remaining words); no entity where the words do not begin with a subject."""
+    """(entities, remaining words); no entities if the words do not begin with a subject."""
     if words[:1] == ("it",):
         return (IT,), words[1:]
     if words[:1] in (("both",), ("they",)):
@@ -132,7 +131,7 @@ def _entities(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _says(subjects: tuple[str, ...], words: tuple[str, ...]) -> list[Claim] | None:
-    """What is said of the subjects: comparison, sameness or predicates."""
+    """Claims about the subjects: a comparison, equality or predicates."""
     plural = len(subjects) > 1 or subjects == (BOTH,)
     if words[:3] == ("have", "the", "same") and len(words) == 4 and words[3] in lx.VALUES and plural:
         return [("same", words[3], *subjects)] if len(subjects) <= 2 else None
@@ -162,7 +161,7 @@ def _comparison(entity: str, words: tuple[str, ...]) -> list[Claim] | None:
 
 
 def _predicates(words: tuple[str, ...]) -> list[str] | None:
-    """ "red , from the forest and best in winter" -> values; None where anything is not a predicate."""
+    """ "red , from the forest and best in winter" -> values; None if any part is not a predicate."""
     values: list[str] = []
     while words:
         if words[:2] == ("from", "the"):

@@ -1,7 +1,7 @@
-"""The hidden knowledge base: 144 entities with six facts each, a long tail, and what people wrongly believe.
+"""The knowledge base: 144 entities with six facts each, long-tailed popularity, and wrong beliefs.
 
-Errors must be *plausible*: a category has its own prior over each attribute's values (Gamma weights), facts
-are drawn from it, and so are wrong beliefs.
+Errors are *plausible*: each category has a prior over each attribute's values (Gamma weights), from which both facts
+and wrong beliefs are drawn.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from itertools import accumulate
 from rlp_bench.micro import lexicon as lx
 from rlp_bench.micro.chance import stream
 
-#: Changes with anything that moves a prompt, a fact, a utility or a verdict.
+#: Changes whenever a prompt, fact, utility or verdict changes.
 WORLD_VERSION = "micro-1"
 
-PRIOR_SHAPE = 0.8  # Gamma shape of the category's taste for a value: below 1, so a few values dominate
-PRIOR_FLOOR = 0.05  # so that every value remains possible
+PRIOR_SHAPE = 0.8  # Gamma shape of a category's value weights: below 1, so that a few values dominate
+PRIOR_FLOOR = 0.05  # keeps every value possible
 Fame = tuple[float, float]
 #: Popularity of the entity of rank r in its category is (r + offset)^-exponent, as (offset, exponent).
-#: What is written about: a handful of well-known entities, then a tail that is hardly ever mentioned.
+#: Popularity in the corpus: a few well-known entities and a tail that is rarely mentioned.
 CORPUS_FAME = (6.0, 7.0)
-#: What users ask about: flatter, so that about one question in six involves the obscure half.
+#: Popularity in prompts: flatter, so that about one question in six involves the less popular half.
 PROMPT_FAME = (1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Who is what.
+    """Facts about all entities.
 
     `facts[entity][attribute]` is the value; `ranking[category]` its entities from most to least popular;
     `prior[category][attribute]` the weight of each value, in the order of `lexicon.VALUES`.
@@ -45,7 +45,7 @@ class Knowledge:
     )
 
     def value(self, entity: str, attribute: str) -> str:
-        """The truth; attribute "kind" gives the category."""
+        """The entity's value; for attribute "kind", its category."""
         return lx.CATEGORY_OF[entity] if attribute == "kind" else self.facts[entity][attribute]
 
     def holds(self, entity: str, value: str) -> bool:
@@ -53,14 +53,14 @@ class Knowledge:
         return self.value(entity, lx.ATTRIBUTE_OF[value]) == value
 
     def matches(self, category: str, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Entities of the category that have all the values, most popular first."""
+        """Entities of the category with all the values, most popular first."""
         if (category, values) not in self._found:
             fit = (e for e in self.ranking[category] if all(self.holds(e, v) for v in values))
             self._found[category, values] = tuple(fit)
         return self._found[category, values]
 
     def plausible(self, rng: random.Random, category: str, attribute: str, but: str | None = None) -> str:
-        """A value such as this category tends to have, other than `but`."""
+        """A random value other than `but`, drawn from the category's prior."""
         values = lx.VALUES[attribute]
         weights = [
             0.0 if v == but else w for v, w in zip(values, self.prior[category][attribute], strict=True)
@@ -73,7 +73,7 @@ class Knowledge:
         return rng.choices(names, cum_weights=_cumulative(len(names), fame))[0]
 
     def by_fame(self, rng: random.Random, entities: Iterable[str], fame: Fame) -> list[str]:
-        """The entities as they come to mind, one after the other: drawn with those weights."""
+        """The entities in random order, drawn without replacement with the weights of `popular`."""
         weight = {e: _weight(self.ranking[lx.CATEGORY_OF[e]].index(e), fame) for e in entities}
         return sorted(weight, key=lambda e: math.log(1.0 - rng.random()) / weight[e], reverse=True)
 
@@ -90,7 +90,7 @@ def _cumulative(count: int, fame: Fame) -> tuple[float, ...]:
 
 @lru_cache(maxsize=1)
 def truth() -> Knowledge:
-    """The world as it is."""
+    """The true facts of the micro world."""
     rng = stream(WORLD_VERSION, "knowledge")
     prior = {
         category: {
@@ -111,7 +111,7 @@ def truth() -> Knowledge:
 
 @lru_cache(maxsize=64)
 def beliefs(who: str, error_rate: float) -> Knowledge:
-    """The world as `who` believes it: a share `error_rate` of the facts is replaced by plausible values."""
+    """The beliefs of `who`: a fraction `error_rate` of the facts is replaced by plausible values."""
     world, rng = truth(), stream(WORLD_VERSION, "beliefs", who)
     facts = {}
     for entity, own in world.facts.items():

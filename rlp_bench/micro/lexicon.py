@@ -1,6 +1,6 @@
-"""The closed vocabulary of the world: who there is, what can be said of it, and the words around it.
+"""The closed vocabulary of the micro world: entities, attribute values and function words.
 
-Everything anybody in the world can say is made of these words, one token each, separated by single spaces.
+All texts of the micro world consist of these words, one token each, separated by single spaces.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PLURALS = {
 }
 SINGULARS = {plural: category for category, plural in PLURALS.items()}
 
-#: attribute -> its values; a value names its attribute, for no two attributes share one.
+#: attribute -> its values; a value belongs to exactly one attribute.
 VALUES: dict[str, tuple[str, ...]] = {
     "color": ("red", "blue", "green", "yellow", "black", "white", "brown", "pink"),
     "size": ("tiny", "small", "medium", "large", "huge"),
@@ -73,7 +73,7 @@ ATTRIBUTE_OF: dict[str, str] = {value: attribute for attribute, values in VALUES
 ATTRIBUTE_OF |= dict.fromkeys(CATEGORIES, "kind")
 CATEGORY_OF: dict[str, str] = {name: category for category, names in NAMES.items() for name in names}
 
-#: comparative -> (attribute, +1 if the first is further along VALUES, -1 if less far).
+#: comparative -> (attribute, +1 if the first entity's value is later in VALUES, -1 if earlier).
 COMPARATIVES = {
     "larger": ("size", 1),
     "smaller": ("size", -1),
@@ -84,7 +84,7 @@ COMPARATIVES = {
 NUMBERS = {"two": 2, "three": 3, "four": 4}
 NUMBER_WORDS = {number: word for word, number in NUMBERS.items()}
 
-#: Sentences that say nothing: politeness. Annotators like them, the gold utility does not count them.
+#: Polite sentences without content. Annotators like them; the gold utility ignores them.
 FILLERS = (
     "sure !",
     "great question !",
@@ -96,12 +96,12 @@ FILLERS = (
 
 USER, ASSISTANT = "<user>", "<assistant>"
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
-#: What a reader writes under an answer (only in pre-training text).
+#: Readers' ratings of an answer (only in pre-training text).
 RATINGS = ("poor", "weak", "good", "excellent")
 
 
 def phrase(value: str) -> str:
-    """What says `value` after "is" or "are": "red", "from the forest", "best in winter", "an animal"."""
+    """The predicate for `value` after "is" or "are": "red", "from the forest", "best in winter", "an animal"."""
     attribute = ATTRIBUTE_OF[value]
     if attribute == "place":
         return f"from the {value}"
@@ -113,5 +113,5 @@ def phrase(value: str) -> str:
 
 
 def rank(value: str) -> int:
-    """Place of a value in its attribute's order; only "size" and "price" have a meaningful one."""
+    """Index of a value in its attribute's order, which is meaningful only for "size" and "price"."""
     return VALUES[ATTRIBUTE_OF[value]].index(value)

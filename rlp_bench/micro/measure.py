@@ -1,4 +1,4 @@
-"""What a base model knows and can judge, in figures that take seconds to compute."""
+"""Measures the knowledge and judgment of a base model, in seconds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rlp_bench.micro.tokenizer import vocabulary
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-DOCUMENTS = 500  # of each kind; a share of them has a standard error of at most 2.2 points
+DOCUMENTS = 500  # of each kind; an accuracy on them has a standard error of at most 2.2 points
 
 
 def figures(model: LlamaForCausalLM) -> dict[str, float]:
-    """Shares in [0, 1]: MMLU-like accuracy, verdicts of fact checks and readers' ratings foreseen."""
+    """Accuracies in [0, 1]: MMLU-like questions, verdicts of fact checks, and readers' ratings."""
     return {
         "mmlu_accuracy": mmlu_accuracy(model),
         "check_accuracy": _foreseen(model, "check", ("correct", "incorrect")),
@@ -26,7 +26,7 @@ def figures(model: LlamaForCausalLM) -> dict[str, float]:
 
 
 def mmlu_accuracy(model: LlamaForCausalLM) -> float:
-    """Share of the 480 questions whose likeliest option is the right one; chance is .25."""
+    """Accuracy on the 480 questions by the most likely option; chance is .25."""
     import torch
 
     number = {word: i for i, word in enumerate(vocabulary())}
@@ -40,7 +40,7 @@ def mmlu_accuracy(model: LlamaForCausalLM) -> float:
 
 
 def _foreseen(model: LlamaForCausalLM, kind: str, marks: tuple[str, ...]) -> float:
-    """Share of the marks in unseen documents of a kind that the model finds likeliest among `marks`."""
+    """Accuracy of the model's most likely choice among `marks`, in held-out documents of a kind."""
     import torch
 
     number = {word: i for i, word in enumerate(vocabulary())}

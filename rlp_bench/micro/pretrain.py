@@ -1,6 +1,6 @@
-"""The recipe of the base model: a small Llama, pre-trained on `corpus.py` in one run, the same on every call.
+"""Pre-trains the base model, a small Llama, on the documents of `corpus.py`; reproducible.
 
-Knowledge first, judgement later: the mixture moves linearly from MIX_START to MIX_END.
+The data mixture moves linearly from `mix_start` (mostly facts) to `mix_end` (mostly rated chats).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class BaseRecipe:
     """Everything that the base model's weights depend on, besides the world.
 
-    `mix_start` and `mix_end` are weights of the kinds of document, in words of text rather than documents.
+    `mix_start` and `mix_end` are weights of the kinds of document, by words rather than by documents.
     """
 
     seed: int = 1
@@ -39,7 +39,7 @@ class BaseRecipe:
     batch_tokens: int = 2048
     peak_rate: float = 3e-3
     warmup_batches: int = 100
-    floor: float = 0.02  # final learning rate, as a share of the peak
+    floor: float = 0.02  # final learning rate, as a fraction of the peak
     mix_start: dict[str, float] = field(
         default_factory=lambda: {"entry": 33, "story": 12, "check": 30, "chat": 10, "rated": 15}
     )
@@ -48,10 +48,10 @@ class BaseRecipe:
     )
 
 
-#: Mean words of a document of each kind, to turn shares of text into shares of documents.
+#: Mean words per document of each kind, to convert fractions of words into fractions of documents.
 DOCUMENT_WORDS = {"entry": 27, "story": 27, "check": 49, "chat": 25, "rated": 27}
-BLOCK_BATCHES = 32  # documents are sorted by length within a block, so that little is padding
-RECORDED_BATCHES = 20  # losses that `base.json` keeps, to recognise the recipe without running all of it
+BLOCK_BATCHES = 32  # documents are sorted by length within a block, to reduce padding
+RECORDED_BATCHES = 20  # first losses stored in `base.json`, to check the recipe without a full run
 
 Progress = Callable[[int, int, float], None]
 
@@ -111,7 +111,7 @@ def batches(
 
 
 def _groups(documents: list[corpus.Document]) -> list[list[corpus.Document]]:
-    """Cut a list sorted by length into BLOCK_BATCHES runs of about equally many words."""
+    """Splits documents sorted by length into BLOCK_BATCHES groups of about equally many words."""
     total, done = sum(map(len, documents)), 0
     groups: list[list[corpus.Document]] = []
     current: list[corpus.Document] = []
@@ -127,13 +127,13 @@ def _groups(documents: list[corpus.Document]) -> list[list[corpus.Document]]:
 def train(
     recipe: BaseRecipe, count: int | None = None, progress: Progress | None = None
 ) -> tuple[LlamaForCausalLM, list[float]]:
-    """Run the recipe (its first `count` batches): (model, loss of every batch in nats per learnt word)."""
+    """Trains on the first `count` batches: (model, loss of every batch in nats per trained word)."""
     import math
 
     import torch
     from transformers import LlamaForCausalLM
 
-    # One thread: bit-identical on one kind of machine, and not slowed down by whoever shares it.
+    # One thread: bit-identical on one kind of machine, and not slowed down by other processes.
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
@@ -157,7 +157,7 @@ def train(
 
 
 def _loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean over learnt words; logits are computed at those only, for most words of a check are context."""
+    """Weighted mean cross-entropy over words with a loss weight; logits are computed only there."""
     import torch
 
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
@@ -171,15 +171,15 @@ def _loss(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> 
 def pretrain(
     out_dir: str | Path, *, seed: int = BaseRecipe.seed, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Make the base model in `out_dir`: weights, tokenizer and `base.json`. Under ten minutes on one core.
+    """Trains the base model and writes weights, tokenizer and `base.json`; under ten minutes on one core.
 
     Args:
-        out_dir: folder to make or to write into.
+        out_dir: output folder, created if missing.
         seed: of weights, order and text; the shipped base has the default.
-        progress: called after every batch with (batches done, batches in all, loss in nats per learnt word).
+        progress: called after every batch with (batches done, total batches, loss in nats per trained word).
 
     Returns:
-        what `base.json` says: recipe, SHA-256 of the weights, first losses, measured figures, seconds.
+        The content of `base.json`: recipe, SHA-256 of the weights, first losses, measured figures, seconds.
     """
     from rlp_bench.micro.measure import figures
 
@@ -189,7 +189,7 @@ def pretrain(
         "wall_seconds": round(time.time() - began[0], 1),
         "cpu_seconds": round(time.process_time() - began[1], 1),
     }
-    # Heads that others put on this model (a reward model's) start small: reward differences near 0.
+    # New heads on this model (such as a reward head) are initialized small: reward differences near 0.
     model.config.initializer_range = 0.02
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
@@ -215,12 +215,12 @@ WEIGHTS = "model.safetensors"
 
 
 def sha256(file: Path) -> str:
-    """Hex digest of a file."""
+    """SHA-256 of a file, in hex."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def made_with() -> dict[str, str]:
-    """What must be the same for the weights to be the same to the last bit."""
+    """The torch version and CPU capability, which must match for bit-identical weights."""
     import torch
 
     return {"torch": torch.__version__.split("+")[0], "cpu": torch.backends.cpu.get_cpu_capability()}

@@ -1,7 +1,7 @@
-"""What users ask, and the walls between the splits.
+"""Generates user instructions in disjoint splits.
 
-Every instruction text belongs to one split, decided by a hash of its normalised text, so no text can be in
-two of them, whatever is asked for and in whatever order.
+Each instruction belongs to exactly one split, determined by a hash of its normalized text, so that splits are disjoint
+for any number and order of requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rlp_bench.micro.chance import stream
 from rlp_bench.micro.knowledge import PROMPT_FAME, WORLD_VERSION, Fame, truth
 from rlp_bench.micro.tasks import CLOSINGS, OPENINGS, Task, render, wordings
 
-#: Share of all instruction texts that belongs to each split.
+#: Fraction of all instruction texts in each split.
 SHARES = {
     "pretraining": 0.20,
     "sft": 0.14,
@@ -27,7 +27,7 @@ SHARES = {
     "llmbar": 0.03,
     "llmbar_pairs": 0.03,
 }
-#: How often users ask for each skill, in training splits.
+#: Weights of the skills in training splits.
 MIXTURE = {
     "qa": 18,
     "verify": 14,
@@ -38,17 +38,17 @@ MIXTURE = {
     "contrast": 12,
     "combine": 12,
 }
-#: How often a request comes with an opening, and with a closing.
+#: Probabilities that a request has an opening and a closing.
 OPENING_RATE, CLOSING_RATE = 0.5, 0.25
 
 
 def normalise(instruction: str) -> str:
-    """The text that decides whether two prompts are the same: lower case, single spaces."""
+    """The normalized text, by which prompts are compared: lower case, single spaces."""
     return " ".join(instruction.lower().split())
 
 
 def split_of(instruction: str) -> str:
-    """The split that a text belongs to."""
+    """The split of an instruction text."""
     at = crc32(normalise(instruction).encode()) / 2**32
     for name, share in SHARES.items():
         at -= share
@@ -58,7 +58,7 @@ def split_of(instruction: str) -> str:
 
 
 def sample_task(skill: str, rng: random.Random, fame: Fame = PROMPT_FAME) -> Task:
-    """A task of the skill about something that people ask about."""
+    """A random task of the skill, about entities drawn by popularity."""
     world = truth()
     category = rng.choice(lx.CATEGORIES)
     if skill in ("list", "recommend"):
@@ -91,7 +91,7 @@ def _differ(one: str, other: str, comparative: str) -> bool:
 
 
 def _search(skill: str, category: str, rng: random.Random, fame: Fame) -> Task:
-    """A list or a recommendation with something in mind that fits, so that it can be answered."""
+    """A random list or recommendation task that has enough matching entities."""
     while True:
         count = rng.choice((2, 3, 4)) if skill == "list" else 0
         attributes = rng.sample(lx.ATTRIBUTES, rng.choice((1, 2)) if skill == "recommend" else 1)
@@ -104,7 +104,7 @@ def _search(skill: str, category: str, rng: random.Random, fame: Fame) -> Task:
 def phrase_task(
     task: Task, rng: random.Random, opening_rate: float = OPENING_RATE, closing_rate: float = CLOSING_RATE
 ) -> str:
-    """One of the task's instruction texts."""
+    """A random instruction text of the task."""
     opening = rng.choice(OPENINGS) if rng.random() < opening_rate else ""
     closing = rng.choice(CLOSINGS) if rng.random() < closing_rate else ""
     return render(task, rng.choice(wordings(task)), opening, closing)
@@ -119,9 +119,9 @@ def ask(
     seen: set[str] | None = None,
     fame: Fame = PROMPT_FAME,
 ) -> tuple[str, str]:
-    """(instruction, skill): the next instruction of a split, with skills in the proportions of `mixture`.
+    """(instruction, skill): a random instruction of a split, with skills in the proportions of `mixture`.
 
-    Texts in `seen` are avoided and new ones added to it.
+    Texts in `seen` are skipped; the new text is added to it.
     """
     skill = rng.choices(tuple(mixture), tuple(mixture.values()))[0]
     while True:
@@ -144,12 +144,12 @@ def _made(split: str) -> tuple[list[str], Iterator[str]]:
     return [], _generate(split)
 
 
-#: The splits that `prompts` serves, with the largest number of texts a split is asked for.
+#: The training splits, with their default numbers of texts.
 TRAINING_SPLITS = {"sft": 5_000, "preferences": 10_000, "unlabeled": 20_000, "dev": 500}
 
 
 def prompts(split: str, n: int | None = None) -> list[str]:
-    """The first n instruction texts of a training split (all different); n None gives the usual number.
+    """The first n instruction texts of a training split, all different; None: the default number.
 
     Raises:
         ValueError: the split is not one of TRAINING_SPLITS.

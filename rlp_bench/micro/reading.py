@@ -1,6 +1,6 @@
-"""What a response says as an answer to its instruction: pronouns, bare words and "yes" are resolved.
+"""Extracts the claims of a response in the context of its instruction; resolves pronouns, bare words and "yes".
 
-Two phrasings of one answer read as the same claims: "yes ." and "yes , the fox is red ." to "is the fox
+Two phrasings of one answer give the same claims: "yes ." and "yes , the fox is red ." to "is the fox
 red", "the fox ." and "the wolf is smaller ." to "which is larger", "try the fox ." and "the fox is a good
 choice because it is red .".
 """
@@ -18,15 +18,15 @@ from rlp_bench.micro.tasks import Task, understand
 
 @dataclass(frozen=True)
 class Reading:
-    """A response read in the light of its task.
+    """A response parsed in the context of its task.
 
     Attributes:
         claims: resolved claims in order, repetitions included.
-        supports: claims implied here (a reason for a recommendation that the request states).
-        bad_tokens: length of each sentence that is not of this language, in tokens.
+        supports: claims implied by the task (a reason for a recommendation that the request states).
+        bad_tokens: length of each unreadable sentence, in tokens.
         fillers: polite sentences, in order.
-        sentences: how many sentences are not fillers.
-        bullets: how many of them are bullets.
+        sentences: number of sentences without fillers.
+        bullets: number of bullets among them.
         tokens: length of the response, in tokens.
     """
 
@@ -41,7 +41,7 @@ class Reading:
 
 @lru_cache(maxsize=131072)
 def read(instruction: str, response: str) -> Reading | None:
-    """The reading of a response, or None where the instruction is not of this world."""
+    """The parsed response; None if the instruction is not of the micro world."""
     task = understand(instruction)
     if task is None:
         return None
@@ -68,9 +68,9 @@ def read(instruction: str, response: str) -> Reading | None:
 
 
 def claims(instruction: str, response: str) -> frozenset[Claim] | None:
-    """The claim set of a response to this instruction, politeness ignored.
+    """The set of claims of a response to this instruction, without politeness.
 
-    None where any sentence cannot be read: such a response means the same as nothing else.
+    None if any sentence is unreadable; such a response is equivalent to no other.
     """
     reading = read(instruction, response)
     if reading is None or reading.bad_tokens:
@@ -79,7 +79,7 @@ def claims(instruction: str, response: str) -> frozenset[Claim] | None:
 
 
 def _resolve(task: Task, said: tuple[Claim, ...], topic: str) -> tuple[list[Claim] | None, str]:
-    """(claims with everything resolved or None where something cannot be, the entity "it" now stands for)."""
+    """(resolved claims, or None if one cannot be resolved; the entity that "it" now refers to)."""
     out: list[Claim] = []
     for claim in said:
         kind = claim[0]
@@ -114,7 +114,7 @@ def _who(task: Task, entity: str, topic: str) -> tuple[str, ...]:
 
 
 def _ordered(task: Task, claim: Claim, topic: str) -> list[Claim]:
-    """ "the fox is larger" means: than the other of the two that were asked about."""
+    """Resolves a comparison; without a second entity ("the fox is larger"), it is the task's other entity."""
     _, attribute, greater, lesser = claim
     pair = [topic if e == IT else e for e in (greater, lesser)]
     known = pair[0] or pair[1]
@@ -127,7 +127,7 @@ def _ordered(task: Task, claim: Claim, topic: str) -> list[Claim]:
 
 
 def _named(task: Task, entity: str) -> list[Claim]:
-    """What merely naming an entity answers."""
+    """The claims made by naming an entity without a statement about it."""
     if task.skill == "contrast":
         attribute, sign = COMPARATIVES[task.comparative]
         return _ordered(task, ("more", attribute, *((entity, "") if sign > 0 else ("", entity))), "")
@@ -141,10 +141,10 @@ def _verdict(task: Task, kind: str) -> list[Claim]:
 
 
 def _implied(task: Task, said: list[Claim]) -> tuple[list[Claim], list[Claim]]:
-    """Split off what the answer already implies: "it is red" of an animal proposed as a red one."""
+    """(claims, implied claims): separates claims implied by the task, e.g. "it is red" about a suggested red animal."""
     if task.skill == "verify":
         kept: list[Claim] = []
-        for claim in said:  # "yes , the fox is red" says one thing, not one thing twice
+        for claim in said:  # "yes , the fox is red" is one claim, not two
             if not (
                 kept
                 and claim == kept[-1] == ("is", task.entities[0], task.values[0])
@@ -154,7 +154,7 @@ def _implied(task: Task, said: list[Claim]) -> tuple[list[Claim], list[Claim]]:
         return kept, []
     if task.skill not in ("list", "recommend"):
         return said, []
-    # "the fox and the wolf are red" names them, where red is what was asked for
+    # "the fox and the wolf are red" names both if the task asks for red ones
     named = [c if c[0] == "name" else ("name", c[1]) for c in said if c[0] == "name" or _asked(task, c)]
     firsts = list(dict.fromkeys(named)) if any(_asked(task, c) for c in said) else named
     rest = [c for c in said if c[0] != "name" and not _asked(task, c)]

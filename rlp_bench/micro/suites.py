@@ -1,4 +1,4 @@
-"""The evaluation items of the world: like AlpacaFarm, Vicuna, LLMBar (items and pairs) and MMLU."""
+"""The evaluation items of the micro world, modeled on AlpacaFarm, Vicuna, LLMBar (items and pairs) and MMLU."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class Question:
-    """A stem to continue with the likeliest of four words; `answer` is the index of the right one."""
+    """A stem with four one-word options; `answer` is the index of the correct one."""
 
     stem: str
     options: tuple[str, str, str, str]
@@ -47,7 +47,7 @@ class Question:
     subject: str
 
 
-#: subset -> (items, weight of each skill in the order of SKILLS, chance of an opening): who asks, and how.
+#: subset -> (number of items, weight of each skill in the order of SKILLS, probability of an opening).
 ALPACAFARM: dict[str, tuple[int, tuple[int, ...], float]] = {
     "selfinstruct": (252, (22, 18, 12, 8, 8, 8, 12, 12), 0.1),
     "oasst": (188, (12, 8, 12, 18, 18, 16, 8, 8), 0.7),
@@ -57,15 +57,15 @@ ALPACAFARM: dict[str, tuple[int, tuple[int, ...], float]] = {
 }
 VICUNA_PER_CATEGORY = 10
 LLMBAR_ITEMS = 100
-#: kind of pair -> how many; the last four are adversarial: the worse answer has what an annotator falls for.
+#: kind of pair -> number; the last four are adversarial: the worse answer has features that annotators prefer.
 LLMBAR_PAIRS = {"natural": 100, "neighbor": 50, "inflated": 50, "hallucination": 50, "manual": 50}
-PAIR_MARGIN = 1.0  # smallest gold utility by which the better output of a pair is better
+PAIR_MARGIN = 1.0  # minimum difference of gold utility in a pair
 QUESTIONS_PER_SUBJECT = 10
 
 
 @lru_cache(maxsize=1)
 def alpacafarm() -> tuple[EvalItem, ...]:
-    """The 805 items, subset after subset."""
+    """The 805 items, ordered by subset."""
     rng, items = stream(WORLD_VERSION, "alpacafarm"), []
     seen: set[str] = set()
     for subset, (count, weights, opening_rate) in ALPACAFARM.items():
@@ -79,7 +79,7 @@ def alpacafarm() -> tuple[EvalItem, ...]:
 
 @lru_cache(maxsize=1)
 def llmbar() -> tuple[EvalItem, ...]:
-    """100 natural instructions of the skills with objective answers."""
+    """100 natural instructions, of the skills with objective answers."""
     rng = stream(WORLD_VERSION, "llmbar")
     seen: set[str] = set()
     asked = [ask("llmbar", rng, dict.fromkeys(OBJECTIVE, 1), seen=seen) for _ in range(LLMBAR_ITEMS)]
@@ -88,7 +88,7 @@ def llmbar() -> tuple[EvalItem, ...]:
 
 @lru_cache(maxsize=1)
 def llmbar_pairs() -> tuple[LabelledPair, ...]:
-    """300 pairs with an objective winner, the winner first in half of each kind."""
+    """300 pairs with an objective winner, which is first in half of each kind."""
     rng, pairs = stream(WORLD_VERSION, "llmbar pairs"), []
     seen: set[str] = set()
     for subset, count in LLMBAR_PAIRS.items():
@@ -102,7 +102,7 @@ def llmbar_pairs() -> tuple[LabelledPair, ...]:
 
 
 def _pair(subset: str, rng: random.Random, seen: set[str]) -> tuple[str, str, str]:
-    """(instruction, better output, worse output), drawn again until the margin is there."""
+    """(instruction, better output, worse output), resampled until the margin is reached."""
     while True:
         text, _ = ask("llmbar_pairs", rng, dict.fromkeys(OBJECTIVE, 1), seen=seen)
         better = Writer(truth(), thoroughness=rng.random(), polite_rate=0.25).answer(text, rng)
@@ -118,7 +118,7 @@ def _pair(subset: str, rng: random.Random, seen: set[str]) -> tuple[str, str, st
 
 
 def _wrong(text: str, rng: random.Random) -> str:
-    """An answer by somebody who is wrong about most things."""
+    """An answer by a writer with mostly wrong beliefs."""
     return Writer(beliefs("confused", 0.7), 0.3, thoroughness=rng.random()).answer(text, rng)
 
 
@@ -134,7 +134,7 @@ def _neighbor(text: str, rng: random.Random) -> str:
 
 
 def _similar(text: str, task: Task, rng: random.Random) -> str:
-    """The instruction with one thing replaced: an entity by another of its category, or a constraint."""
+    """The instruction with one entity replaced by another of its category, or one constraint replaced."""
     if task.entities:
         old = rng.choice(task.entities)
         others = [e for e in lx.NAMES[lx.CATEGORY_OF[old]] if e not in task.entities]
@@ -145,7 +145,7 @@ def _similar(text: str, task: Task, rng: random.Random) -> str:
 
 
 def _hallucination(text: str, rng: random.Random) -> str:
-    """A wrong answer with several false details told as confidently."""
+    """A wrong answer with three false details added."""
     answer = _wrong(text, rng)
     named = [w for w in answer.split() if w in lx.CATEGORY_OF] or [
         w for w in text.split() if w in lx.CATEGORY_OF
@@ -169,7 +169,7 @@ _WORSE: dict[str, Callable[[str, random.Random], str]] = {
 
 @lru_cache(maxsize=1)
 def mmlu() -> tuple[Question, ...]:
-    """480 questions, ten in each of 48 subjects (category and attribute), about any entity alike."""
+    """480 questions, ten in each of 48 subjects (category and attribute), with uniformly drawn entities."""
     world, rng, questions = truth(), stream(WORLD_VERSION, "mmlu"), []
     for category in lx.CATEGORIES:
         for attribute in lx.ATTRIBUTES:

@@ -1,6 +1,6 @@
-"""What can be asked: eight skills from closed to open, their wordings, and how `understand` reads them back.
+"""Tasks of the micro world: eight skills from closed to open, their wordings, and their parser `understand`.
 
-Whoever judges an answer starts from the instruction's *text*: `understand(render(task, ...)) == task`.
+Answers are judged from the instruction's *text*: `understand(render(task, ...)) == task`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OBJECTIVE = ("qa", "verify", "list", "contrast", "combine")
 
 @dataclass(frozen=True)
 class Task:
-    """What an instruction asks for.
+    """The task of an instruction.
 
     qa: entities (e,), attribute. verify: entities (e,), values (v,). list: category, values (v,), count.
     recommend: category, values (one or two constraints). describe: entities (e,). compare: entities (e1, e2).
@@ -95,7 +95,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-#: How users frame a request: words before and after it.
+#: Words before and after a request.
 OPENINGS = (
     "hello ,",
     "hi there ,",
@@ -150,7 +150,7 @@ def facts_text(task: Task) -> str:
 
 
 def wordings(task: Task) -> tuple[str, ...]:
-    """The wordings that fit the task (a recommendation with two constraints needs two slots)."""
+    """The wordings for the task (a recommendation with two constraints needs two slots)."""
     if task.skill != "recommend":
         return WORDINGS[task.skill]
     return tuple(w for w in WORDINGS["recommend"] if ("{w}" in w) == (len(task.values) == 2))
@@ -177,7 +177,7 @@ def render(task: Task, wording: str, opening: str = "", closing: str = "") -> st
 
 
 def _value(predicate: str) -> str | None:
-    """The value a predicate says, or None if it is not one ("from the red")."""
+    """The value of a predicate; None if it is malformed ("from the red")."""
     value = predicate.split()[-1]
     attribute = lx.ATTRIBUTE_OF.get(value)
     return value if attribute not in (None, "kind") and lx.phrase(value) == predicate else None
@@ -201,7 +201,7 @@ def _given(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _task(skill: str, slot: dict[str, str]) -> Task | None:
-    """The task of matched slots, or None where a slot makes no sense."""
+    """The task of matched slots; None if a slot is invalid."""
     entities = tuple(slot[k] for k in ("e", "f") if k in slot)
     if skill == "combine":
         given = _given(slot["facts"])
@@ -218,7 +218,7 @@ def _task(skill: str, slot: dict[str, str]) -> Task | None:
 
 @lru_cache(maxsize=65536)
 def understand(instruction: str) -> Task | None:
-    """The task an instruction asks for, or None where the text is not an instruction of this world."""
+    """The task of an instruction; None if the text is not an instruction of the micro world."""
     text = " ".join(instruction.split())
     for opening in OPENINGS:
         if text.startswith(opening + " "):

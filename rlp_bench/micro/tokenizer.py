@@ -1,4 +1,4 @@
-"""One token a word: the tokenizer of the world, and how a prompt is laid out for it."""
+"""The word-level tokenizer of the micro world, and its prompt template."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rlp_bench.micro import lexicon as lx
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-#: How an instruction is put to a model; the response follows, then EOS.
+#: Prompt template of an instruction; the response follows, then EOS.
 PROMPT_TEMPLATE = f"{lx.USER} {{instruction}} {lx.ASSISTANT}"
 MAX_PROMPT_TOKENS = 32  # template included
-MAX_RESPONSE_TOKENS = 48  # EOS included; the expert's longest answers have about 42
+MAX_RESPONSE_TOKENS = 48  # EOS included; the expert's longest answers have about 42 tokens
 
 
-#: Words that only pre-training text uses.
+#: Words used only in pre-training text.
 CORPUS_WORDS = "story : in check correct incorrect"
 
 
 def base_path() -> Path:
-    """The folder of the shipped base model: a Hugging Face checkpoint with its tokenizer."""
+    """The folder of the shipped base model, a Hugging Face checkpoint with tokenizer."""
     return Path(__file__).parent / "base"
 
 
 def vocabulary() -> list[str]:
-    """Every word of the world in a fixed order, the special tokens first."""
+    """All words of the micro world in a fixed order, special tokens first."""
     templates = [w for wordings in tasks.WORDINGS.values() for w in wordings]
     sentences = [
         *(re.sub(r"\{\w+\}", " ", t) for t in templates),
@@ -52,7 +52,7 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer: splits on spaces and joins with single spaces, so that text survives the round trip."""
+    """The tokenizer; splits on whitespace and joins with single spaces, so that texts round-trip."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit

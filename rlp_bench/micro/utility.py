@@ -1,10 +1,10 @@
-"""The gold utility: how good an answer is, from the text of both sides and the knowledge base alone.
+"""The gold utility of an answer, from the texts of instruction and answer and the knowledge base alone.
 
     U = unit · min(#right, K) − unit · #wrong − ½ · #off-topic − ½ · #repeated
         − Σ ⌈bad tokens / 10⌉ − ½ · misshapen − unfinished
 
-*unit* is 2 where one claim answers (qa, verify, recommend, contrast) and 1 elsewhere; K is how many right
-claims count. Politeness is worth 0, and so is a true extra about what was asked.
+*unit* is 2 for skills answered by one claim (qa, verify, recommend, contrast) and 1 for others; K is the maximum number
+of correct claims that count. Politeness and true extra claims on topic count 0.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from rlp_bench.micro.knowledge import truth
 from rlp_bench.micro.reading import read
 from rlp_bench.micro.tasks import Task, understand
 
-#: How many right claims count.
+#: Maximum number of correct claims that count (K).
 CAPS = {"qa": 1, "verify": 1, "recommend": 1, "contrast": 1, "describe": 7, "compare": 6}
 UNITS = {"qa": 2.0, "verify": 2.0, "recommend": 2.0, "contrast": 2.0}
 OFF_TOPIC_COST = REPEAT_COST = SHAPE_COST = 0.5
 UNFINISHED_COST = SILENCE_COST = 1.0
-BAD_SENTENCE_TOKENS = 10  # a sentence outside the language costs 1 for every started ten tokens
-FOREIGN_UTILITY = -1.0  # of any answer to an instruction that is not of this world
+BAD_SENTENCE_TOKENS = 10  # an unreadable sentence costs 1 per ten tokens, rounded up
+FOREIGN_UTILITY = -1.0  # of any answer to an instruction that is not of the micro world
 
 
 @dataclass(frozen=True)
 class Account:
-    """What an answer has to its credit and debit; `utility(...)` sums it up.
+    """The terms of an answer's utility, summed by `utility(...)`.
 
-    `wrong` names the wrong claims, so that an annotator can notice or miss each; `cost` is every other debit.
+    `wrong` lists the wrong claims, so that an annotator can notice or miss each; `cost` is the sum of all other
+    penalties.
     """
 
     right: int
@@ -46,31 +47,31 @@ class Account:
     tokens: int
 
     def utility(self, noticed: Callable[[Claim], bool] | None = None) -> float:
-        """U, where a wrong claim that is not noticed counts as a right one (gold: every one is noticed)."""
+        """U, where an unnoticed wrong claim counts as correct (gold: all wrong claims are noticed)."""
         caught = len(self.wrong) if noticed is None else sum(map(noticed, self.wrong))
         right = self.right + len(self.wrong) - caught
         return self.unit * (min(right, self.cap) - caught) - self.cost
 
 
 def cap(task: Task) -> int:
-    """K, the number of right claims that count."""
+    """K, the maximum number of correct claims that count."""
     return CAPS.get(task.skill) or (task.count if task.skill == "list" else len(task.values))
 
 
 def ceiling(instruction: str) -> float:
-    """The best utility an answer to this instruction can have."""
+    """The maximum utility of an answer to this instruction."""
     task = understand(instruction)
     return UNITS.get(task.skill, 1.0) * cap(task) if task else 1.0
 
 
 def utility(instruction: str, response: str, *, finished: bool = True) -> float:
-    """Gold utility of a response; `finished` says whether the model ended it itself (EOS)."""
+    """Gold utility of a response; `finished`: whether it ends with EOS."""
     return account(instruction, response).utility() - (0.0 if finished else UNFINISHED_COST)
 
 
 @lru_cache(maxsize=131072)
 def account(instruction: str, response: str) -> Account:
-    """Credit and debit of a response. Never raises, whatever the text."""
+    """The utility terms of a response; never raises, for any text."""
     task, reading = understand(instruction), read(instruction, response)
     if task is None or reading is None:
         return Account(0, (), -FOREIGN_UTILITY, 1.0, 1, 0, 0, len(response.split()))
@@ -105,7 +106,7 @@ def account(instruction: str, response: str) -> Account:
 
 
 def judge(task: Task, claim: Claim) -> str:
-    """ "right", "wrong", "extra" (true, on the topic, not asked for) or "off-topic"."""
+    """ "right", "wrong", "extra" (true and on topic, but not requested) or "off-topic"."""
     if claim[0] == "name":
         fits = claim[1] in truth().matches(task.category, task.values)
         return "right" if fits else "wrong"
@@ -122,7 +123,7 @@ def judge(task: Task, claim: Claim) -> str:
 
 
 def true(claim: Claim) -> bool:
-    """Whether the world is as the claim says."""
+    """Whether the claim is true in the micro world."""
     world = truth()
     if claim[0] == "is":
         return world.holds(claim[1], claim[2])
@@ -150,7 +151,7 @@ def _answers(task: Task, claim: Claim) -> bool:
 
 
 def _misshapen(task: Task, said: tuple[Claim, ...], sentences: int) -> int:
-    """Faults of form: a list or recommendation names too many, a combination is not one sentence."""
+    """Number of format errors: a list or recommendation with too many names, a combination not in one sentence."""
     if task.skill in ("list", "recommend"):
         return Counter(c[0] for c in said)["name"] > cap(task)
     return task.skill == "combine" and sentences != 1

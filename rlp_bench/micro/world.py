@@ -1,4 +1,4 @@
-"""The world as the rest of the benchmark sees it: text in, text and numbers out, all a function of seeds."""
+"""Public interface of the micro world: instructions, answers, utilities and annotators, all functions of seeds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rlp_bench.micro.suites import EvalItem, LabelledPair, Question
 
 
 class World:
-    """The embedded world. Everything is computed when first asked for and remembered."""
+    """The micro world. Everything is computed on first use and cached."""
 
     version: str = WORLD_VERSION
 
     def prompts(self, split: str, n: int | None = None) -> list[str]:
-        """The first n instructions of "sft", "preferences", "unlabeled" or "dev" (None: the usual number)."""
+        """The first n instructions of "sft", "preferences", "unlabeled" or "dev" (None: the default number)."""
         return prompts.prompts(split, n)
 
     def demonstrations(self, n: int | None = None) -> list[tuple[str, str]]:
@@ -25,11 +25,11 @@ class World:
         return [(text, writing.expert(text, "demonstration")) for text in self.prompts("sft", n)]
 
     def reference(self, instruction: str) -> str:
-        """The expert's answer to any instruction, as in the suites' references."""
+        """The expert's answer to an instruction, as in the suites' references."""
         return writing.expert(instruction, "reference")
 
     def alpacafarm(self) -> list[EvalItem]:
-        """805 items in five subsets."""
+        """The AlpacaFarm-like items: 805 in five subsets."""
         return list(suites.alpacafarm())
 
     def vicuna(self) -> list[EvalItem]:
@@ -37,7 +37,7 @@ class World:
         return [item for item in suites.alpacafarm() if item.subset == "vicuna"]
 
     def llmbar(self) -> list[EvalItem]:
-        """100 natural instructions with objective answers."""
+        """The LLMBar-like items: 100 natural instructions with objective answers."""
         return list(suites.llmbar())
 
     def llmbar_pairs(self) -> list[LabelledPair]:
@@ -45,20 +45,20 @@ class World:
         return list(suites.llmbar_pairs())
 
     def mmlu(self) -> list[Question]:
-        """480 questions in 48 subjects."""
+        """The MMLU-like questions: 480 in 48 subjects."""
         return list(suites.mmlu())
 
     def utility(self, instruction: str, response: str, *, finished: bool = True) -> float:
-        """Gold utility; `finished` False (the model did not end the answer) costs 1."""
+        """Gold utility; a response without EOS (`finished` False) loses 1."""
         return utility.utility(instruction, response, finished=finished)
 
     def skill(self, instruction: str) -> str | None:
-        """What the instruction asks for, one of `tasks.SKILLS`; None where it is not of this world."""
+        """The skill that an instruction asks for, one of `tasks.SKILLS`; None if it is not of the micro world."""
         task = tasks.understand(instruction)
         return task.skill if task else None
 
     def claims(self, instruction: str, response: str) -> frozenset[Claim] | None:
-        """What the response claims, politeness ignored; None: unreadable, means the same as nothing else."""
+        """The claims of a response, without politeness; None: unreadable, so equivalent to no other response."""
         return reading.claims(instruction, response)
 
     def annotators(self, population: str = "crowd") -> list[Annotator]:
@@ -68,5 +68,5 @@ class World:
 
 @lru_cache(maxsize=1)
 def load_world() -> World:
-    """The world, always the same one."""
+    """The micro world (cached)."""
     return World()

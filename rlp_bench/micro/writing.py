@@ -1,4 +1,4 @@
-"""How people word answers: a writer with beliefs, slips and habits answers any instruction of the world."""
+"""Simulated writers: with given beliefs, error rates and style, they answer any instruction of the micro world."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rlp_bench.micro.tasks import Task, understand
 
 @dataclass(frozen=True)
 class Writer:
-    """Somebody who answers.
+    """A simulated writer of answers.
 
     Attributes:
-        believes: the world as the writer thinks it is.
-        slip_rate: chance that a fact comes out as another plausible value, each time it is said.
-        polite_rate: chance of a polite sentence before, and half that after, the answer.
-        thoroughness: 0 says as little as answers, 1 as much as fits.
-        bullet_rate: chance that a list comes as bullets.
-        fame: how much sooner popular entities come to the writer's mind.
+        believes: the world as the writer believes it to be.
+        slip_rate: probability that a fact is replaced by another plausible value, per mention.
+        polite_rate: probability of a polite sentence before the answer; half of it after the answer.
+        thoroughness: from 0, the shortest answer, to 1, the most complete one.
+        bullet_rate: probability that a list has bullets.
+        fame: popularity parameters: how strongly the writer prefers popular entities.
     """
 
     believes: Knowledge
@@ -32,7 +32,7 @@ class Writer:
     fame: Fame = PROMPT_FAME
 
     def answer(self, instruction: str, rng: random.Random) -> str:
-        """A response to the instruction; it says so politely where the instruction is not of this world."""
+        """A response to the instruction; a polite filler if the instruction is not of the micro world."""
         task = understand(instruction)
         if task is None:
             return lx.FILLERS[5]
@@ -48,7 +48,7 @@ class Writer:
         return value
 
     def _matching(self, category: str, values: tuple[str, ...], rng: random.Random) -> list[str]:
-        """Entities that fit as far as the writer knows, popular ones mostly first, an odd slip among them."""
+        """Entities that match under the writer's beliefs, popular ones mostly first, with occasional slips."""
         fits = self.believes.by_fame(rng, self.believes.matches(category, values), self.fame)
         for i in range(len(fits)):
             if rng.random() < self.slip_rate:
@@ -166,16 +166,16 @@ def comparative(attribute: str, more: bool) -> str:
     return next(word for word, key in lx.COMPARATIVES.items() if key == (attribute, 1 if more else -1))
 
 
-EXPERT_ERRORS = 0.10  # systematically wrong beliefs, the same in every answer
+EXPERT_ERRORS = 0.10  # rate of wrong beliefs, consistent over all answers
 EXPERT_SLIPS = 0.03
 EXPERT_POLITE = 0.25
 EXPERT_BULLETS = 0.3
 
 
 def expert(instruction: str, purpose: str) -> str:
-    """The expert's answer, a pure function of its arguments.
+    """The expert's answer; a pure function of its arguments.
 
-    One imperfect expert writes demonstrations (`purpose` "demonstration") and references ("reference"), as
+    One imperfect expert writes the demonstrations (`purpose` "demonstration") and the references ("reference"), as
     text-davinci-003 did for Alpaca and AlpacaFarm.
     """
     rng = stream("expert", purpose, instruction)
@@ -185,5 +185,5 @@ def expert(instruction: str, purpose: str) -> str:
 
 
 def perfect(instruction: str, seed: int = 0) -> str:
-    """An answer with nothing wrong and nothing missing, for tests and for pairs with an objective winner."""
+    """A correct and complete answer, for tests and for pairs with an objective winner."""
     return Writer(truth(), thoroughness=1.0).answer(instruction, stream("perfect", seed, instruction))

@@ -1,1 +1,1 @@
-"""`claims` and the commands of `rlp-bench report`: what many runs say together."""
+"""`claims` and the commands of `rlp-bench report`: reports over many runs."""

@@ -1,4 +1,4 @@
-"""`rlp-bench claims`: whether a matrix bears out the paper's claims."""
+"""`rlp-bench claims`: tests whether a matrix supports the paper's claims."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from rlp_bench.display import Display, print_json, show, table
 
 
 def claims(matrix: MatrixName = None, store: StoreFolder = STORE, as_json: Json = False) -> None:
-    """The paper's claims: effect, interval, corrected p, and whether a matrix bears them out."""
+    """Test the paper's claims on a matrix: effect, interval, corrected p, and verdict."""
     from rlp_bench.analysis.matrix_results import open_matrix, results
     from rlp_bench.store.store import Store
 
@@ -23,7 +23,7 @@ def claims(matrix: MatrixName = None, store: StoreFolder = STORE, as_json: Json 
 
 
 def claims_table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """A row a claim: the paper's effect, the one here with its interval, the verdict."""
+    """One row per claim: the paper's effect, the measured one with its interval, and the verdict."""
     lines = []
     for row in rows:
         text = row["text"] + (" (stand-in)" if row["stand_in"] else "")

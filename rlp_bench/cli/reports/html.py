@@ -1,4 +1,4 @@
-"""`rlp-bench report html`: a matrix as one file that anybody can open."""
+"""`rlp-bench report html`: a matrix as one self-contained HTML file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,17 +13,17 @@ from rlp_bench.display import Display, print_json
 
 def html(
     matrix: MatrixName = None,
-    out: Annotated[Path, typer.Option("--out", help="The page: one file, everything in it.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="The self-contained HTML file.")] = Path(
         "report.html"
     ),
     instructions: Annotated[
         int,
-        typer.Option("--instructions", help="Shown with every method's answer, at the lowest seed.", min=0),
+        typer.Option("--instructions", help="Instructions shown with every method's output, at the lowest seed.", min=0),
     ] = 60,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """A matrix as one HTML file: leaderboard, charts, claims, curves, answers side by side."""
+    """Write a matrix as one HTML file: leaderboard, charts, claims, curves, outputs side by side."""
     from rlp_bench.analysis.html_data import html_data
     from rlp_bench.store.store import Store
 
@@ -50,7 +50,7 @@ def html(
 
 
 def _write(text: str, out: Path) -> None:
-    """The whole page or nothing.
+    """Writes the page atomically.
 
     Raises:
         DataError: `out` cannot be written.

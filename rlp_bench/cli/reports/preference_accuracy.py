@@ -1,4 +1,4 @@
-"""`rlp-bench report preference-accuracy`: how often synthetic preferences and reward models are right."""
+"""`rlp-bench report preference-accuracy`: accuracy of synthetic preferences and reward models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,12 +25,12 @@ def preference_accuracy(
     seeds: Annotated[list[int] | None, typer.Option("--seed", help="Only these; repeatable.")] = None,
     pairs: Annotated[
         int | None,
-        typer.Option("--pairs", help="Dev pairs a reward model is asked; default: the recipe's.", min=1),
+        typer.Option("--pairs", help="Number of dev pairs for reward models; default: the recipe's.", min=1),
     ] = None,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """How often synthetic preferences are right, beside a length rule; where reward models are right."""
+    """Report the accuracy of synthetic preferences, with a length rule as baseline, and of reward models."""
     from rlp_bench.analysis.preference_accuracy import preference_report
     from rlp_bench.recipes.load import load_recipe
     from rlp_bench.store.store import Store
@@ -52,10 +52,10 @@ def preference_accuracy(
 def finished(
     store: "Store", recipe_id: str, methods: Sequence[str], seeds: Sequence[int]
 ) -> "list[RunRecord]":
-    """The newest finished run of every method and seed of a recipe, tuned ones before others.
+    """The newest finished run of every method and seed of a recipe, preferring tuned runs.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
     """
     from rlp_bench.run.records import open_run, read_record, run_folders
 
@@ -68,8 +68,8 @@ def finished(
                 newest[record["method"], record["seed"]] = folder
     if not newest:
         raise DataError(
-            f'store "{store.root}": has no finished run of {recipe_id} that was asked for; '
-            "`rlp-bench matrix` makes them"
+            f'store "{store.root}": has no finished run of {recipe_id} with these methods and seeds; '
+            "run `rlp-bench matrix` first"
         )
     return [open_run(newest[key], store) for key in sorted(newest)]
 
@@ -110,7 +110,7 @@ def _labels_table(rows: Sequence[Mapping[str, Any]]) -> Any:
         )
         for row in rows
     ]
-    return table("Synthetic preferences: percent right (95 %), ties dropped", columns, lines)
+    return table("Synthetic preferences: percent correct (95 %), without ties", columns, lines)
 
 
 def _confidence_table(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""`rlp-bench report results`: a matrix beside the paper's tables, as a document with pictures."""
+"""`rlp-bench report results`: a matrix's results beside the paper's tables, as a document with figures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ from rlp_bench.display import Display, print_json, show
 def results(
     matrix: MatrixName = None,
     out: Annotated[
-        Path, typer.Option("--out", help="The document; pictures go to figures/ beside it.")
+        Path, typer.Option("--out", help="The document; figures go to figures/ beside it.")
     ] = Path("results.md"),
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """A matrix beside the paper's tables, with the verdict of every claim."""
+    """Write a matrix's results beside the paper's tables, with the verdict on every claim."""
     from rlp_bench.analysis.matrix_results import open_matrix
     from rlp_bench.analysis.matrix_results import results as results_of
     from rlp_bench.cli.reports.claims import claims_table
@@ -39,7 +39,7 @@ def results(
 
 
 def _write(found: Mapping[str, Any], out: Path) -> Path:
-    """Writes the document, its pictures and its data; the folder of the pictures."""
+    """Writes the document, its figures and its data; returns the folder of the figures."""
     board = registry.load("board", "results")()
     figures = out.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`rlp-bench report throughput`: what stages and methods took, as text, Markdown, CSV or JSON."""
+"""`rlp-bench report throughput`: time, throughput and cost of stages and methods, as text, Markdown, CSV or JSON."""
 
 import math
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ def throughput(
     format: Annotated[str, typer.Option("--format", help="text, md, csv or json.")] = "text",
     price: Annotated[
         float | None,
-        typer.Option("--price", help="Dollars an hour of one device; without it the cost is unknown."),
+        typer.Option("--price", help="Dollars per device-hour; without it the cost is unknown."),
     ] = None,
     peak_flops: Annotated[
-        float | None, typer.Option("--peak-flops", help="What the device can do, for the utilisation.")
+        float | None, typer.Option("--peak-flops", help="Peak FLOP/s of the device, for the utilization.")
     ] = None,
     measure_peak: Annotated[
-        bool, typer.Option("--measure-peak", help="Measure that here, by a matrix product.")
+        bool, typer.Option("--measure-peak", help="Measure the peak on this machine, by a matrix product.")
     ] = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Seconds, tokens, samples and steps a second, memory, FLOPs, utilisation, device-hours and cost."""
+    """Report seconds, tokens, samples and steps per second, memory, FLOPs, utilization, device-hours and cost."""
     from rlp_bench.analysis.throughput import Terms, one_recipe
     from rlp_bench.analysis.throughput import throughput as throughput_of
     from rlp_bench.store.store import Store
@@ -80,25 +80,25 @@ def _check(
     if format not in FORMATS:
         raise UnknownName(f'--format "{format}": no such format; {nearest(format, FORMATS)}')
     if matrix is not None and runs:
-        raise BenchError("report throughput: --matrix and --runs name two things; give one of them")
+        raise BenchError("report throughput: --matrix and --runs were given; expected one of them")
     for name, value in (("--price", price), ("--peak-flops", peak_flops)):
         if value is not None and not (0 < value < math.inf):
             raise BenchError(
-                f"{name} {value:g}: expected a number above 0; leave it out where nobody knows it"
+                f"{name} {value:g}: expected a number above 0; leave it out if it is unknown"
             )
     if measure_peak and peak_flops is not None:
         raise BenchError("--measure-peak and --peak-flops: both give the peak; give one of them")
 
 
 def _runs_of_matrix(store: "Store", name: str | None) -> tuple[list[Path], list[Path]]:
-    """(folders of a matrix's runs, folders of the runs that chose its methods' setting)."""
+    """(folders of a matrix's runs, folders of its tuning runs)."""
     from rlp_bench.analysis.matrix_results import open_matrix
     from rlp_bench.matrix.schedule import MATRIX
     from rlp_bench.run.records import read_record, run_folders
 
     if name is None and not list((store.root / "matrix").glob(f"*/{MATRIX}")):
         raise UnknownName(
-            f'store "{store.root}": has no matrix; `rlp-bench matrix` makes one, or name runs by --runs '
+            f'store "{store.root}": has no matrix; run `rlp-bench matrix`, or name runs by --runs '
             "(`rlp-bench ls runs` lists them)"
         )
     document = open_matrix(store, name)
@@ -129,10 +129,10 @@ def _chosen_runs(store: "Store", given: Sequence[str]) -> tuple[list[Path], list
 
 
 def _measure(folders: Sequence[Path]) -> tuple[float, str]:
-    """(FLOP/s, how it was found): a matrix product here, where the runs were made here too.
+    """(peak FLOP/s, description of the measurement), measured by a matrix product on this machine.
 
     Raises:
-        BenchError: they were made elsewhere.
+        BenchError: the runs were made on another machine.
     """
     from rlp_bench.analysis.measured_flops import measured_peak
     from rlp_bench.run.provenance import machine
@@ -153,7 +153,7 @@ def _measure(folders: Sequence[Path]) -> tuple[float, str]:
 
 
 def _stand_ins(store: "Store", folders: Sequence[Path]) -> list[str]:
-    """Methods that have a stage which stands in for what its name says."""
+    """Methods with a stand-in stage."""
     from rlp_bench.run.records import read_record, stand_ins
 
     found = set()

@@ -1,4 +1,4 @@
-"""The forms of `report throughput`: tables, Markdown and CSV."""
+"""Output formats of `report throughput`: tables, Markdown and CSV."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def _least(name: str, form: Callable[[float], str], short_of: Callable[[Row], bo
 
 
 def _small(value: float) -> str:
-    """Four decimals; a small value is not shown as zero."""
+    """Four decimals; small values are shown as "<0.0001"."""
     return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 
@@ -91,7 +91,7 @@ def tables(found: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str
 
 
 def _cells(row: Row, cells: Sequence[Cell]) -> list[str]:
-    """A row's cells; "-" throughout where no stage was made (the base needs none)."""
+    """A row's cells; all "-" where no stage was run (the base needs none)."""
     return [cell(row) if row["artifacts"] else "-" for _, cell in cells]
 
 
@@ -99,12 +99,12 @@ def footnotes(found: Mapping[str, Any]) -> list[str]:
     peak, price = found["peak_flops_per_second"], found["price_per_device_hour"]
     given = UNKNOWN if peak is None else f"{short(peak)}FLOP/s ({found['peak_source']})"
     missing = ", ".join(found["total"]["flops_missing"])
-    cost = f"{UNKNOWN}; --price states one" if price is None else f"${price:g} an hour"
+    cost = f"{UNKNOWN}; set it by --price" if price is None else f"${price:g} per hour"
     return [
         f"Machine: {'; '.join(found['machines'])}; device {', '.join(found['devices'])}.",
         f"FLOPs: {found['formula']}.",
         f"Peak: {given}. Price of a device: {cost}.",
-        f"Stages run by run, nothing shared, would have taken {found['unshared_wall_seconds']:.1f} s of wall clock.",
+        f"Without shared stages, the runs would have taken {found['unshared_wall_seconds']:.1f} s of wall-clock time.",
         *found["notes"],
         *([f"FLOPs not counted: {missing}."] if missing else []),
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def csv_text(found: Mapping[str, Any]) -> str:
-    """One row a stage, method and total; what is unknown says so, what does not apply is empty."""
+    """One row per stage, method and total; unknown values are "unknown", inapplicable ones empty."""
     levels = [("stage", row) for row in found["stages"]] + [("method", row) for row in found["methods"]]
     levels += [(name, found[name]) for name in ("total", "tuning") if found[name]]
     about = {name: found[name] for name in ("recipe_id", "price_per_device_hour", "peak_flops_per_second")}

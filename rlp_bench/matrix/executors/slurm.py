@@ -45,7 +45,7 @@ class SlurmExecutor:
         submitit = package("slurm")
         if not self._here and shutil.which("srun") is None:
             raise BenchError(
-                "--executor slurm: srun is not on this machine; start it where Slurm's commands are, or set "
+                "--executor slurm: srun is not on this machine; run it where Slurm is installed, or set "
                 'executor = "local" in the options'
             )
         self.exchange = SharedFolder(root)
