@@ -1,4 +1,4 @@
-"""What best-of-n would give, from N samples drawn once, for every n up to N."""
+"""Unbiased estimates of best-of-n for every n up to N, from N samples drawn once."""
 
 import math
 
@@ -11,20 +11,20 @@ def best_of_n_mean(scores: Tensor, n: int) -> Tensor:
 
     Args:
         scores: (..., N) scores of N independent samples.
-        n: size of the choice, 1 ≤ n ≤ N.
+        n: number of candidates, 1 ≤ n ≤ N.
 
     Returns:
-        (...) the average of max over all C(N, n) subsets, without drawing one.
+        (...) the mean of the maximum over all C(N, n) subsets, computed without enumerating them.
 
-    Source: Nakano et al. 2021 (arXiv:2112.09332), appendix I. `best_of_n_value` reports another score of the winner.
+    Source: Nakano et al. 2021 (arXiv:2112.09332), appendix I.
     """
     return best_of_n_value(scores, scores, n)
 
 
 def best_of_n_value(scores: Tensor, worth: Tensor, n: int) -> Tensor:
-    """Unbiased mean `worth` of the sample that wins by `scores` among n. Shapes as `best_of_n_mean`.
+    """Unbiased mean `worth` of the sample with the highest `scores` among n. Shapes as in `best_of_n_mean`.
 
-    Ties in the scores go to the later sample of the row.
+    If scores tie, the later sample of the row wins.
     """
     total = scores.shape[-1]
     if not 1 <= n <= total:

@@ -1,4 +1,4 @@
-"""Bradley-Terry: the probability that one response beats another is a logistic function of two rewards."""
+"""Bradley-Terry: the probability that a response is preferred is the sigmoid of the difference of two rewards."""
 
 import torch
 from torch import Tensor
@@ -9,19 +9,20 @@ def bradley_terry_loss(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tens
     """Negative log-likelihood of each preference, −log σ(r_w − r_l).
 
     Args:
-        chosen_rewards: (B,) reward of the preferred response, any unit; a constant added to both cancels.
-        rejected_rewards: (B,) reward of the other one.
+        chosen_rewards: (B,) reward of the preferred response, any unit; a constant added to both rewards cancels.
+        rejected_rewards: (B,) reward of the other response.
 
     Returns:
         (B,) losses in nats; the caller averages. log 2 where the two rewards are equal.
 
     Source: Bradley and Terry 1952; Ouyang et al. 2022 (arXiv:2203.02155), equation 1 with K = 2. Computed as
-    log-sigmoid, so that a badly mis-ranked pair keeps its gradient of −1 (MOSS-RLHF's log(σ + 1e-5) loses it).
+    log-sigmoid, so that the gradient of a badly misranked pair tends to −1 (with MOSS-RLHF's log(σ + 1e-5) it
+    vanishes).
     """
     return -logsigmoid(chosen_rewards - rejected_rewards)
 
 
 def preference_accuracy(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
-    """Share of pairs whose preferred response has the larger reward; a tie counts one half. Scalar in [0, 1]."""
+    """Fraction of pairs whose preferred response has the larger reward; a tie counts one half. Scalar in [0, 1]."""
     margin = chosen_rewards - rejected_rewards
     return ((margin > 0).to(torch.float64) + 0.5 * (margin == 0)).mean()

@@ -1,4 +1,4 @@
-"""Generalised advantage estimation over responses of different length."""
+"""Generalized advantage estimation over responses of different lengths."""
 
 import torch
 from torch import Tensor
@@ -12,13 +12,13 @@ def generalised_advantages(
     Args:
         rewards: (B, T) reward of each token.
         values: (B, T) value *before* token t is chosen, i.e. read at hidden state t − 1.
-        mask: (B, T) bool, True on the steps of the episode. Values elsewhere count as 0, so nothing that the value
-            net says about padding leaks in, and the value after the last step is 0.
-        gamma: discount in [0, 1].
-        gae_lambda: λ in [0, 1]; 1 gives return minus value, 0 the one-step error.
+        mask: (B, T) bool, True on the steps of the episode. Values elsewhere count as 0, so padding has no effect
+            and the value after the last step is 0.
+        gamma: discount factor in [0, 1].
+        gae_lambda: λ in [0, 1]; 1 gives the return minus the value, 0 the one-step TD error.
 
     Returns:
-        (B, T) advantages, 0 where the mask is False. Returns to regress on are advantages + values.
+        (B, T) advantages, 0 where the mask is False. The targets of the value loss are advantages + values.
 
     Source: Schulman et al. 2016 (arXiv:1506.02438), equation 16.
     """

@@ -1,4 +1,4 @@
-"""How far two diagonal Gaussians are from one another, both ways round: what two views of one prompt should not be."""
+"""Symmetrized KL divergence between two diagonal Gaussians, such as the encodings of two views of one prompt."""
 
 from torch import Tensor
 
@@ -24,14 +24,14 @@ def symmetrised_kl(mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor)
 def symmetrised_kl_sample(
     mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor, latent_1: Tensor, latent_2: Tensor
 ) -> Tensor:
-    """The same from one draw of each Gaussian: ½ [log p₁(z₁) − log p₂(z₁) + log p₂(z₂) − log p₁(z₂)].
+    """Its one-sample estimate: ½ [log p₁(z₁) − log p₂(z₁) + log p₂(z₂) − log p₁(z₂)].
 
     Args:
         mean_1, std_1, mean_2, std_2: (B, Z).
         latent_1, latent_2: (B, Z), drawn from p₁ and from p₂.
 
     Returns:
-        (B,) nats; right on average, noisy, and negative at times.
+        (B,) nats; unbiased, but of high variance and possibly negative.
 
     Source: Federici et al. 2020 (arXiv:2002.07017), as their code estimates it.
     """

@@ -1,14 +1,14 @@
-"""InfoMax: a representation that keeps as much as it can of the very view it was made from."""
+"""InfoMax: maximizes the mutual information between each view and its own representation."""
 
 from torch import Tensor
 
 
 def infomax_loss(information_1: Tensor, information_2: Tensor) -> Tensor:
-    """−½ [I(v₁; z₁) + I(v₂; z₂)].
+    """The InfoMax loss, −½ [I(v₁; z₁) + I(v₂; z₂)].
 
     Args:
-        information_1, information_2: scalars, one for each view. The critic that gave them must have seen v without
-            its gradient, or v and z grow together without end.
+        information_1, information_2: scalars, one for each view. The critic must receive v detached; otherwise the
+            scales of v and z grow without bound.
 
     Returns:
         Scalar.

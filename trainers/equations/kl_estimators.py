@@ -1,11 +1,11 @@
-"""Estimates of KL(policy ‖ ref) from tokens that the policy drew, one number per token."""
+"""Per-token estimates of KL(policy ‖ ref) from tokens sampled by the policy."""
 
 import torch
 from torch import Tensor
 
 
 def k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
-    """log π − log π_ref: unbiased, may be negative. Same shape as given, nats. Source: Schulman 2020, "k1"."""
+    """log π − log π_ref: unbiased, may be negative. Same shape as the inputs, nats. Source: Schulman 2020, "k1"."""
     return logprobs - ref_logprobs
 
 
@@ -30,4 +30,4 @@ def clamped_k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
 
 
 ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3, "clamp": clamped_k1}
-"""By the name a setting gives them."""
+"""Estimators by the name used in settings."""

@@ -1,4 +1,4 @@
-"""Learning rate of a step: warm-up, then constant, linear or half a cosine down to zero."""
+"""Learning rate schedules: linear warmup, then constant, linear decay or cosine decay to zero."""
 
 import math
 from typing import Literal
@@ -7,17 +7,17 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 
 def learning_rate(step: int, total_steps: int, peak: float, warmup: float, schedule: Schedule) -> float:
-    """The rate of update `step`.
+    """The learning rate of update `step`.
 
     Args:
         step: 0-based update.
-        total_steps: how many updates there will be.
-        peak: rate at the end of the warm-up.
-        warmup: below 1 a share of all steps (rounded up), from 1 a number of steps.
-        schedule: what happens afterwards; "linear" and "cosine" end at 0.
+        total_steps: total number of updates.
+        peak: learning rate at the end of the warmup.
+        warmup: below 1, a fraction of all steps (rounded up); from 1 on, a number of steps.
+        schedule: decay after the warmup; "linear" and "cosine" end at 0.
 
-    Source: `transformers.get_cosine_schedule_with_warmup` and its kin. Departs: warm-up begins at peak / warm-up steps
-    instead of 0, so that the first update moves.
+    Source: `transformers.get_cosine_schedule_with_warmup` and related functions. Departs: the warmup starts at
+    peak / warmup steps instead of 0, so that the first update changes the parameters.
     """
     warmup_steps = math.ceil(warmup * total_steps) if warmup < 1 else int(warmup)
     if step < warmup_steps:

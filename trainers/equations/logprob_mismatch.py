@@ -1,4 +1,4 @@
-"""How far the log-probabilities of who sampled are from those of who learns, token by token."""
+"""Per-token difference between the log-probabilities of the sampler and those of the learner."""
 
 from torch import Tensor
 
@@ -8,14 +8,14 @@ def logprob_mismatch(
 ) -> tuple[Tensor, Tensor]:
     """Mean and maximum of |log π_sampler(y_t) − log π_learner(y_t)| over the tokens where `mask` is True.
 
-    0 where both computed the same weights without rounding. Not a number where either log-probability is none.
+    0 if both computed with the same weights and the same rounding. NaN if either log-probability is NaN.
 
     Args:
         sampler_logprobs, learner_logprobs: nats, of the same shape and the same temperature.
         mask: bool, same shape, True on response tokens; at least one.
 
     Returns:
-        Two scalars, nats a token.
+        Two scalars, nats per token.
     """
     difference = (sampler_logprobs - learner_logprobs)[mask].abs()
     return difference.mean(), difference.max()

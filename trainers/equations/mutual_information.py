@@ -1,4 +1,4 @@
-"""Mutual information from a critic: scores of pairs that belong together against scores of pairs that do not."""
+"""Estimates of mutual information from a critic's scores of positive (matched) and negative (mismatched) pairs."""
 
 import math
 from typing import Literal
@@ -9,11 +9,12 @@ from torch.nn.functional import softplus
 
 
 def contrast(scores: Tensor, negatives: Literal["all", "roll"] = "all") -> tuple[Tensor, Tensor]:
-    """Scores of the B true pairs and of the false ones.
+    """Scores of the B positive pairs and of the negative pairs.
 
     Args:
-        scores: (B, B); row i, column j has T(first of prompt i, second of prompt j); the diagonal is true.
-        negatives: "all" B(B − 1) others, or "roll": one each, the first of the prompt before.
+        scores: (B, B); row i, column j is T(first view of prompt i, second view of prompt j); the diagonal has the
+            positive pairs.
+        negatives: "all" B(B − 1) other pairs, or "roll": one per prompt, with the first view of the previous prompt.
 
     Returns:
         (B,) positive and (B(B − 1),) or (B,) negative scores.
@@ -26,9 +27,10 @@ def contrast(scores: Tensor, negatives: Literal["all", "roll"] = "all") -> tuple
 
 
 def jensen_shannon_objective(positive: Tensor, negative: Tensor) -> Tensor:
-    """E₊[−softplus(−T)] − E₋[softplus(T)]: what a critic and its encoder maximise. Scalar, at most 0.
+    """E₊[−softplus(−T)] − E₋[softplus(T)], to be maximized by the critic and its encoder. Scalar, at most 0.
 
-    It is −2 log 2 where the critic says nothing and grows with the information, but it is *not* nats: log `nwj_nats`.
+    It is −2 log 2 for an uninformative critic (T = 0) and grows with the information, but it is *not* in nats; use
+    `nwj_nats` for logging.
 
     Source: Nowozin et al. 2016 (arXiv:1606.00709); Hjelm et al. 2019 (arXiv:1808.06670), eq. 4. Departs: they add
     2 log 2, which changes no gradient.
@@ -39,8 +41,8 @@ def jensen_shannon_objective(positive: Tensor, negative: Tensor) -> Tensor:
 def nwj_nats(positive: Tensor, negative: Tensor) -> Tensor:
     """E₊[T] − E₋[eᵀ] + 1: a lower bound of the mutual information in nats. Scalar, fp64.
 
-    Tight where T is the log density ratio, which is what `jensen_shannon_objective` makes of T. One overconfident
-    negative can make it hugely negative: then the critic has overfitted.
+    Tight if T is the log density ratio, which is the optimum of `jensen_shannon_objective`. A single negative pair
+    with a large score makes it very negative, a sign that the critic has overfitted.
 
     Source: Nguyen, Wainwright and Jordan 2010, shifted by one as in Poole et al. 2019 (arXiv:1905.06922).
     """
@@ -48,7 +50,7 @@ def nwj_nats(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def infonce_nats(scores: Tensor) -> Tensor:
-    """log B + mean log-softmax of the true pair in its row: a lower bound in nats, at most log B. Scalar.
+    """log B + mean log-softmax of the positive pair in its row: a lower bound in nats, at most log B. Scalar.
 
     Args:
         scores: (B, B) as in `contrast`; a constant added to a row changes nothing.

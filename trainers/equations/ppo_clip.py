@@ -1,4 +1,4 @@
-"""The two clipped losses of PPO, and how a loss over tokens becomes one number."""
+"""The two clipped losses of PPO, and their reduction over tokens to a scalar."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ def policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip
     """Clipped surrogate of each token, max(−Â ρ, −Â clip(ρ, 1 ± ε)) with ρ = π / π_old.
 
     Args:
-        logprobs: (B, T) of the policy that learns, nats.
+        logprobs: (B, T) of the policy being trained, nats.
         old_logprobs: (B, T) of the policy that sampled, no gradient.
         advantages: (B, T), no gradient.
-        clip: ε, half-width of the trusted ratio.
+        clip: ε, half-width of the clipping range of the ratio.
 
     Returns:
         (B, T) losses; see `token_mean`.
@@ -26,7 +26,7 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float)
     """Clipped regression of each token, ½ max((V − R)², (clip(V, V_old ± ε) − R)²).
 
     Args:
-        values: (B, T) of the value net that learns.
+        values: (B, T) of the value net being trained.
         old_values: (B, T) at the time of the rollout, no gradient.
         returns: (B, T) targets, advantages + old values.
         clip: ε, in the unit of the reward.
@@ -41,12 +41,12 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float)
 
 
 def token_mean(losses: Tensor, mask: Tensor, tokens: int) -> Tensor:
-    """Σ over real tokens / tokens. Scalar.
+    """Sum of the losses over real tokens, divided by `tokens`. Scalar.
 
     Args:
         losses: (B, T).
         mask: (B, T) bool, True on real tokens.
-        tokens: what to divide by: real tokens of the mini-batch ("masked"), or rows x slots ("all_slots",
-            AlpacaFarm's `.mean()`, where padding adds nothing to the sum and still counts).
+        tokens: the denominator: number of real tokens of the mini-batch ("masked"), or rows x slots ("all_slots",
+            AlpacaFarm's `.mean()`, where padding counts in the denominator only).
     """
     return torch.where(mask, losses, 0.0).sum() / tokens

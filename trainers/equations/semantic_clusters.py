@@ -1,4 +1,4 @@
-"""Groups of responses that mean the same, by entailment in both directions."""
+"""Clusters of semantically equivalent responses, by bidirectional entailment."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 Relation = Literal["entails", "neutral", "contradicts"]
 Variant = Literal["strict", "lenient", "no_contradiction"]
 Relate = Callable[[Sequence[tuple[int, int]]], Sequence[Relation]]
-"""The relation of premise i to hypothesis j for every (i, j) asked."""
+"""Returns the relation of premise i to hypothesis j for every given (i, j)."""
 
 
 def same_meaning(forth: Relation, back: Relation, variant: Variant = "strict") -> bool:
-    """Whether two responses mean the same, from the relation in each direction.
+    """Whether two responses are equivalent, from the relation in each direction.
 
-    strict: each entails the other. lenient: no contradiction, and not both neutral. no_contradiction: that alone.
+    strict: each entails the other. lenient: no contradiction, and not both neutral. no_contradiction: no contradiction.
     """
     if variant == "strict":
         return forth == back == "entails"
@@ -24,12 +24,13 @@ def same_meaning(forth: Relation, back: Relation, variant: Variant = "strict") -
 def semantic_clusters(n: int, relate: Relate, variant: Variant = "strict") -> list[int]:
     """Cluster number of each of n responses, numbered by first appearance.
 
-    Walks the responses in order; each joins the first cluster whose *first member* means the same, else it opens a
-    new one. Greedy, so the order matters where "means the same" is not transitive.
+    Each response, in order, joins the first cluster whose *first member* is equivalent, or else starts a new cluster.
+    Greedy, so the order matters where equivalence is not transitive.
 
     Args:
-        n: how many responses.
-        relate: relations by index; asked once per response, for both directions to all first members so far.
+        n: number of responses.
+        relate: relations by index; called once per response, with both directions to the first members of all
+            clusters so far.
 
     Source: Kuhn et al. 2023 (arXiv:2302.09664), algorithm 1 (the paper's text; `strict`). Their code merges unless a
     contradiction is found (`no_contradiction`); `lenient` is jlko/semantic_uncertainty's default.
@@ -50,10 +51,10 @@ def semantic_clusters(n: int, relate: Relate, variant: Variant = "strict") -> li
 
 
 def reassigning_clusters(n: int, relate: Relate, variant: Variant = "strict") -> list[int]:
-    """The same with jlko/semantic_uncertainty's inner loop, kept for comparison with its published results.
+    """Cluster numbers by jlko/semantic_uncertainty's inner loop, for comparison with its published results.
 
-    Each response that has no cluster yet opens one and then claims *every* later response that means the same, also
-    one that an earlier cluster had: with p ≡ x, q ≡ x, p ≢ q it gives 0, 1, 1 where `semantic_clusters` gives 0, 1, 0.
+    Each response without a cluster starts one and takes in *every* later equivalent response, even one that is
+    already in an earlier cluster: with p ≡ x, q ≡ x, p ≢ q it gives 0, 1, 1 where `semantic_clusters` gives 0, 1, 0.
 
     Source: Farquhar et al. 2024, code `semantic_entropy.get_semantic_ids`.
     """

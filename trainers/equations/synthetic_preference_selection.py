@@ -1,4 +1,4 @@
-"""Which two of a policy's own responses become a synthetic preference, and how sure the policy is of it."""
+"""Selection of the chosen and the rejected response of a synthetic preference among a policy's own samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ class Selection:
 
     Attributes:
         members: the largest cluster, ascending.
-        confidence: its share of all responses, in (0, 1].
+        confidence: its fraction of all responses, in (0, 1].
         chosen: one of its members.
-        rejected: a response outside it; None where there is no other cluster.
+        rejected: a response outside it; None if there is no other cluster.
     """
 
     members: tuple[int, ...]
@@ -31,22 +31,22 @@ def select_preference(
     loser: Literal["random", "nearest_length"] = "random",
     lengths: Sequence[int] = (),
 ) -> Selection:
-    """y_w from the largest cluster g̃, y_l uniform outside it, confidence |g̃| / |y|.
+    """The pair of one prompt: y_w from the largest cluster g̃, y_l uniform outside it, confidence |g̃| / |y|.
 
     Args:
-        clusters: cluster number of each of G responses; equal numbers mean the same.
-        rewards: score of each, by the reward model of the *first* step.
-        draw_rejected: uniform number in [0, 1) that picks y_l.
-        winner: "highest_reward" in g̃ (the paper), or a "random" member (control: how much is the reward's doing).
-        draw_chosen: uniform number in [0, 1) that picks y_w where the winner is random.
-        loser: "random" outside g̃ (the paper), or of "nearest_length" to y_w (control: how much is length's doing).
-        lengths: tokens of each response, for "nearest_length"; ties go to the draw's place among the nearest.
+        clusters: cluster number of each of G responses.
+        rewards: score of each response by the reward model of the *first* step.
+        draw_rejected: uniform number in [0, 1) that selects y_l.
+        winner: "highest_reward" in g̃ (the paper), or a "random" member (control for the effect of the reward).
+        draw_chosen: uniform number in [0, 1) that selects y_w if the winner is random.
+        loser: "random" outside g̃ (the paper), or of "nearest_length" to y_w (control for the effect of length).
+        lengths: tokens of each response, for "nearest_length"; `draw_rejected` selects among ties.
 
     Returns:
         The selection; the caller compares its confidence with γ. Ties: the cluster with the larger mean reward, then
-        the one that appears first; within it the first of equal rewards.
+        the one that appears first; within a cluster the first of equal rewards.
 
-    Source: Lang et al. 2024 (arXiv:2403.19279), section 3.2 (RLP-SPG). The paper leaves ties open: ours.
+    Source: Lang et al. 2024 (arXiv:2403.19279), section 3.2 (RLP-SPG). The paper does not specify ties: ours.
     """
     groups: dict[int, list[int]] = {}
     for response, cluster in enumerate(clusters):

@@ -1,15 +1,15 @@
-"""Whitening of rewards and advantages: over every slot as AlpacaFarm does it, or over real tokens only."""
+"""Whitening of rewards and advantages: over every slot as in AlpacaFarm, or over real tokens only."""
 
 import torch
 from torch import Tensor
 
 
 def whiten_all_slots(values: Tensor, shift_mean: bool, epsilon: float = 1e-8) -> Tensor:
-    """(v − μ) / (s + ε) over all B x T slots, padding included; + μ again where the mean is not shifted.
+    """(v − μ) / (s + ε) over all B x T slots, padding included; μ is added back if `shift_mean` is False.
 
     Args:
         values: (B, T); padding slots hold 0 and are counted.
-        shift_mean: False keeps the mean: then every slot gets the constant μ (1 − 1/s).
+        shift_mean: False keeps the mean, which adds the constant μ (1 − 1/s) to every slot.
 
     Returns:
         (B, T). s is the population standard deviation.
@@ -22,18 +22,18 @@ def whiten_all_slots(values: Tensor, shift_mean: bool, epsilon: float = 1e-8) ->
 
 
 def whiten_masked(values: Tensor, mask: Tensor, shift_mean: bool, epsilon: float = 1e-8) -> Tensor:
-    """(v − μ) / √(s² + ε) over real tokens; + μ again where the mean is not shifted.
+    """(v − μ) / √(s² + ε) over real tokens; μ is added back if `shift_mean` is False.
 
     Args:
         values: (B, T).
         mask: (B, T) bool, True on real tokens.
-        shift_mean: False keeps the mean, and so pays μ (1 − 1/s) for each token: longer responses get more. Use
+        shift_mean: False keeps the mean, which adds μ (1 − 1/s) to every token, so longer responses get more. Use
             `scale_masked` for rewards.
 
     Returns:
         (B, T), 0 where the mask is False. s² is the unbiased variance.
 
-    Source: TRL 0.x `masked_whiten`, after Ziegler et al. 2019. One real token alone gives 0 (no spread to divide by).
+    Source: TRL 0.x `masked_whiten`, after Ziegler et al. 2019. A single real token gives 0 (its variance is 0).
     """
     mean, variance = _masked_moments(values, mask)
     whitened = (values - mean) * torch.rsqrt(variance + epsilon)
@@ -41,16 +41,16 @@ def whiten_masked(values: Tensor, mask: Tensor, shift_mean: bool, epsilon: float
 
 
 def scale_masked(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """v / √(s² + ε) over real tokens: unit spread without an offset, so a reward of 0 stays 0 at every length.
+    """v / √(s² + ε) over real tokens: unit variance without an offset, so a reward of 0 stays 0 at every length.
 
-    Shapes as `whiten_masked`. Ours: neither published whitening is free of a per-token constant.
+    Shapes as in `whiten_masked`. Ours: both published whitenings add a constant per token.
     """
     _, variance = _masked_moments(values, mask)
     return torch.where(mask, values * torch.rsqrt(variance + epsilon), 0.0)
 
 
 def _masked_moments(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased variance of the values where the mask is True (variance 0 for a single one)."""
+    """Mean and unbiased variance of the values where the mask is True (variance 0 for a single value)."""
     n = mask.sum()
     mean = torch.where(mask, values, 0.0).sum() / n
     squares = torch.where(mask, (values - mean) ** 2, 0.0).sum()
