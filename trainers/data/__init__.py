@@ -1,1 +1,1 @@
-"""From rows to token tensors: tokenizers, encoding, preference pairs, seeded order, row accounting."""
+"""Conversion of rows to token tensors: tokenizers, encoding, preference pairs, seeded order, row accounting."""

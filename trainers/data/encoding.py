@@ -1,4 +1,4 @@
-"""Rows of an artifact to token ids, with what does not fit dropped and counted."""
+"""Encodes rows of an artifact as token ids; rows that do not fit are dropped and counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from .tokenizer import load_tokenizer
 def encode_prompts(
     rows: Sequence[Mapping[str, Any]], tokenizer: Any, prompting: Prompting, account: RowAccount
 ) -> Iterator[tuple[Mapping[str, Any], list[int]]]:
-    """(row, prompt tokens) of every row whose rendered prompt fits; the others are counted as prompt_too_long."""
+    """(row, prompt tokens) of every row whose rendered prompt fits; the others are counted as `prompt_too_long`."""
     for row in rows:
         text = prompting.render(row["instruction"], row.get("input", ""))
         try:
@@ -25,7 +25,7 @@ def encode_prompts(
 def fitting_rows(
     rows: Sequence[Mapping[str, Any]], policy: Any, prompting: Prompting, account: RowAccount
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """The rows whose prompt fits the tokenizer of the checkpoint folder `policy`, and their rendered prompts."""
+    """The rows whose prompt fits, by the tokenizer of the checkpoint folder `policy`, and their rendered prompts."""
     tokenizer = load_tokenizer(policy)
     kept = [row for row, _ in encode_prompts(rows, tokenizer, prompting, account)]
     return kept, [prompting.render(row["instruction"], row.get("input", "")) for row in kept]

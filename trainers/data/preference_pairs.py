@@ -1,4 +1,4 @@
-"""Preference rows to token rows, with a held-out part that only content decides."""
+"""Encodes preference rows as token rows, with a held-out split that depends on the prompts' content alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .tokenize import encode_response
 
 @dataclass(frozen=True)
 class TokenPair:
-    """Two responses to one prompt, each with the prompt before it."""
+    """Token ids of two responses to one prompt, each preceded by the prompt."""
 
     chosen: list[int]
     rejected: list[int]
@@ -22,13 +22,16 @@ class TokenPair:
 def split_pairs(
     artifacts: Sequence[Artifact], tokenizer: Any, prompting: Prompting, heldout: float, eos: bool
 ) -> tuple[list[TokenPair], list[TokenPair], RowAccount]:
-    """(pairs to train on, held-out pairs, ledger).
+    """(training pairs, held-out pairs, row account).
 
     Args:
-        artifacts: of kind "preferences"; held-out prompts come from the first and are never trained on, also where a
-            later artifact has them (counted as heldout_prompt).
-        heldout: share of the first artifact's prompts, at least one prompt.
-        eos: whether a finished response gets its EOS.
+        artifacts: of kind "preferences"; held-out prompts are drawn from the first. Pairs of a later artifact on a
+            held-out prompt are dropped (counted as `heldout_prompt`).
+        heldout: fraction of the first artifact's prompts to hold out, at least one prompt.
+        eos: whether a finished response gets an EOS.
+
+    Raises:
+        DataError: the training split or the held-out split is empty.
     """
     given = [artifact.rows() for artifact in artifacts]
     held_ids = heldout_prompts(given[0], heldout)
@@ -52,8 +55,8 @@ def split_pairs(
     if not train or not held:
         raise DataError(
             f"reward: {len(train)} pairs to train on and {len(held)} held out of {account.rows_in} rows in "
-            f"{artifacts[0].path} {account.drops or ''}; expected at least one of each: give more preferences "
-            "or another heldout"
+            f"{artifacts[0].path} {account.drops or ''}; expected at least one of each; add preferences or change "
+            "heldout"
         )
     account.note("synthetic_share", _synthetic(given) / account.rows_in)
     account.note("pairs_of_first", of_first)
@@ -61,13 +64,13 @@ def split_pairs(
 
 
 def heldout_prompts(rows: Sequence[Mapping[str, Any]], share: float) -> set[str]:
-    """The ids of the prompts that are held out: the first in order of their hash, so that order of rows is nothing."""
+    """The ids of the held-out prompts: the first by hash, so that the order of the rows has no effect."""
     ids = sorted({prompt_id(row) for row in rows})
     return set(ids[: max(1, round(share * len(ids)))])
 
 
 def token_pair(row: Mapping[str, Any], prompt: list[int], tokenizer: Any, eos: bool) -> TokenPair:
-    """Both responses after their prompt, EOS where they ended by themselves and the model is to see it."""
+    """Both responses after their prompt, with an EOS after finished responses if `eos` is set."""
     chosen = encode_response(tokenizer, row["chosen"], eos and row["chosen_finished"])
     rejected = encode_response(tokenizer, row["rejected"], eos and row["rejected_finished"])
     return TokenPair(prompt + chosen, prompt + rejected)

@@ -1,8 +1,8 @@
-"""Rows in = rows used + listed drops, at every stage."""
+"""Row accounting of a stage: rows in = rows used + rows dropped by reason."""
 
 
 class RowAccount:
-    """Counts what became of each row that a stage was given."""
+    """Counts the input rows of a stage that were dropped, by reason."""
 
     def __init__(self, rows_in: int) -> None:
         self.rows_in = rows_in
@@ -10,23 +10,23 @@ class RowAccount:
         self.notes: dict[str, float] = {}
 
     def drop(self, reason: str, rows: int = 1) -> None:
-        """Counts rows that are not used; the reason becomes the metric `dropped_<reason>`."""
+        """Counts dropped rows; the reason becomes the metric `dropped_<reason>`."""
         self.drops[reason] = self.drops.get(reason, 0) + rows
 
     def note(self, name: str, amount: float) -> None:
-        """A further metric that is not a drop."""
+        """Adds a metric that is not a drop."""
         self.notes[name] = float(amount)
 
     def close(self, rows_used: int) -> dict[str, float]:
         """The metrics rows_in, rows_used and dropped_*.
 
         Raises:
-            AssertionError: rows have gone missing without a word, which is a bug.
+            AssertionError: rows are unaccounted for, which is a bug.
         """
         lost = self.rows_in - rows_used - sum(self.drops.values())
         if lost:
             raise AssertionError(
-                f"{lost} of {self.rows_in} rows vanished: {rows_used} used, drops {self.drops}"
+                f"{lost} of {self.rows_in} rows are unaccounted for: {rows_used} used, drops {self.drops}"
             )
         drops = {f"dropped_{reason}": float(rows) for reason, rows in sorted(self.drops.items())}
         return {"rows_in": float(self.rows_in), "rows_used": float(rows_used), **drops, **self.notes}

@@ -1,4 +1,4 @@
-"""Rows of artifacts: the same keys wherever they are written."""
+"""Builds rows of artifacts, so that every stage writes the same keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from rlp_bench.api import Sample
 
 
 def question_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What identifies the question of any row: instruction, input, and its category where it has one."""
+    """The keys that identify a row's question: instruction, input, and category if it has one."""
     category = {"category": row["category"]} if row.get("category") else {}
     return {"instruction": row["instruction"], "input": row.get("input", ""), **category}
 
@@ -18,9 +18,9 @@ def preference_row(
     """One row of an artifact of kind "preferences".
 
     Args:
-        row: has the question.
+        row: a row with the question.
         source: "annotator", or the name of the stage that made the pair.
-        annotator: who or what decided.
+        annotator: name of the annotator that chose the preferred response.
     """
     return {
         **question_of(row),

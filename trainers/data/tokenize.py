@@ -1,4 +1,4 @@
-"""Text to token rows, token rows to batches. Every mask here is made from lengths, never from `ids != pad`.
+"""Encodes text as token rows and batches token rows. Masks are computed from lengths, never from `ids != pad`.
 
 Letters in shapes: B batch, L tokens of prompt and response together.
 """
@@ -17,7 +17,7 @@ Tokenizer = Any
 
 @lru_cache(maxsize=16)
 def adds_bos(tokenizer: Tokenizer) -> bool:
-    """True where the tokenizer itself puts its BOS before a text (having a BOS is not yet using it)."""
+    """Whether the tokenizer itself prepends its BOS to a text (some define a BOS but do not use it)."""
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("")["input_ids"][:1] == [bos]
 
@@ -25,10 +25,11 @@ def adds_bos(tokenizer: Tokenizer) -> bool:
 def encode_prompt(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
     """Token ids of a rendered prompt, with exactly one BOS if the tokenizer uses one, and no EOS.
 
-    A template that already writes the BOS gets no second one.
+    No second BOS is added if the template already writes one.
 
     Raises:
-        DataError: the prompt is longer than `max_tokens`; stages drop and count such rows, never cut them.
+        DataError: the prompt has no tokens or more than `max_tokens`; stages drop and count such rows, never truncate
+            them.
     """
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     if adds_bos(tokenizer) and ids[:1] != [tokenizer.bos_token_id]:
@@ -46,13 +47,13 @@ def encode_prompt(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]
 
 
 def encode_response(tokenizer: Tokenizer, text: str, finished: bool) -> list[int]:
-    """Token ids of a response: no BOS, and an EOS exactly where the response ended by itself."""
+    """Token ids of a response: no BOS, and an EOS if the response is finished."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return [*ids, tokenizer.eos_token_id] if finished else ids
 
 
 def right_pad(rows: list[list[int]], pad_id: int) -> "tuple[Tensor, Tensor]":
-    """Rows of one length.
+    """Rows padded on the right to the length of the longest.
 
     Returns:
         ids (B, L) int64 and mask (B, L) bool, True on real tokens.
@@ -68,12 +69,12 @@ def right_pad(rows: list[list[int]], pad_id: int) -> "tuple[Tensor, Tensor]":
 
 
 def length_sorted_batches(lengths: list[int], batch: int) -> list[list[int]]:
-    """Indices of all rows in batches of like length, longest first: memory runs out at once or never."""
+    """Indices of all rows in batches of similar length, longest first, so that out-of-memory errors come early."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     return [order[start : start + batch] for start in range(0, len(order), batch)]
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """One line of a text for an error message."""
+    """The text on one line, truncated to `width` characters, for an error message."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 3] + "..."

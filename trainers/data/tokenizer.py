@@ -1,4 +1,4 @@
-"""Loads a checkpoint's tokenizer, or says in one line what the checkpoint lacks."""
+"""Loads a checkpoint's tokenizer, with a one-line error if the checkpoint is incomplete."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,17 @@ from rlp_bench.api import DataError
 
 
 def load_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a checkpoint; it must have distinct pad and EOS tokens."""
+    """The tokenizer of a checkpoint; it must have distinct pad and EOS tokens.
+
+    Raises:
+        DataError: the folder is incomplete, or the tokenizer cannot be read or has no such tokens.
+    """
     from transformers import AutoTokenizer
 
     _check_folder(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except Exception as error:  # transformers raises many types; each becomes one line that names the folder
+    except Exception as error:  # transformers raises many types; each becomes a one-line error with the folder
         raise DataError(f'checkpoint "{path}": the tokenizer cannot be read: {one_line(error)}') from error
     name = f'checkpoint "{path}"'
     if tokenizer.eos_token_id is None:
@@ -22,14 +26,14 @@ def load_tokenizer(path: str | Path) -> Any:
         raise DataError(f"{name}: the tokenizer has no pad token; add one that is not EOS and save it again")
     if tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise DataError(
-            f'{name}: pad and EOS are the same token ("{tokenizer.eos_token}"), so ends would be masked as '
-            "padding; add a pad token of its own and save the checkpoint again"
+            f'{name}: pad and EOS are the same token ("{tokenizer.eos_token}"), so EOS would be masked as '
+            "padding; add a separate pad token and save the checkpoint again"
         )
     return tokenizer
 
 
 def _check_folder(path: str | Path) -> None:
-    """One line for what a local checkpoint folder lacks. A name that is no local path is left to the hub."""
+    """Raises DataError if a local checkpoint folder is incomplete. Hub ids are not checked."""
     folder = Path(path)
     if not folder.is_dir():
         if isinstance(path, Path) or str(path).startswith(("/", ".", "~")) or str(path).count("/") != 1:

@@ -1,1 +1,1 @@
-"""Checkpoints in and out, forward passes, LoRA, the scoring of pairs with shared prompts."""
+"""Loading and saving of checkpoints, forward passes, LoRA, scoring of pairs with shared prompts."""

@@ -1,4 +1,4 @@
-"""Policies and reward models as Hugging Face checkpoints: loaded from safetensors only, and written."""
+"""Loads and saves policies and reward models as Hugging Face checkpoints (safetensors only)."""
 
 import json
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RewardInfo:
-    """What must be known of a reward model besides its weights (`reward.json` beside them)."""
+    """Metadata of a reward model, stored in `reward.json` beside its weights."""
 
     eos: bool
-    """Whether it was trained on responses with their EOS; every scoring site must do the same."""
+    """Whether it was trained on responses with an EOS; scoring must encode responses the same way."""
     mean: float
-    """Mean of its scores on samples of the SFT policy: the zero of a normalised reward."""
+    """Mean of its scores on samples of the SFT policy; subtracted to normalize the reward."""
     std: float
     """Standard deviation of the same scores."""
 
@@ -38,10 +38,10 @@ def load_policy(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
     """A causal language model in eval mode (fp32) and its tokenizer.
 
     Args:
-        path: a local folder or a hub id; code in the repository is never run, only safetensors are read.
+        path: a local folder or a hub id; remote code is never run, only safetensors are read.
 
     Raises:
-        DataError: no such folder, no config, no tokenizer, no safetensors, no pad token, pad equal to EOS.
+        DataError: the folder, config, tokenizer, safetensors or pad token is missing, or pad equals EOS.
     """
     from transformers import AutoModelForCausalLM
 
@@ -52,10 +52,10 @@ def load_policy(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
 
 
 def new_reward(policy_path: str | Path, seed: int, device: str = "cpu") -> "tuple[PreTrainedModel, Any]":
-    """A reward model on a policy's backbone with a fresh scalar head, weights N(0, 1/(d+1)^2) from `seed`.
+    """A reward model on a policy's backbone with a new scalar head, weights N(0, 1/(d+1)^2) drawn with `seed`.
 
     Source: Stiennon et al. 2020 (arXiv 2009.01325), appendix B.1, as reimplemented by Huang et al. 2024;
-    departs: they say variance 1/(d+1); the smaller head starts the Bradley-Terry loss at log 2.
+    departs: they use variance 1/(d+1); with the smaller head the Bradley-Terry loss starts at log 2.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -98,12 +98,12 @@ def read_reward_info(folder: Path) -> RewardInfo:
 
 
 def in_precision(model: Any, precision: str) -> Any:
-    """A model that is only asked, in "fp32" or "bf16"."""
+    """A model for inference in "fp32" or "bf16"."""
     return model.to(torch.bfloat16) if precision == "bf16" else model
 
 
 def _load(kind: Any, path: str | Path, **options: Any) -> Any:
-    """`from_pretrained` without remote code, in fp32, quiet about the head that a policy does not have."""
+    """`from_pretrained` without remote code, in fp32, without the warning about a missing head."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
@@ -113,7 +113,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> Any:
         return kind.from_pretrained(
             str(path), trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **options
         )
-    except Exception as error:  # transformers raises many types; each becomes one line that names the folder
+    except Exception as error:  # transformers raises many types; each becomes a one-line error with the folder
         raise DataError(f'checkpoint "{path}": the model cannot be read: {one_line(error)}') from error
     finally:
         logging.set_verbosity(before)
@@ -124,8 +124,8 @@ def save_model(
 ) -> None:
     """Writes a checkpoint folder: config, safetensors, generation_config (policies), tokenizer.
 
-    The same weights give the same bytes. `state`: what to write instead of the model's own tensors (a model in
-    shards, or one with adapters).
+    The same weights give the same bytes. `state`: tensors to write instead of the model's own (for a sharded model,
+    or one with adapters).
     """
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(out), state_dict=None if state is None else dict(state))

@@ -1,8 +1,8 @@
-"""What policies and reward models compute for a batch of tokens: scores, values, log-probabilities.
+"""Forward passes of policies and reward models on a batch of tokens: scores, values, log-probabilities.
 
 Scores and values are read by attention mask, never by `ids != pad`. Rows may be padded on either side: they are moved
-to the left before the forward pass, so padding comes after every real token, a causal model cannot see it, and no
-attention mask is needed. Letters: B batch, L tokens, V vocabulary, d hidden size.
+to the left before the forward pass, so that padding comes after every real token and a causal model needs no
+attention mask. Letters: B batch, L tokens, V vocabulary, d hidden size.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
     """The reward model's score of each row: its head on the hidden state of the last real token.
 
     Args:
-        ids: (B, L) int64. mask: (B, L) bool, True on real tokens; left or right padding, the same score.
+        ids: (B, L) int64. mask: (B, L) bool, True on real tokens; left and right padding give the same score.
 
     Returns:
         (B,) scores.
@@ -32,12 +32,12 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
     head, states = scalar_head(model), scored_states(model, ids, mask)
     if head.weight.dtype == torch.float32:
         return head(states).squeeze(-1)
-    # A score in bf16 has steps of a hundredth: answers would tie that do not.
+    # In bf16 scores are rounded to about 0.01, which would make different scores tie.
     return functional.linear(states.float(), head.weight.float()).squeeze(-1)
 
 
 def scored_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
-    """(B, d) hidden states after the last norm at the last real token: what the reward head reads."""
+    """(B, d) hidden states after the last norm at the last real token, the input of the reward head."""
     ids, mask, _ = _flush_left(ids, mask)
     hidden = hidden_states(model, ids, mask)
     last = mask.sum(1) - 1
@@ -45,7 +45,7 @@ def scored_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
 
 
 def token_values(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:
-    """The head's value after every token (value net); 0 on padding. (B, L) int64 and bool -> (B, L)."""
+    """The value net's value after every token; 0 on padding. (B, L) int64 and bool -> (B, L)."""
     flushed, flushed_mask, order = _flush_left(ids, mask)
     hidden = hidden_states(model, flushed, flushed_mask)
     values = scalar_head(model)(hidden).squeeze(-1)
@@ -61,11 +61,15 @@ def response_logprobs(
     Logits are computed at response positions only.
 
     Args:
-        ids: (B, L) int64. mask, response_mask: (B, L) bool, True on real tokens; no response starts a row.
-        temperature: divides the logits; must be the sampler's where a ratio to its log-probs is taken.
+        ids: (B, L) int64. mask: (B, L) bool, True on real tokens.
+        response_mask: (B, L) bool, True on response tokens; never on the first token of a row.
+        temperature: divides the logits; must be the sampler's if a ratio to its log-probabilities is taken.
 
     Returns:
         (B, L) log-probabilities.
+
+    Raises:
+        ValueError: `response_mask` is True on padding.
     """
     if bool((response_mask & ~mask).any()):
         raise ValueError("response_mask is True where mask is False")
@@ -84,7 +88,7 @@ def response_logprobs(
 
 
 def _flush_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Rows with all padding after the real tokens, and the order that did it (None: it was so already)."""
+    """Rows with all padding after the real tokens, and the permutation used (None if they were so already)."""
     if bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return ids, mask, None
     order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
@@ -98,10 +102,10 @@ def hidden_states(
     positions: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Hidden states (B, l, d) of right-padded rows; l is the longest row: trailing padding costs nothing.
+    """Hidden states (B, l, d) of right-padded rows; l is the length of the longest row, other columns are cut.
 
     Args:
-        ids, mask: (B, L). positions: (B, l), from 0 on if not given. bias: (B, 1, l, l), causal if not given.
+        ids, mask: (B, L). positions: (B, l), default 0, 1, ... bias: (B, 1, l, l), default causal.
     """
     longest = int(mask.sum(1).max())
     ids, mask = ids[:, :longest], mask[:, :longest]
@@ -124,9 +128,9 @@ _PLAIN: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
 
 
 def _plain_output(model: "PreTrainedModel") -> bool:
-    """Whether logits are the output matrix times the last hidden state (some models scale or cap them).
+    """Whether the logits are the output matrix times the last hidden state (some models scale or cap them).
 
-    Asked of the model itself, once: a forward pass on two tokens both ways.
+    Tested once per model by computing the logits of two tokens both ways.
     """
     if model not in _PLAIN:
         training = model.training

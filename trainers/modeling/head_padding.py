@@ -1,8 +1,8 @@
-"""Llama checkpoints with wider attention heads that compute the same: vLLM's CPU kernels know only some widths.
+"""Pads the attention heads of Llama checkpoints without changing the function: vLLM's CPU kernels support few widths.
 
 A head of d dimensions becomes one of D: D − d zero rows in its query, key and value matrices, as many zero columns in
-the output matrix. Scores stay qᵀk / √d because the query is multiplied by √(D/d); rotary embeddings stay because
-`partial_rotary_factor` = d/D turns only the first d dimensions, at the frequencies of d.
+the output matrix. Attention scores stay qᵀk / √d because the query is multiplied by √(D/d). Rotary embeddings do not
+change because `partial_rotary_factor` = d/D rotates only the first d dimensions, at the frequencies of d.
 """
 
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WIDTHS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-"""Head dimensions of vLLM's CPU attention. Source: vLLM 0.30, `v1/attention/backends/cpu_attn.py`."""
+"""Head dimensions supported by vLLM's CPU attention. Source: vLLM 0.30, `v1/attention/backends/cpu_attn.py`."""
 
 
 def head_width(config: Any) -> int:
@@ -24,10 +24,10 @@ def head_width(config: Any) -> int:
 
 
 def wider(config: Any) -> int | None:
-    """The width to which heads have to be padded; None where vLLM's CPU kernels know the model's own.
+    """The width to which heads have to be padded; None if vLLM's CPU kernels support the model's own.
 
     Raises:
-        DataError: they do not, and the model is no plain Llama.
+        DataError: the width is not supported, and the model is not a plain Llama.
     """
     own = head_width(config)
     if own in WIDTHS:
@@ -35,7 +35,7 @@ def wider(config: Any) -> int | None:
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if config.model_type != "llama" or rope != "default" or own > WIDTHS[-1]:
         raise DataError(
-            f'engine "vllm": {config.model_type} with attention heads of {own} dimensions: on a CPU it knows '
+            f'engine "vllm": {config.model_type} with attention heads of {own} dimensions; expected on a CPU one of '
             f'{", ".join(map(str, WIDTHS))}; use engine "transformers" for this model'
         )
     return min(width for width in WIDTHS if width > own)
@@ -61,7 +61,7 @@ def write_padded(folder: Path, config: Any, out: Path) -> None:
 
 
 def _padded(name: str, tensor: "Tensor", old: int, new: int) -> "Tensor":
-    """One tensor of the checkpoint; those outside attention as they are."""
+    """One padded tensor of the checkpoint; tensors outside attention are returned unchanged."""
     if ".self_attn." not in name:
         return tensor
     projection = name.split(".self_attn.")[1].split(".")[0]

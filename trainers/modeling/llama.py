@@ -1,10 +1,9 @@
-"""The forward pass of a Llama on rows of unlike length, without computing on padding. Differentiable.
+"""A Llama forward pass on rows of different lengths that does not compute on padding. Differentiable.
 
-Real tokens lie behind one another in one (N, d) matrix for everything but attention; queries, keys and values go
-through one product, gate and up through another. Same parameters and, up to rounding, same numbers as the model's
-own forward pass, which everything else uses. At the size of the embedded world responses are a third of the longest
-one on average, so most of a padded batch is padding. Letters: B rows, L columns, N real tokens, d hidden size,
-e head size.
+Real tokens are packed into one (N, d) matrix for everything but attention; queries, keys and values are computed with
+one matrix product, gate and up with another. Uses the model's parameters and equals its own forward pass up to
+rounding. At the size of the embedded world responses are on average a third as long as the longest one, so most of a
+padded batch is padding. Letters: B rows, L columns, N real tokens, d hidden size, e head size.
 """
 
 from typing import Any
@@ -15,9 +14,9 @@ from torch.nn import functional
 
 
 def lean_llama(model: Any) -> bool:
-    """Whether this module computes exactly this model: Llama, fp32 on a CPU, no biases, no dropout, static rotary.
+    """Whether this module supports the model: Llama, fp32 on a CPU, no biases, no dropout, static rotary embeddings.
 
-    Not where layers must be called as they are: in shards, computing activations again, with adapters.
+    False if the layers' own forward must be called: sharded models, activation checkpointing, adapters.
     """
     config, backbone = model.config, model.base_model
     if (
@@ -47,8 +46,8 @@ def llama_hidden(
 
     Args:
         ids: (B, L) int64, right-padded. mask: (B, L) bool, True on real tokens.
-        positions: (B, L) int64; from 0 on in each row where not given.
-        bias: (B, 1, L, L), added to attention scores; causal where not given.
+        positions: (B, L) int64; default 0, 1, ... in each row.
+        bias: (B, 1, L, L), added to attention scores; default causal.
     """
     backbone, config = model.base_model, model.config
     batch, length = ids.shape
@@ -76,7 +75,7 @@ def _attention(
     attention: Any, config: Any, x: Tensor, rotation: Tensor, real: Tensor | None, shape: tuple[int, int],
     bias: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """Self-attention of packed tokens x (N, d) -> (N, d); only here do rows get their padding back."""
+    """Self-attention of packed tokens x (N, d) -> (N, d); rows are padded only here."""
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     size = attention.head_dim
     weights = [
@@ -99,7 +98,7 @@ def _attention(
 
 
 def _pairs_together(weight: Tensor, heads: int) -> Tensor:
-    """Rows of a query or key matrix reordered so that rotated pairs are neighbours; dot products stay as they are."""
+    """Rows of a query or key matrix reordered so that rotated pairs are adjacent; dot products do not change."""
     return weight.view(heads, 2, -1, weight.shape[-1]).transpose(1, 2).reshape(weight.shape)
 
 

@@ -1,7 +1,7 @@
-"""Low-rank adapters: what learns is B A beside frozen matrices W (Hu et al. 2021, arXiv:2106.09685), by peft.
+"""Low-rank adapters: trains B A beside frozen matrices W (Hu et al. 2021, arXiv:2106.09685), with peft.
 
-Adapters are injected in place, so the model stays what it is to everything else; what a stage writes is a plain
-checkpoint with W + (alpha / r) B A. The policy that PPO is held to is the same model with its adapters off.
+Adapters are injected in place, so the model keeps its class; a stage writes a plain checkpoint with
+W + (alpha / r) B A. PPO's reference policy is the same model with its adapters disabled.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from torch import Tensor
 from rlp_bench.api import BenchError, Training
 
 HEAD = "score"
-"""A reward model's and value net's head: new, so it learns whole."""
+"""Name of the scalar head of reward models and value nets; it is new and therefore trained without an adapter."""
 
 
 def with_adapters(model: Any, training: Training, seed: int) -> Any:
-    """The model with adapters that change nothing yet (B is 0); everything else frozen but a scalar head.
+    """The model with adapters, initially without effect (B is 0); everything else but a scalar head is frozen.
 
     Raises:
         BenchError: peft is not installed, or no module has one of the names in training.lora_targets.
@@ -45,7 +45,7 @@ def with_adapters(model: Any, training: Training, seed: int) -> Any:
 
 
 def linear_names(model: Any) -> list[str]:
-    """Every kind of matrix in the decoder layers: the last part of their modules' names."""
+    """The last name components of all linear modules in the decoder layers, such as "q_proj"."""
     inside = [
         name for name, module in model.base_model.named_modules() if isinstance(module, torch.nn.Linear)
     ]
@@ -61,7 +61,7 @@ def adapted(model: Any) -> bool:
 
 @contextmanager
 def adapters_off(model: Any) -> Iterator[None]:
-    """The model as it was before it learned."""
+    """Disables the adapters within the context: the model computes as before training."""
     layers = list(_layers(model))
     for layer in layers:
         layer.enable_adapters(False)
@@ -73,10 +73,10 @@ def adapters_off(model: Any) -> Iterator[None]:
 
 
 def merged_state(model: Any, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The state of a plain model of the same function: adapters added to their matrices, names as without them.
+    """The state of an equivalent plain model: adapters merged into their matrices, names as without adapters.
 
     Args:
-        state: what to take instead of the model's own tensors.
+        state: tensors to use instead of the model's own.
     """
     found = dict(model.state_dict()) if state is None else state
     for name, layer in [(name, module) for name, module in model.named_modules() if _is_layer(module)]:

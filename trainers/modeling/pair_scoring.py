@@ -1,8 +1,8 @@
-"""Scores of two responses to one prompt for the price of one prompt.
+"""Scores of two responses to one prompt that compute the prompt once.
 
-A chosen and a rejected row begin alike. Put behind one another, [prompt | chosen | rejected], with positions that
-start again and a mask under which the rejected response does not see the chosen one, they need the prompt once:
-a quarter fewer tokens where all three are of equal length. Letters: B pairs, L tokens of prompt and both responses.
+The chosen and the rejected row share a prefix. They are concatenated as [prompt | chosen | rejected], with positions
+that restart for the rejected response and a mask that hides the chosen one from it. This saves a quarter of the tokens
+if all three are of equal length. Letters: B pairs, L tokens of prompt and both responses.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,11 +24,11 @@ Rows = Sequence[list[int]]
 def pair_scores(
     model: "PreTrainedModel", chosen: Rows, rejected: Rows, pad_id: int, microbatch: int
 ) -> tuple[Tensor, Tensor]:
-    """Scores (B,) of the chosen and of the rejected rows: what `scalar_scores` gives, up to rounding. Differentiable.
+    """Scores (B,) of the chosen and of the rejected rows, as `scalar_scores` up to rounding. Differentiable.
 
     Args:
-        chosen, rejected: B token rows each, prompt included; whatever they begin with in common is computed once.
-        microbatch: pairs of one forward pass, of like length; a memory and speed knob.
+        chosen, rejected: B token rows each, prompt included; their common prefix is computed once.
+        microbatch: pairs per forward pass, of similar length; affects memory and speed only.
     """
     if not shares_beginnings(model):
         scores = row_scores(model, [*chosen, *rejected], pad_id, 2 * microbatch)
@@ -40,7 +40,7 @@ def pair_scores(
 def pair_states(
     model: "PreTrainedModel", first: Rows, second: Rows, pad_id: int, microbatch: int
 ) -> tuple[Tensor, Tensor]:
-    """(B, d) hidden states of the first and of the second rows, where `pair_scores` reads its scores."""
+    """(B, d) hidden states of the first and of the second rows, at the tokens where `pair_scores` reads scores."""
     if not shares_beginnings(model):
         states = row_states(model, [*first, *second], pad_id, 2 * microbatch)
         return states[: len(first)], states[len(first) :]
@@ -49,11 +49,11 @@ def pair_states(
 
 
 Pairs = list[tuple[list[int], list[int], int]]
-"""(first row, second row, how many tokens they begin with in common)."""
+"""(first row, second row, length of their common prefix)."""
 
 
 def _pairs(first: Rows, second: Rows, microbatch: int, read: Callable[[Pairs], Tensor]) -> Tensor:
-    """(B, 2, ...): what `read` makes of batches of pairs of like length, in the order given."""
+    """(B, 2, ...) results of `read` on batches of pairs of similar length, in the order given."""
     common = [shared_tokens(one, two) for one, two in zip(first, second, strict=True)]
     lengths = [len(one) + len(two) - both for one, two, both in zip(first, second, common, strict=True)]
     order: list[int] = []
@@ -65,18 +65,18 @@ def _pairs(first: Rows, second: Rows, microbatch: int, read: Callable[[Pairs], T
 
 
 def shared_tokens(first: list[int], second: list[int]) -> int:
-    """How many tokens two rows begin with in common."""
+    """Length of the common prefix of two rows."""
     differ = (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
     return next(differ, min(len(first), len(second)))
 
 
 def _together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
-    """(B, 2) scores of (chosen, rejected, tokens in common)."""
+    """(B, 2) scores of (chosen, rejected, common prefix length)."""
     return model.score(_states_together(model, pairs, pad_id)).squeeze(-1)
 
 
 def _states_together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
-    """(B, 2, d) hidden states that scores are read from."""
+    """(B, 2, d) hidden states from which scores are computed."""
     ids, mask = right_pad([one + two[both:] for one, two, both in pairs], pad_id)
     places = torch.arange(ids.shape[1])
     common = torch.tensor([both for _, _, both in pairs])[:, None]
@@ -89,7 +89,7 @@ def _states_together(model: Any, pairs: Pairs, pad_id: int) -> Tensor:
     device = model.device
     states = hidden_states(model, ids.to(device), mask.to(device), positions.to(device), bias.to(device))
     second = mask.sum(1) - 1
-    # A rejected row that is no longer than what both begin with ends there.
+    # A rejected row that is itself the common prefix ends with it.
     second = torch.where(second < ends_first[:, 0], common[:, 0] - 1, second)
     last = torch.stack([ends_first[:, 0] - 1, second], dim=1).to(device)
     return states[torch.arange(len(pairs), device=device)[:, None], last]
@@ -101,14 +101,14 @@ def row_scores(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
 
 
 def row_states(model: Any, rows: Rows, pad_id: int, microbatch: int) -> Tensor:
-    """(B, d) hidden states of single rows, where `row_scores` reads its scores."""
+    """(B, d) hidden states of single rows, at the tokens where `row_scores` reads scores."""
     return _rows(model, rows, pad_id, microbatch, scored_states)
 
 
 def _rows(
     model: Any, rows: Rows, pad_id: int, microbatch: int, read: Callable[[Any, Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """(B, ...): what `read` makes of batches of rows of like length, in the order given."""
+    """(B, ...) results of `read` on batches of rows of similar length, in the order given."""
     order: list[int] = []
     parts = []
     for batch in length_sorted_batches([len(row) for row in rows], microbatch):
@@ -122,10 +122,10 @@ _SHARES: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
 
 
 def shares_beginnings(model: "PreTrainedModel") -> bool:
-    """Whether this architecture takes a mask for every pair of tokens and positions that start again.
+    """Whether this architecture supports a full attention mask and positions that restart.
 
-    Asked of the model itself, once: a small batch both ways. Not every architecture does (ALiBi, sliding windows),
-    and one that ignored the mask would be wrong without a word.
+    Tested once per model by scoring a small batch both ways. Some architectures do not (ALiBi, sliding windows), and
+    one that ignores the mask would silently give wrong scores.
     """
     if model not in _SHARES:
         training = model.training

@@ -1,1 +1,1 @@
-"""What every training loop shares: processes, checkpoints of unfinished stages, optimizers, setting types."""
+"""Code shared by all training loops: processes, checkpoints of unfinished stages, optimizers, setting types."""

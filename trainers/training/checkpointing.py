@@ -1,6 +1,6 @@
-"""Checkpoints of a stage that is not finished: safetensors and JSON in its scratch folder, the newest one only.
+"""Checkpoints of an unfinished stage: safetensors and JSON in its scratch folder, only the newest one is kept.
 
-There are no generator states to keep: every draw is a function of seed and step (see `chance`).
+There is no RNG state to save: every draw is a function of seed and step (see `data.seeding`).
 """
 
 import json
@@ -30,15 +30,15 @@ def save_checkpoint(
     state: Mapping[str, Any],
     processes: Processes = ALONE,
 ) -> None:
-    """Writes all of it beside, then renames: a kill leaves the previous checkpoint or this one, never half.
+    """Writes a checkpoint atomically (to a partial folder, then renamed), so a crash leaves the previous one or this.
 
     Args:
-        scratch: the stage's folder that survives a kill.
-        step: how many updates (PPO: rollouts) are done; names the checkpoint.
-        modules: what is trained, by name.
-        optimiser: its Adam moments are kept with their step counts.
-        state: anything else, as JSON (the log so far, the KL coefficient).
-        spread: processes that train together. Models in shards are written in shards, a file a process.
+        scratch: the stage's folder that persists across restarts.
+        step: number of completed updates (PPO: rollouts); names the checkpoint.
+        modules: the trained modules, by name.
+        optimizer: its Adam moments and step counts are saved.
+        state: any other state, as JSON (the log so far, the KL coefficient).
+        processes: the processes that train together. Sharded models are written in shards, one file per process.
     """
     folder = scratch / f"{PREFIX}{step:08d}"
     partial = scratch / f"partial-{step:08d}"
@@ -62,13 +62,13 @@ def save_checkpoint(
 def load_checkpoint(
     scratch: Path, modules: Mapping[str, Module], optimizer: Optimizer, processes: Processes = ALONE
 ) -> tuple[int, dict[str, Any]]:
-    """Puts the newest checkpoint into modules and optimiser.
+    """Loads the newest checkpoint into the modules and the optimizer.
 
     Returns:
-        (steps done, state); (0, {}) where there is none, and nothing is changed then.
+        (completed steps, state); (0, {}) if there is no checkpoint, and nothing is changed then.
 
     Raises:
-        DataError: it was written in shards, by another number of processes.
+        DataError: the checkpoint was written in shards by another number of processes.
     """
     found = sorted(scratch.glob(f"{PREFIX}*"))
     if not found:
@@ -78,8 +78,8 @@ def load_checkpoint(
     if not path.exists():
         there = ", ".join(sorted(file.name for file in folder.glob("*.safetensors")))
         raise DataError(
-            f'"{folder}": has {there}, and {path.name} is needed: it was begun with another [compute] strategy or '
-            "number of workers; go on with that one, or remove the folder to begin again"
+            f'"{folder}": has {there}; expected {path.name}: the stage was started with another [compute] strategy or '
+            "number of workers; resume with the same ones, or remove the folder to start again"
         )
     with safe_open(path, framework="pt") as file:
         for name, parameter in _parameters(modules).items():
@@ -93,13 +93,13 @@ def load_checkpoint(
 
 
 def local(tensor: Any) -> Tensor:
-    """This process's shard of a tensor; the tensor itself where it is whole."""
+    """This process's shard of a tensor; the tensor itself if it is not sharded."""
     shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return shard
 
 
 def _like(owner: Any, tensor: Tensor) -> Tensor:
-    """A stored moment as the optimiser holds it: in shards where its parameter is."""
+    """A stored moment as the optimizer holds it: sharded if its parameter is."""
     tensor = tensor.to(owner.device)
     if not hasattr(owner, "to_local") or not tensor.ndim:
         return tensor
@@ -120,7 +120,7 @@ def _file(processes: Processes) -> str:
 
 
 def _parameters(modules: Mapping[str, Module]) -> dict[str, Tensor]:
-    """Every parameter once, also where two names share it (tied embeddings)."""
+    """Every parameter once, also if two names share it (tied embeddings)."""
     return {f"{name}/{key}": p for name, module in modules.items() for key, p in module.named_parameters()}
 
 

@@ -1,10 +1,10 @@
-"""One stage's training spread over processes: whole models side by side (ddp), or models in shards (fsdp).
+"""Distributed training of one stage: data parallel with full models (ddp), or with sharded models (fsdp).
 
-Every process holds all rows and takes its share of each batch; losses are sums over the share divided by what the
-*whole* batch has, so that the sum over processes is the gradient that one process would have computed. Process
-groups, devices and collectives are accelerate's; shards are torch's `fully_shard` (FSDP2) itself, for accelerate's
-FSDP2 is silently plain data parallelism on CPUs, where it is tested. With one process in fp32 nothing here does
-anything, and accelerate is not imported.
+Every process holds all rows and takes its share of each batch; losses are sums over the share divided by the size of
+the *whole* batch, so that the sum over processes is the gradient that one process would have computed. Process groups,
+devices and collectives are accelerate's. Sharding is torch's `fully_shard` (FSDP2) itself, because accelerate's FSDP2
+silently falls back to plain data parallelism on CPUs, where it is tested. With one process in fp32 everything here is
+a no-op, and accelerate is not imported.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """What a stage asks of the processes that train it; with one process the plain thing."""
+    """The processes that train one stage: model preparation, batch shares, collectives. No-ops with one process."""
 
     def __init__(self, process_group: ProcessGroup, training: Training, device: str) -> None:
         self.process_group, self.training, self.device = process_group, training, device
@@ -38,39 +38,42 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes."""
+        """Whether this is the main process, the one that writes files."""
         return self.rank == 0
 
     @property
     def accelerator(self) -> Any:
-        """accelerate's, made when first needed: by then the launcher has set rank and address."""
+        """accelerate's `Accelerator`, created on first use, after the launcher has set rank and address."""
         if self._accelerator is None:
             from accelerate import Accelerator
 
             self._accelerator = Accelerator(cpu=self.device == "cpu")
             if self._accelerator.num_processes != self.size:
                 raise RuntimeError(
-                    f"{self._accelerator.num_processes} processes answer, {self.size} were to train together"
+                    f"{self._accelerator.num_processes} processes in the process group; expected {self.size}"
                 )
         return self._accelerator
 
     # --- Models ---------------------------------------------------------------------------------------
 
     def prepare(self, model: Any, learns: bool = True, seed: int = 0) -> Any:
-        """The model as it takes part: with adapters, frozen in the training precision, checkpointed, in shards.
+        """The model ready for training: adapters, precision of frozen weights, activation checkpointing, sharding.
 
         Args:
-            learns: whether its parameters do; one that does not is only asked.
-            seed: of the adapters' first values.
+            learns: whether the model is trained; False for inference only.
+            seed: for the initial values of the adapters.
+
+        Raises:
+            BenchError: adapters with sharded models.
         """
         if self.size > 1:
-            self.wait()  # the process group is accelerate's, made before anything else would make one
+            self.wait()  # creates accelerate's process group before any other library creates one
         low = self.training.precision == "bf16"
         if learns and self.training.lora_rank:
             if self.sharded:
                 raise BenchError(
-                    "training.lora_rank with compute.strategy fsdp: adapters and frozen matrices do not share shards; "
-                    "choose strategy ddp or one, for which adapters leave room"
+                    "training.lora_rank with compute.strategy fsdp: adapters of sharded models are not supported; "
+                    "expected strategy ddp or one; change compute.strategy or set lora_rank = 0"
                 )
             model = with_adapters(model, self.training, derived_seed(seed, "lora"))
             frozen = [p for p in model.parameters() if not p.requires_grad]
@@ -86,9 +89,9 @@ class Processes:
         return model
 
     def run(self, model: Any, work: Callable[..., Any], *given: Any) -> Any:
-        """`work(model, *given)` in the training precision and, where the model is in shards, within its forward pass.
+        """`work(model, *given)` in the training precision, within the model's forward pass if it is sharded.
 
-        Floating-point results come back in fp32.
+        Floating-point results are returned in fp32.
         """
         with self._precision():
             found = model(*given, work=work) if getattr(model, "in_shards", False) else work(model, *given)
@@ -100,20 +103,20 @@ class Processes:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def whole(self, model: Any) -> dict[str, Tensor] | None:
-        """What to write of a model in shards or with adapters, on the main process's CPU; None: its own tensors."""
+        """The state to save of a sharded or adapted model, on the main process's CPU; None: the model's own tensors."""
         state = self._gathered(model)
         if not adapted(model):
             return state
         return merged_state(model, state) if self.main else {}
 
     def _gathered(self, model: Any) -> dict[str, Tensor] | None:
-        """The full state of a model in shards, {} on other processes; None where it is whole."""
+        """The full state of a sharded model on the main process, {} on others; None if it is not sharded."""
         if not getattr(model, "in_shards", False):
             return None
         once = {name for name, _ in model.named_parameters()} | {name for name, _ in model.named_buffers()}
         state = {}
         for name, tensor in model.state_dict().items():
-            if name not in once:  # tied to one that has been written
+            if name not in once:  # tied to a parameter that is saved under another name
                 continue
             full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
             if self.main:
@@ -123,11 +126,11 @@ class Processes:
     # --- Rows -----------------------------------------------------------------------------------------
 
     def slice(self, n: int) -> range:
-        """The indices of this process where a list is cut into `size` runs; equal runs where n is a multiple."""
+        """This process's range when n indices are split into `size` contiguous ranges of (nearly) equal length."""
         return range(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
     def share(self, rows: Sequence[T]) -> tuple[list[T], list[float]]:
-        """This process's rows, equally many in every process, and their weights: 0 for a row that only fills up."""
+        """This process's rows, the same number in every process, and their weights: 0 for filler rows."""
         if self.size == 1:
             return list(rows), [1.0] * len(rows)
         each = -(-len(rows) // self.size)
@@ -135,7 +138,7 @@ class Processes:
         return mine + [rows[0]] * (each - len(mine)), [1.0] * len(mine) + [0.0] * (each - len(mine))
 
     def parts(self, lengths: Sequence[int], microbatch: int) -> list[tuple[list[int], float]]:
-        """Micro-batches of this process, of rows of like length, as many in every process; weight 0 only fills up."""
+        """Micro-batches of this process, of similar length, the same number in every process; filler has weight 0."""
         if self.size == 1:
             return [(rows, 1.0) for rows in length_sorted_batches(list(lengths), microbatch)]
         order = [row for rows in length_sorted_batches(list(lengths), len(lengths)) for row in rows]
@@ -146,11 +149,11 @@ class Processes:
     # --- Numbers --------------------------------------------------------------------------------------
 
     def backward(self, loss: Tensor) -> None:
-        """Adds the gradient of this process's share; shards are averaged on their way, so they are scaled up first."""
+        """Accumulates the gradient of this process's share; FSDP averages, so the loss is multiplied by `size`."""
         (loss * self.size if self.sharded else loss).backward()
 
     def sum_gradients(self, parameters: Iterable[Parameter]) -> None:
-        """Where models are whole: every gradient becomes the sum over processes. Shards have been summed already."""
+        """With ddp, replaces every gradient by its sum over processes. FSDP has already reduced the gradients."""
         if self.size == 1 or self.process_group.strategy != "ddp":
             return
         for parameter in parameters:
@@ -166,7 +169,7 @@ class Processes:
         return dict(zip(values, self.accelerator.reduce(given, "sum").tolist(), strict=True))
 
     def gather(self, mine: T) -> list[T]:
-        """What every process has, in the order of their ranks."""
+        """The values of all processes, in rank order."""
         if self.size == 1:
             return [mine]
         from accelerate.utils import gather_object
@@ -176,7 +179,7 @@ class Processes:
         return found
 
     def joined(self, rows: Tensor) -> Tensor:
-        """The rows (b, d) of all processes, (size * b, d), in rank order. Differentiable: gradients are summed back."""
+        """The rows (b, d) of all processes, (size * b, d), in rank order. Differentiable: gradients are summed."""
         if self.size == 1:
             return rows
         from torch.distributed.nn.functional import all_gather
@@ -184,7 +187,7 @@ class Processes:
         return torch.cat(list(all_gather(rows)))
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Barrier over all processes."""
         if self.size > 1:
             self.accelerator.wait_for_everyone()
 
@@ -194,7 +197,7 @@ class Processes:
 
 
 def shard(model: Any, low: bool) -> None:
-    """Cuts every decoder layer, and what lies around them, over all processes (FSDP2); `low`: computes in bf16.
+    """Shards every decoder layer, and the rest of the model, over all processes (FSDP2); `low`: computes in bf16.
 
     Source: Zhao et al. 2023 (arXiv:2304.11277); torch's `fully_shard`.
     """
@@ -208,7 +211,7 @@ def shard(model: Any, low: bool) -> None:
     plain = model.forward
 
     def forward(*given: Any, work: Callable[..., Any] | None = None, **named: Any) -> Any:
-        """The model's own forward pass, or `work` on the model while its outermost shards are together."""
+        """The model's own forward pass, or `work` on the model while its root parameters are unsharded."""
         return plain(*given, **named) if work is None else work(model, *given)
 
     model.forward = forward
@@ -216,7 +219,7 @@ def shard(model: Any, low: bool) -> None:
 
 
 def recompute_activations(model: Any) -> None:
-    """Every decoder layer keeps its input alone and computes again on the way back.
+    """Enables activation checkpointing: every decoder layer stores only its input and recomputes in the backward pass.
 
     Source: Chen et al. 2016 (arXiv:1604.06174).
     """
@@ -233,7 +236,7 @@ def recompute_activations(model: Any) -> None:
 
 
 def decoder_layers(model: Any) -> list[Any]:
-    """The blocks that the architecture says are not to be torn apart."""
+    """The modules listed in the architecture's `_no_split_modules`."""
     names = set(getattr(model, "_no_split_modules", None) or ())
     return [module for module in model.modules() if type(module).__name__ in names]
 
@@ -245,9 +248,9 @@ def _to_fp32(found: Any) -> Any:
 
 
 ALONE = Processes(ProcessGroup(), Training(), "cpu")
-"""One process, as nearly always."""
+"""Training in a single process."""
 
 
 def probe(model: "PreTrainedModel") -> None:
-    """Asks the model now what would be asked of it later: a model in shards cannot be asked by itself."""
+    """Runs the cached capability tests before sharding; a sharded model cannot run them outside its forward pass."""
     shares_beginnings(model) if hasattr(model, "score") else _plain_output(model)

@@ -1,4 +1,4 @@
-"""Adam with a schedule and a clipped gradient: one update, and what it was."""
+"""Adam with a learning rate schedule and gradient clipping."""
 
 import math
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from ..equations.learning_rate import Schedule, learning_rate
 
 @dataclass(frozen=True)
 class Update:
-    """What one update did."""
+    """Statistics of one update."""
 
     learning_rate: float
-    """Of the first group."""
+    """Learning rate of the first group."""
     grad_norm: float
     """Euclidean norm over the parameters of the first group, before clipping."""
 
@@ -40,7 +40,7 @@ class Optimizer:
         auxiliary: Iterable[Parameter] = (),
         auxiliary_peak: float = 0.0,
     ) -> None:
-        """`auxiliary`: a second group with its own peak rate, clipped by itself: it cannot scale the first down."""
+        """`auxiliary`: a second group with its own peak rate, clipped separately so as not to scale down the first."""
         first, second = ([p for p in group if p.requires_grad] for group in (parameters, auxiliary))
         groups = [(first, peak), (second, auxiliary_peak)] if second else [(first, peak)]
         self.groups = groups
@@ -52,10 +52,10 @@ class Optimizer:
         self.max_grad_norm = max_grad_norm
 
     def update(self, step: int, where: str) -> Update:
-        """Applies the gradients that lie on the parameters with the rate of `step`, and clears them.
+        """Applies the accumulated gradients with the learning rate of `step`, and clears them.
 
         Raises:
-            BenchError: the gradient is not finite; nothing was changed.
+            BenchError: the gradient is not finite; the parameters are unchanged.
         """
         norms = []
         for (parameters, peak), group in zip(self.groups, self.adam.param_groups, strict=True):
@@ -65,7 +65,7 @@ class Optimizer:
             if not math.isfinite(norms[-1]):
                 raise BenchError(
                     f"{where}: gradient norm is {norms[-1]} at update {step}; expected a finite number; lower "
-                    f"the learning rate (now {peak:g}) or look at log.jsonl for where the loss left its range"
+                    f"the learning rate (now {peak:g}), or find in log.jsonl where the loss diverged"
                 )
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
