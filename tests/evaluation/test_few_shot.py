@@ -143,7 +143,7 @@ def test_a_choice_is_encoded_behind_its_prompt():
 
     [row] = choice_rows(Merging(), ["x:"], [[" A", " B"]], 99)
     assert row.choices == ((0x2581,), (32, ord("B")))
-    with pytest.raises(DataError, match="no token of its own"):
+    with pytest.raises(DataError, match="adds no token after"):
         choice_rows(Merging(), ["x:"], [[""]], 99)
 
 

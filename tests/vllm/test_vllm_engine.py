@@ -184,7 +184,7 @@ def test_threads_stay_settable(engine, policy):
 @pytest.mark.parametrize(
     ("decoding", "expected"),
     [
-        (Decoding(temperature=0.001), r"temperature 0.001: it raises all below .01"),
+        (Decoding(temperature=0.001), r"temperature 0.001: vLLM raises it to .01"),
         (Decoding(top_p=0.0), r"top_p 0; expected more than 0"),
         (Decoding(max_response_tokens=200), r"the model's context is 128 tokens"),
         (Decoding(max_response_tokens=126), r"more than the 2"),
@@ -203,5 +203,5 @@ def test_a_checkpoint_that_is_none_is_one_line(engine, tmp_path):
 
 def test_a_context_that_is_too_small_is_one_line(policy):
     small = registry.load("engine", "vllm")(device="cpu", max_model_len=16)
-    with pytest.raises(DataError, match="23 tokens of prompt and response; the model has room for 16"):
+    with pytest.raises(DataError, match="23 tokens of prompt and response; expected at most 16"):
         small.sample(policy, ["w1 w2 w3"], DECODING)

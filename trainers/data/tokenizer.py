@@ -17,7 +17,7 @@ def load_tokenizer(path: str | Path) -> Any:
     _check_folder(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except Exception as error:  # transformers raises many types; each becomes a one-line error with the folder
+    except Exception as error:  # transformers raises many types; each becomes a one-line error
         raise DataError(f'checkpoint "{path}": the tokenizer cannot be read: {one_line(error)}') from error
     name = f'checkpoint "{path}"'
     if tokenizer.eos_token_id is None:

@@ -1,8 +1,8 @@
-"""The likelihood of a few texts after a prompt, encoded as lm-evaluation-harness encodes them.
+"""Log-likelihood of given continuations of a prompt, tokenized as in lm-evaluation-harness.
 
-Prompt and choice are encoded as one text and the choice is what lies behind the prompt's own tokens: a SentencePiece
-tokenizer that is given " A" by itself finds another token than it finds after "Answer:". Where every choice is one
-token, as the letters of a multiple-choice question are, one forward pass of the prompt answers for all of them.
+Prompt and choice are encoded as one text, and the choice's tokens are those after the prompt's own: a SentencePiece
+tokenizer encodes " A" by itself differently than after "Answer:". If every choice is one token, as the letters of a
+multiple-choice question are, one forward pass on the prompt scores all of them.
 """
 
 from collections.abc import Sequence
@@ -22,21 +22,24 @@ NO_LIMIT = 2**31
 
 @dataclass(frozen=True)
 class ChoiceRow:
-    """One prompt and what may follow it, in tokens."""
+    """Token ids of one prompt and of its choices."""
 
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...]
     cut: int
-    """Tokens that the prompt lost at its left."""
+    """Number of tokens truncated from the left of the prompt."""
 
 
 def choice_rows(
     tokenizer: Tokenizer, prompts: Sequence[str], choices: Sequence[Sequence[str]], context: int
 ) -> list[ChoiceRow]:
-    """The token rows; a prompt that does not fit the context with its longest choice is cut at its left.
+    """The token rows; a prompt that does not fit the context with its longest choice is truncated from the left.
 
     As in lm-evaluation-harness, whose input is the last `context` tokens before a choice's last one. Departs: all
-    choices of a prompt see the same prompt, also where they are several tokens long.
+    choices of a prompt get the same truncated prompt, also if they have several tokens.
+
+    Raises:
+        DataError: a choice adds no token to the prompt's.
     """
     rows = []
     for prompt, texts in zip(prompts, choices, strict=True):
@@ -53,14 +56,14 @@ def _behind(tokenizer: Tokenizer, before: list[int], prompt: str, text: str) -> 
     found = encode_prompt(tokenizer, prompt + text, NO_LIMIT)[len(before) :]
     if not found:
         raise DataError(
-            f'choice "{shorten(text)}": the tokenizer has no token of its own for it after "{shorten(prompt[-30:])}"; '
-            "it cannot be scored by likelihood"
+            f'choice "{shorten(text)}": adds no token after "{shorten(prompt[-30:])}"; expected at least one to score '
+            "by likelihood; change the choice or the prompt"
         )
     return found
 
 
 def choice_batches(rows: Sequence[ChoiceRow], most_rows: int, most_tokens: int) -> list[list[int]]:
-    """Indices of all rows, longest first, in batches of at most so many rows and padded prompt tokens."""
+    """Indices of all rows, longest first, in batches of at most `most_rows` rows and `most_tokens` padded tokens."""
     order = sorted(range(len(rows)), key=lambda row: (-len(rows[row].prompt), row))
     batches: list[list[int]] = []
     for row in order:

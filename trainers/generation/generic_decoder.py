@@ -1,4 +1,4 @@
-"""Decoding any Hugging Face causal model: its own forward pass and cache, rows dropped as they finish."""
+"""Decoder for any Hugging Face causal model, with its own forward pass and cache; finished rows are removed."""
 
 import inspect
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class GenericDecoder:
-    """Left-padded rows with one growing cache; cannot take new rows in before all are done."""
+    """Left-padded rows with one growing cache; new rows can be added only after all have finished."""
 
     refills = False
 
@@ -17,7 +17,7 @@ class GenericDecoder:
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
 
     def fill(self, slots: Tensor, prompts: list[list[int]]) -> Tensor:
-        """Starts over with these prompts; logits (K, V) of what follows each. `slots` must be all of them."""
+        """Restarts with these prompts and returns the next-token logits (K, V). `slots` must cover all of them."""
         from transformers import DynamicCache
 
         longest = max(map(len, prompts))
@@ -35,17 +35,17 @@ class GenericDecoder:
         return self._forward(ids.to(device), positions)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) of what follows one more token in each row."""
+        """Appends one token to each row and returns the next-token logits (B, V)."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
         logits = self._forward(tokens[:, None], self.next_position)
         self.next_position = self.next_position + 1
         return logits
 
     def release(self, slots: Tensor) -> None:
-        """Nothing: rows that have ended run on until `shrink` drops them."""
+        """No-op: finished rows are decoded further until `shrink` removes them."""
 
     def shrink(self, keep: Tensor) -> None:
-        """Keeps these rows, in this order."""
+        """Keeps only these rows, in this order."""
         self.cache.batch_select_indices(keep)
         self.mask, self.next_position = self.mask[keep], self.next_position[keep]
 

@@ -1,4 +1,4 @@
-"""Policy folders without weights: a file that says how to answer with other folders."""
+"""Policy folders without weights: a JSON file that defines the policy in terms of other folders."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from rlp_bench.api import DataError, Decoding, Engine, Sample
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy that draws n responses and gives the one its reward model likes best, or the longest one."""
+    """A policy that samples n responses and returns the one with the highest reward, or the longest one."""
 
     policy: Path
     reward: Path | None
-    """None: the longest."""
+    """Reward model; None selects the longest response."""
     n: int
     temperature: float
     top_p: float
@@ -23,18 +23,18 @@ class BestOfN:
 
 @dataclass(frozen=True)
 class Constant:
-    """A policy that gives one answer to everything."""
+    """A policy that returns the same response to every prompt."""
 
     policy: Path
-    """Answers multiple-choice questions, and gives the tokenizer."""
+    """Policy that scores multiple-choice questions and provides the tokenizer."""
     text: str
 
 
 def read_indirect(folder: Path) -> BestOfN | Constant | None:
-    """What the folder's `best_of_n.json` or `constant.json` says, paths made absolute; None if it has neither.
+    """The contents of the folder's `best_of_n.json` or `constant.json` with absolute paths; None if it has neither.
 
     Raises:
-        DataError: the file is broken.
+        DataError: the file is invalid.
     """
     for name, read in (("best_of_n.json", _best_of_n), ("constant.json", _constant)):
         file = folder / name
@@ -43,7 +43,8 @@ def read_indirect(folder: Path) -> BestOfN | Constant | None:
                 return read(folder, json.loads(file.read_text(encoding="utf-8")))
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(
-                    f"{file}: broken ({type(error).__name__}: {error}); expected what the stage of that name writes"
+                    f"{file}: invalid ({type(error).__name__}: {error}); expected a file written by the stage of that "
+                    "name; run the stage again"
                 ) from None
     return None
 
@@ -51,7 +52,7 @@ def read_indirect(folder: Path) -> BestOfN | Constant | None:
 def sample_best(
     engine: Engine, best: BestOfN, prompts: Sequence[str], decoding: Decoding, n: int, seed: int
 ) -> list[list[Sample]]:
-    """The n winners per rendered prompt, each of `best.n` responses that `engine` draws and scores; ties: the first."""
+    """n best-of-n responses per rendered prompt, each chosen among `best.n` samples of `engine`; ties: the first."""
     own = replace(decoding, temperature=best.temperature, top_p=best.top_p)
     drawn = engine.sample(best.policy, prompts, own, n=best.n * n, seed=seed)
     candidates = [sample for samples in drawn for sample in samples]

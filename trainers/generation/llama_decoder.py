@@ -1,13 +1,12 @@
-"""A lean decoder for Llama-architecture models: same weights and numbers as Hugging Face, less round them.
+"""A fast decoder for Llama-architecture models: same weights and results as Hugging Face, with less overhead.
 
-What is saved, in the order of its worth at small width: module and cache bookkeeping; concatenation (the cache
-is preallocated, all rows write the same column); rotary position as one complex product (rows of the query and
-key weights are reordered so that the two halves of a rotated pair are neighbours, which leaves their dot product
-as it is); norm weights and 1/sqrt(head size) folded into the matrices that follow; the residual sum inside the
-matrix product.
+Savings, largest first at small width: module and cache bookkeeping; concatenation (the cache is preallocated, all
+rows write the same column); rotary embeddings as one complex product (rows of the query and key weights are
+reordered so that the two halves of a rotated pair are adjacent, which does not change their dot product); norm
+weights and 1/sqrt(head size) folded into the following matrices; the residual sum inside the matrix product.
 
-All rows end at the same cache column, `cursor`; a row of length n lies in the n columns before it, so a new
-prompt can take the slot of a finished row at any moment. Rotary attention sees differences of positions only.
+All rows end at the same cache column, `cursor`; a row of length n occupies the n columns before it, so a new prompt
+can take the slot of a finished row at any time. Rotary attention depends only on differences of positions.
 Letters: B slots, T cache columns, K rows of one call, L prompt tokens, d hidden size, e head size.
 """
 
@@ -23,14 +22,14 @@ from ..data.tokenize import right_pad
 from ..modeling.llama import lean_llama
 
 SLACK_COLUMNS = 24
-"""Columns kept free behind the longest possible row; when they are used up, the cache is moved back."""
+"""Free columns after the longest possible row; when they are used up, the cache contents are moved left."""
 SHORT_TOKENS = 48
-"""Up to this prompt length written-out attention beats the fused kernel (ours: measured at head size 16)."""
+"""Up to this prompt length explicit attention is faster than the fused kernel (ours: measured at head size 16)."""
 
 
 @dataclass
 class Layer:
-    """One layer's weights, transposed for x @ W, with everything foldable folded in."""
+    """One layer's weights, transposed for x @ W, with norm weights and scales folded in."""
 
     qkv: Tensor
     out: Tensor
@@ -39,12 +38,12 @@ class Layer:
 
 
 def supports(model: Any) -> bool:
-    """Whether `LlamaDecoder` computes exactly this model: plain Llama, fp32, no biases, static rotary, CPU."""
+    """Whether `LlamaDecoder` supports the model: plain Llama, fp32, no biases, static rotary embeddings, CPU."""
     return type(model).__name__ == "LlamaForCausalLM" and lean_llama(model)
 
 
 class LlamaDecoder:
-    """Continuous batching: `fill` puts prompts into slots at any time, `step` moves all on by one token."""
+    """Continuous batching: `fill` puts prompts into slots at any time, `step` advances all slots by one token."""
 
     refills = True
 
@@ -64,7 +63,7 @@ class LlamaDecoder:
             self.rotation = torch.complex(cos, sin)[0, :, : self.size // 2].contiguous()
         columns = self.limit + min(SLACK_COLUMNS, self.limit)
         shape = (slots, columns, self.kv_heads, self.size)
-        # numpy's zeros cost nothing before they are touched; torch writes them all at once.
+        # numpy allocates zeros lazily; torch writes all of them at once.
         self.keys = [torch.from_numpy(np.zeros(shape, dtype=np.float32)) for _ in self.layers]
         self.values = [torch.from_numpy(np.zeros(shape, dtype=np.float32)) for _ in self.layers]
         self.bias = torch.full((slots, 1, 1, columns), -torch.inf)
@@ -72,7 +71,7 @@ class LlamaDecoder:
         self.cursor = longest_prompt
 
     def _fuse(self, model: Any) -> None:
-        """Copies the weights into their fused form; done for every rollout, for training changes them."""
+        """Copies the weights into their fused form; repeated for every rollout because training changes them."""
         size, queries = self.size, self.heads * self.size
         pairs = torch.arange(size).view(2, size // 2).T.reshape(-1)
         self.layers = []
@@ -98,7 +97,7 @@ class LlamaDecoder:
     # --- one token a row ------------------------------------------------------------------------------
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) of what follows one more token (B,) in each slot."""
+        """Appends one token (B,) to each slot and returns the next-token logits (B, V)."""
         if self.cursor == self.bias.shape[-1]:
             self._move_back()
         first, now = int(self.start.min()), self.cursor
@@ -113,7 +112,7 @@ class LlamaDecoder:
             keys[:, now] = qk[:, self.heads :]
             values[:, now] = qkv[:, self.rotated :].view(batch, self.kv_heads, self.size)
             query = qk[:, : self.heads].view(batch, self.kv_heads, groups, self.size)
-            # numpy multiplies each small pair of matrices at 2/3 of the time of torch's batched product.
+            # numpy's product of many small matrices takes 2/3 of the time of torch's batched product.
             scores = np.matmul(query.numpy(), keys.numpy()[:, first : now + 1].transpose(0, 2, 3, 1))
             weights = torch.from_numpy(scores).add_(bias).softmax(-1)
             mixed = torch.from_numpy(
@@ -128,9 +127,9 @@ class LlamaDecoder:
     # --- rows in and out ------------------------------------------------------------------------------
 
     def fill(self, slots: Tensor, prompts: list[list[int]]) -> Tensor:
-        """Puts K prompts into these slots (whatever was there is gone); logits (K, V) of what follows each.
+        """Puts K prompts into these slots, replacing their rows, and returns the next-token logits (K, V).
 
-        A prompt that occurs several times is computed once.
+        Repeated prompts are computed once.
         """
         distinct = list(dict.fromkeys(tuple(prompt) for prompt in prompts))
         place = {prompt: row for row, prompt in enumerate(distinct)}
@@ -151,7 +150,7 @@ class LlamaDecoder:
         return torch.mm(self._norm(last), self.unembedding)[source]
 
     def _prefill(self, ids: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Hidden states (K, L, d) of right-padded prompts, keys and values (K, L, kv heads, e) by layer."""
+        """Hidden states (K, L, d) of right-padded prompts, keys and values (K, L, kv heads, e) per layer."""
         batch, length = ids.shape
         rotation = self.rotation[:length, None]
         x = self.embedding[ids].view(batch * length, self.width)
@@ -169,11 +168,11 @@ class LlamaDecoder:
         return x.view(batch, length, -1), all_keys, all_values
 
     def release(self, slots: Tensor) -> None:
-        """The rows in these slots have ended: their columns need no attention any more."""
+        """Marks the rows in these slots as finished, so that attention skips their columns."""
         self.start[slots] = self.cursor
 
     def shrink(self, keep: Tensor) -> None:
-        """Keeps these slots, in this order, and forgets the others."""
+        """Keeps only these slots, in this order."""
         first = int(self.start[keep].min())
         used = slice(first, self.cursor)
         for cache in (self.keys, self.values):
@@ -184,7 +183,7 @@ class LlamaDecoder:
         self.bias, self.start = self.bias[keep], self.start[keep]
 
     def _move_back(self) -> None:
-        """The last column is reached: moves the live columns as far left as a longest prompt allows."""
+        """Moves the used columns as far left as the longest prompt allows, after the last column is reached."""
         first = int(self.start.min())
         shift = min(first, self.cursor - self.longest_prompt)
         used, to = slice(first, self.cursor), slice(first - shift, self.cursor - shift)
@@ -197,7 +196,7 @@ class LlamaDecoder:
     # --- pieces ---------------------------------------------------------------------------------------
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Causal attention over whole prompts, (K, heads, L, e) -> the same."""
+        """Causal attention over whole prompts, (K, heads, L, e) -> (K, heads, L, e)."""
         length = query.shape[2]
         if self.heads != self.kv_heads or length > SHORT_TOKENS:
             return functional.scaled_dot_product_attention(
@@ -207,13 +206,13 @@ class LlamaDecoder:
         return torch.matmul(torch.matmul(query, key.transpose(2, 3)).add_(later).softmax(-1), value)
 
     def _norm(self, x: Tensor) -> Tensor:
-        """RMS norm without its weight, which lies in the next matrix; (K, d) -> (K, d)."""
+        """RMS norm without its weight, which is folded into the next matrix; (K, d) -> (K, d)."""
         rows = x.numpy()
         mean_square = np.einsum("kd,kd->k", rows, rows) / np.float32(self.width)
         return x / torch.from_numpy(np.sqrt(mean_square + np.float32(self.eps)))[:, None]
 
     def _rotate(self, x: Tensor, rotation: Tensor) -> Tensor:
-        """Neighbouring pairs of x (..., heads, e) as complex numbers, turned by `rotation` (..., 1, e/2)."""
+        """Adjacent pairs of x (..., heads, e) as complex numbers, multiplied by `rotation` (..., 1, e/2)."""
         pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * rotation).flatten(-2)
 

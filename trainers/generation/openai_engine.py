@@ -1,7 +1,7 @@
-"""The engine over an OpenAI-compatible endpoint: it samples; what needs a model's weights it cannot do.
+"""The engine for OpenAI-compatible endpoints: it samples, but cannot return scores or log-probabilities.
 
-The policy is a folder with `endpoint.json`: model, snapshot, system text and what else changes an answer. A
-rendered prompt is sent as one user message; the server puts its own chat template round it.
+The policy is a folder with `endpoint.json`: model, snapshot, system text and everything else that affects an answer. A
+rendered prompt is sent as one user message; the server applies its own chat template.
 """
 
 import json
@@ -15,14 +15,14 @@ from rlp_bench.endpoint import Answer, Connection, Endpoint, Request
 
 FILE = "endpoint.json"
 REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
-"""The server will not answer this prompt, however often it is asked."""
+"""Errors that a retry cannot fix: the server rejects the prompt."""
 
 
 class OpenAIEngine:
-    """`rlp_bench.api.protocols.Engine`, as far as an endpoint can be one."""
+    """`rlp_bench.api.protocols.Engine` with `sample` only."""
 
     progress: Progress | None = None
-    """Told of every answer, where somebody listens."""
+    """Progress callback, called for every answer."""
 
     def __init__(self, device: str = "cpu", processes: int = 1, connection: Connection | None = None) -> None:
         self.endpoint = Endpoint(connection or Connection())
@@ -30,17 +30,17 @@ class OpenAIEngine:
     def requests(
         self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
     ) -> list[Request]:
-        """n requests a prompt, each a draw of its own."""
+        """n requests per prompt, each with its own draw number."""
         about = _read(policy)
         return [_request(about, prompt, decoding, seed, draw) for prompt in prompts for draw in range(n)]
 
     def sample(
         self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
     ) -> list[list[Sample]]:
-        """Responses per rendered prompt; fewer than n where the server refuses a prompt (HTTP 4xx).
+        """Responses per rendered prompt; fewer than n if the server rejects a prompt (HTTP 4xx).
 
         Raises:
-            BenchError: requests failed that may yet be answered; the others are kept, so run it again.
+            BenchError: requests failed that a retry may fix; the other answers are cached for the next run.
         """
         answers = self.endpoint.ask(self.requests(policy, prompts, decoding, n=n, seed=seed), self.progress)
         lost = [one for one in answers if one.body is None]
@@ -48,23 +48,23 @@ class OpenAIEngine:
         if failed:
             raise BenchError(
                 f'policy "{_read(policy)["model"]}": {len(failed)} of {len(answers)} requests {failed[0].reason}; '
-                "the others are kept, run the same command to ask these again"
+                "the other answers are cached; run the same command to retry these"
             )
         rows = [answers[start : start + n] for start in range(0, len(answers), n)]
         return [[_sample(answer) for answer in row if answer.body is not None] for row in rows]
 
     def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Not to be had."""
+        """Not supported; raises DataError."""
         _no("scores of a reward model")
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Not to be had."""
+        """Not supported; raises DataError."""
         _no("log-probabilities of given texts")
 
     def options(
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Not to be had."""
+        """Not supported; raises DataError."""
         _no("log-probabilities of given texts, as multiple-choice suites need them")
 
 
@@ -74,8 +74,8 @@ def _read(policy: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise DataError(
-            f'engine "openai": "{policy}" has no {FILE}, which says what endpoint to ask; for a checkpoint use '
-            'engine "transformers"'
+            f'engine "openai": "{policy}" has no readable {FILE}; expected a policy folder that names an endpoint; for '
+            'a checkpoint use engine "transformers"'
         ) from None
     return found
 
@@ -100,11 +100,11 @@ def _request(about: Mapping[str, Any], prompt: str, decoding: Decoding, seed: in
 def _sample(answer: Answer) -> Sample:
     if answer.completion_tokens is None:
         raise BenchError(
-            'engine "openai": the server reports no usage, so that lengths in tokens are unknown; save its answers '
-            "as an outputs file and evaluate that: --outputs FILE"
+            'engine "openai": the server reports no token usage, so response lengths are unknown; save its answers as '
+            "an outputs file and evaluate it with --outputs FILE"
         )
     return Sample(answer.text, answer.completion_tokens, answer.finish_reason == "stop")
 
 
 def _no(what: str) -> NoReturn:
-    raise DataError(f'engine "openai": an endpoint gives no {what}; leave out what needs them')
+    raise DataError(f'engine "openai": an endpoint does not return {what}; remove what needs them')

@@ -1,4 +1,4 @@
-"""Fixed pieces of work over worker processes of one thread each; pieces never depend on how many workers."""
+"""Parallel map over single-threaded worker processes; how work is split does not depend on the number of workers."""
 
 import multiprocessing
 import sys
@@ -10,11 +10,11 @@ import torch
 
 
 def map_pieces(work: Callable[[Any], Any], pieces: Sequence[Any], processes: int) -> list[Any]:
-    """`work` of every piece, in order, over up to `processes` workers.
+    """The results of `work` on every piece, in order, computed by up to `processes` workers.
 
     Args:
-        work: a picklable function of one piece (a `functools.partial` of a module's function). What it has
-            loaded and cached before this call, forked workers have too; spawned ones load it again.
+        work: a picklable function of one piece (a `functools.partial` of a module-level function). Forked workers
+            inherit what it has loaded and cached before this call; spawned ones load it again.
     """
     workers = min(processes, len(pieces))
     if workers <= 1:
@@ -25,7 +25,7 @@ def map_pieces(work: Callable[[Any], Any], pieces: Sequence[Any], processes: int
 
 
 def start_method() -> str:
-    """Fork where it is cheap and safe: Linux, and no thread pool that a child would wait for in vain."""
+    """The start method: "fork" on Linux if torch has no thread pool (a forked child could deadlock), else "spawn"."""
     return "fork" if sys.platform == "linux" and torch.get_num_threads() == 1 else "spawn"
 
 

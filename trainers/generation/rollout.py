@@ -1,4 +1,4 @@
-"""Responses for a batch of tokenised prompts: continuous batching over whichever decoder suits the model.
+"""Samples responses to a batch of tokenized prompts: continuous batching with the decoder that supports the model.
 
 Letters: R rows (prompts times samples), L tokens of prompt and response together, T response tokens.
 """
@@ -19,7 +19,7 @@ from .llama_decoder import LlamaDecoder, supports
 from .seeded_sampling import choose, uniforms
 
 REFILL_SHARE = 8
-"""New rows are taken in when one slot in so many is free: fewer, larger prefills, for a few idle slots."""
+"""New rows are added once 1/8 of the slots are free: fewer, larger prefills at the cost of some idle slots."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Rollouts:
     response_mask: Tensor
     """(R, L) bool, True on response tokens, EOS included."""
     finished: Tensor
-    """(R,) bool, True where the policy ended the response itself."""
+    """(R,) bool, True if the response ended with EOS."""
     logprobs: Tensor
     """(R, L) float32, the sampler's log-probabilities at response tokens, 0 elsewhere."""
 
@@ -42,17 +42,20 @@ def rollout(
     model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding, seed: int,
     slots: int = 128, n: int = 1, first_prompt: int = 0,
 ) -> Rollouts:  # fmt: skip
-    """Draws n responses to each prompt.
+    """Samples n responses to each prompt.
 
     Args:
         prompts: token rows without padding, at least one token each.
-        seed: with the prompt's place in the list, the sample's number and the step it fixes every draw.
-        slots: rows decoded side by side; the result does not depend on it.
-        first_prompt: place of `prompts[0]` in a longer list of which this is a part.
+        seed: together with the prompt's index, the sample's index and the step it determines every draw.
+        slots: rows decoded in parallel; the result does not depend on it.
+        first_prompt: index of `prompts[0]` in a longer list of which `prompts` is a part.
+
+    Raises:
+        DataError: there are no prompts, or n < 1.
     """
     if not prompts or n < 1:
         raise DataError(
-            f"rollout: {len(prompts)} prompts with {n} samples each; expected at least one of both"
+            f"rollout: {len(prompts)} prompts with {n} samples each; expected at least one of each"
         )
     training = model.training
     model.eval()
@@ -65,14 +68,14 @@ def rollout(
 
 
 def eos_ids(model: Any, tokenizer: Any) -> NDArray[np.int64]:
-    """Every token that ends a response: the tokenizer's EOS and those of the generation config."""
+    """All token ids that end a response: the tokenizer's EOS and those of the generation config."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     more = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return np.unique(np.array([tokenizer.eos_token_id, *more], dtype=np.int64))
 
 
 def make_decoder(model: Any, slots: int, longest_prompt: int, max_response_tokens: int) -> Any:
-    """The lean decoder where it computes exactly this model, else the model's own forward pass."""
+    """`LlamaDecoder` if it supports the model, else `GenericDecoder`."""
     if supports(model):
         return LlamaDecoder(model, slots, longest_prompt, max_response_tokens)
     return GenericDecoder(model)
@@ -93,7 +96,7 @@ def _decode(
     lengths = np.zeros(len(rows), dtype=np.int64)
     finished = np.zeros(len(rows), dtype=bool)
     ends = eos_ids(model, tokenizer)
-    # Long prompts first: rows of like length share a prefill, and the longest are not the last to live.
+    # Long prompts first: rows of similar length share a prefill, and the longest do not finish last.
     queue = np.array(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row)))
     slots = min(slots, len(queue))
     decoder = make_decoder(model, slots, max(map(len, rows)), steps)
@@ -101,7 +104,7 @@ def _decode(
     waiting = queue[:0] if slots == len(queue) else queue[slots:]
 
     def record(places: NDArray[np.int64], logits: Tensor) -> None:
-        """Draws the next token of these slots and notes it; slots whose row has ended are no longer alive."""
+        """Samples and stores the next token of these slots; slots whose row has finished become inactive."""
         of = row_of[places]
         uniform = torch.from_numpy(draws[of, lengths[of]]).to(logits.device)
         drawn, logprob = choose(logits, uniform, decoding)
@@ -144,7 +147,7 @@ def pack(
     rows: list[list[int]], tokens: NDArray[np.int64], logprobs: NDArray[np.float32],
     lengths: NDArray[np.int64], finished: NDArray[np.bool_], pad_id: int,
 ) -> Rollouts:  # fmt: skip
-    """Prompts and responses side by side, padding last."""
+    """The rollouts of given prompts and response tokens, right-padded."""
     answers = np.arange(tokens.shape[1])[None, :] < lengths[:, None]
     flat, ends = tokens[answers].tolist(), np.cumsum(lengths).tolist()
     ids, mask = right_pad(

@@ -1,4 +1,4 @@
-"""Who draws PPO's rollouts: this process's own decoder, or vLLM. Both have `sync` and `rollout`."""
+"""Samplers for PPO's rollouts: this process's own decoder, or vLLM."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,22 +17,22 @@ NAMES = ("transformers", "vllm")
 
 
 class Sampler(Protocol):
-    """Draws responses of the policy that is being trained."""
+    """Samples responses of the policy that is being trained."""
 
     @property
     def dtype(self) -> str:
-        """What it computes in; with the learner's it says how far log-probabilities may differ."""
+        """Precision of the sampler; with the learner's it determines the mismatch limit."""
 
     def sync(self, model: Any) -> None:
-        """Takes the learner's weights over; to be called before every rollout."""
+        """Loads the learner's weights; must be called before every rollout."""
 
     def rollout(
         self, prompts: list[list[int]], decoding: Decoding, seed: int, n: int = 1, first_prompt: int = 0
     ) -> Rollouts:
-        """n responses to each token row. `first_prompt`: place of prompts[0] in a longer list."""
+        """n responses to each token row. `first_prompt`: index of prompts[0] in a longer list."""
 
     def close(self) -> None:
-        """Gives memory and scratch space back."""
+        """Frees memory and scratch space."""
 
 
 def make_sampler(
@@ -47,23 +47,23 @@ def make_sampler(
     top_k: int = 0,
     repetition_penalty: float = 1.0,
 ) -> Sampler:
-    """A sampler by the name of its engine.
+    """The sampler for the engine `name`.
 
     Args:
         model: the policy, a transformers model. folder: scratch space of the stage.
-        slots: rows decoded side by side.
+        slots: rows decoded in parallel.
         settings: for vLLM, see `VllmSettings` (dtype "fp32" or "bf16", gpu_memory_utilization, ...).
 
     Raises:
-        BenchError: no such sampler, vLLM is not installed, or top_k or repetition_penalty are set.
+        BenchError: unknown sampler, vLLM is not installed, or top_k or repetition_penalty are set.
     """
     refuse_uncorrectable(Decoding(), top_k, repetition_penalty)
     if name == "transformers":
         return OwnSampler(model, tokenizer, slots)
     if name == "openai":
         raise BenchError(
-            'ppo: sampler "openai": an endpoint cannot be given the weights that are being trained; expected '
-            '"transformers" or "vllm"'
+            'ppo: sampler "openai": the weights being trained cannot be sent to an endpoint; expected '
+            '"transformers" or "vllm"; change training.sampler'
         )
     if name != "vllm":
         raise UnknownName(f'ppo: sampler "{name}": {nearest(name, NAMES)}')
@@ -72,7 +72,7 @@ def make_sampler(
 
 
 class OwnSampler:
-    """`rollout` of the model that learns: nothing is handed over."""
+    """Samples with `rollout` from the learner itself: no weights are transferred."""
 
     def __init__(self, model: Any, tokenizer: Any, slots: int = 128) -> None:
         self._model, self._tokenizer, self._slots = model, tokenizer, slots
@@ -82,16 +82,16 @@ class OwnSampler:
         return str(self._model.dtype).removeprefix("torch.")
 
     def sync(self, model: Any) -> None:
-        """Takes this model from now on."""
+        """Samples from this model from now on."""
         if not isinstance(model, Mapping):
             self._model = model
 
     def rollout(
         self, prompts: list[list[int]], decoding: Decoding, seed: int, n: int = 1, first_prompt: int = 0
     ) -> Rollouts:
-        """As `rollout.rollout`."""
+        """n responses to each token row; see `rollout.rollout`."""
         refuse_uncorrectable(decoding)
         return rollout(self._model, self._tokenizer, prompts, decoding, seed, self._slots, n, first_prompt)
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """No-op."""

@@ -1,4 +1,4 @@
-"""What PPO may draw from, and how far sampler and learner may be apart."""
+"""Checks on PPO's sampling: allowed decoding options, and the log-probability mismatch of sampler and learner."""
 
 import math
 
@@ -9,18 +9,18 @@ from rlp_bench.api import BenchError, Decoding
 from ..equations.logprob_mismatch import logprob_mismatch
 
 MISMATCH_LIMITS = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.05}
-"""Most mean |log π_sampler − log π_learner|, nats a token, by the coarser precision of the two. Ours.
+"""Upper limit of the mean |log π_sampler − log π_learner|, nats per token, by the lower precision of the two. Ours.
 
-float32: 100 to 1000 times what the same weights give (docs/scale.md), far below what one update moves. bfloat16: logits
-of 8 bits carry a step of 2⁻⁸ of their size, so that tokens differ by some .01; a mean of .05 would bias ratios by 5 %,
-a quarter of PPO's clip range of .2.
+float32: 100 to 1000 times the rounding error with equal weights (docs/scale.md), far below the change by one update.
+bfloat16: logits have a relative step of 2⁻⁸, so that log-probabilities differ by about .01; a mean of .05 would bias
+ratios by 5 %, a quarter of PPO's clip range of .2.
 """
 ORDER = ("float32", "float16", "bfloat16")
-"""From the finest."""
+"""From high to low precision."""
 
 
 def refuse_uncorrectable(decoding: Decoding, top_k: int = 0, repetition_penalty: float = 1.0) -> None:
-    """Raises BenchError for draws from another distribution than the one whose ratios PPO takes."""
+    """Raises BenchError if sampling would be from another distribution than the one in PPO's ratios."""
     wrong = {
         "temperature": (decoding.temperature, decoding.temperature > 0, "more than 0"),
         "top_p": (decoding.top_p, decoding.top_p == 1, "1"),
@@ -36,7 +36,7 @@ def refuse_uncorrectable(decoding: Decoding, top_k: int = 0, repetition_penalty:
 
 
 def mismatch_limit(*dtypes: str) -> float:
-    """The limit of the coarsest of these precisions ("float32", "bfloat16", "float16")."""
+    """The limit for the lowest of these precisions ("float32", "bfloat16", "float16")."""
     return MISMATCH_LIMITS[max(dtypes, key=ORDER.index)]
 
 
@@ -47,8 +47,8 @@ def bounded_mismatch(
 
     Args:
         sampler_logprobs, learner_logprobs: (B, T) nats. mask: (B, T) bool.
-        limit: on the mean; see `mismatch_limit`.
-        where: begins the message: "ppo: rollout 3".
+        limit: limit of the mean; see `mismatch_limit`.
+        where: prefix of the error message, such as "ppo: rollout 3".
 
     Raises:
         BenchError: the mean is above the limit or not finite.
@@ -56,8 +56,8 @@ def bounded_mismatch(
     mean, largest = (float(value) for value in logprob_mismatch(sampler_logprobs, learner_logprobs, mask))
     if not math.isfinite(mean) or mean > limit:
         raise BenchError(
-            f"{where}: log-probabilities of sampler and learner differ by {mean:.3g} nats a token on average (at most "
-            f"{largest:.3g}); expected at most {limit:g}; the sampler has other weights or too coarse a precision: "
-            "sample in the precision of training, or with engine transformers"
+            f"{where}: log-probabilities of sampler and learner differ by {mean:.3g} nats per token on average "
+            f"(maximum {largest:.3g}); expected at most {limit:g}: the sampler has other weights or too low a "
+            "precision; sample in the precision of training, or with engine transformers"
         )
     return {"sampler_mismatch_mean": mean, "sampler_mismatch_max": largest}

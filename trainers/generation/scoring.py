@@ -1,6 +1,6 @@
-"""Scores and log-probabilities of given token rows, in batches of like length.
+"""Scores and log-probabilities of given token rows, in batches of similar length.
 
-The batches depend on the rows alone, so neither the number of processes nor the order of calls moves a digit.
+The batches depend only on the rows, so results do not depend on the number of processes or the order of calls.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from ..data.tokenize import right_pad
 from ..modeling.forward import response_logprobs, scalar_scores
 
 SCORING_BATCH = 64
-"""Rows of one forward pass; ours: at micro size larger batches leave the cache and are no faster."""
+"""Rows per forward pass; ours: at micro size larger batches exceed the CPU cache and are no faster."""
 
 
 def score_batch(model: Any, rows: list[list[int]], pad_id: int) -> list[float]:
@@ -23,7 +23,7 @@ def score_batch(model: Any, rows: list[list[int]], pad_id: int) -> list[float]:
 
 
 def logprob_batch(model: Any, rows: list[tuple[list[int], list[int]]], pad_id: int) -> list[float]:
-    """Sum of log-probabilities (nats, temperature 1) of the response of each (prompt, response)."""
+    """Sum of the response's log-probabilities (nats, temperature 1) for each (prompt, response)."""
     ids, mask = right_pad([prompt + response for prompt, response in rows], pad_id)
     starts = torch.tensor([len(prompt) for prompt, _ in rows])
     response_mask = mask & (torch.arange(ids.shape[1])[None, :] >= starts[:, None])

@@ -1,8 +1,7 @@
-"""Random numbers that belong to a place, and tokens drawn with them.
+"""Counter-based random numbers, and token sampling with them.
 
-The uniform number that decides token t of sample s of prompt p is a function of (seed, p, s, t) alone, so a
-result depends neither on the number of slots or processes nor on which rows happen to be decoded together.
-Letters: K rows that need a token, V vocabulary.
+The uniform number for token t of sample s of prompt p is a function of (seed, p, s, t) alone, so a result does not
+depend on the number of slots or processes or on which rows are decoded together. Letters: K rows, V vocabulary.
 """
 
 import numpy as np
@@ -14,9 +13,9 @@ from rlp_bench.api import Decoding
 
 
 def uniforms(seed: int, first_prompt: int, prompts: int, n: int, steps: int) -> NDArray[np.float32]:
-    """Uniform numbers in (0, 1], (prompts * n, steps): row p * n + s belongs to sample s of prompt p.
+    """Uniform numbers in (0, 1], (prompts * n, steps): row p * n + s is for sample s of prompt p.
 
-    Counter-based (Philox 4x64, Salmon et al. 2011): the key is (seed, prompt), the counter begins at the sample.
+    Counter-based (Philox 4x64, Salmon et al. 2011): the key is (seed, prompt), the counter starts at the sample.
     """
     table = np.empty((prompts, n, steps), dtype=np.float32)
     for prompt in range(prompts):
@@ -27,16 +26,16 @@ def uniforms(seed: int, first_prompt: int, prompts: int, n: int, steps: int) -> 
 
 
 def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
-    """One token a row by inverse CDF: the first whose cumulative probability reaches the uniform number.
+    """Samples one token per row by inverse CDF: the first whose cumulative probability reaches the uniform number.
 
-    A token of probability 0 is never drawn: its cumulative probability does not rise. Temperature 0 is greedy.
+    A token of probability 0 is never sampled: it does not increase the cumulative probability. Temperature 0 is greedy.
 
     Args:
         logits: (K, V). uniform: (K,) in (0, 1].
 
     Returns:
-        tokens (K,) int64, and their log-probabilities (K,) in nats under the distribution drawn from
-        (greedy: under the model at temperature 1).
+        tokens (K,) int64, and their log-probabilities (K,) in nats under the sampling distribution (greedy: under the
+        model at temperature 1).
     """
     if decoding.temperature == 0:
         tokens = logits.argmax(-1)
@@ -54,7 +53,7 @@ def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor,
 
 
 def nucleus(weights: Tensor, top_p: float) -> Tensor:
-    """Weights with all but the smallest set of likeliest tokens of mass at least `top_p` set to 0.
+    """Weights with all but the smallest set of most likely tokens of total mass at least `top_p` set to 0.
 
     (K, V) -> (K, V). Source: Holtzman et al. 2020, arXiv 1904.09751, section 3.1; ties by token id.
     """

@@ -1,6 +1,6 @@
-"""The engine on transformers: samples, scores and log-probabilities from checkpoint and best-of-n folders.
+"""The transformers engine: samples, scores and log-probabilities from checkpoint and best-of-n folders.
 
-torch and transformers are imported inside the calls, so that naming the engine costs nothing.
+torch and transformers are imported inside the calls, so that importing this module is cheap.
 """
 
 import math
@@ -16,34 +16,34 @@ from ..data.tokenize import adds_bos, encode_prompt, encode_response, length_sor
 from .indirect_policies import Constant, read_indirect, sample_best
 
 SLOTS = 128
-"""Rows decoded side by side."""
+"""Rows decoded in parallel."""
 PIECE_ROWS = 1024
-"""Most rows that one process decodes at a time."""
+"""Maximum number of rows per piece of work."""
 CACHE_TOKENS = 32768
-"""Most tokens in the cache at a time: 32 GiB in a 7B model of 32 layers, fp32."""
+"""Maximum number of tokens in the KV cache: 32 GiB in a 7B model of 32 layers, fp32."""
 NO_LIMIT = 2**31
 Key = tuple[str, float, str]
-"""A checkpoint's place, the time of its last change, and the precision it is read in."""
+"""A checkpoint's path, its modification time, and the precision it is loaded in."""
 WORTH_A_PROCESS_TOKENS = 8192
-"""Less work than this many tokens a process is done before a worker has started."""
+"""Minimum number of tokens per process; less work finishes before a worker has started."""
 
 
 class TransformersEngine:
     """`rlp_bench.api.protocols.Engine` on one device, or over several single-threaded processes of a CPU."""
 
     def __init__(self, device: str = "cpu", processes: int = 1, precision: str = "fp32") -> None:
-        """`precision`: of the weights, "fp32" or "bf16"; log-probabilities are taken in fp32 in any case."""
+        """`precision`: of the weights, "fp32" or "bf16"; log-probabilities are always computed in fp32."""
         self.device, self.precision = device, precision
         self.processes = processes if device == "cpu" else 1
 
     def _key(self, path: str | Path) -> Key:
-        """What names a checkpoint as it is read here."""
+        """The cache key of a checkpoint as loaded by this engine."""
         return *_stamped(path), self.precision
 
     def sample(
         self, policy: Path, prompts: Sequence[str], decoding: Decoding, *, n: int = 1, seed: int = 0
     ) -> list[list[Sample]]:
-        """n responses per rendered prompt; draws belong to (seed, prompt's index, sample's index, step)."""
+        """n responses per rendered prompt; draws are functions of (seed, prompt's index, sample's index, step)."""
         if not prompts:
             return []
         indirect = read_indirect(Path(policy))
@@ -68,7 +68,7 @@ class TransformersEngine:
         return Sample(constant.text, len(encode_response(tokenizer, constant.text, False)), True)
 
     def score(self, reward: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """The reward model's score of each (rendered prompt, response), with EOS as it was trained."""
+        """The reward model's score of each (rendered prompt, response), with EOS as in its training."""
         if not prompts:
             return []
         model, tokenizer, info = _reward(*self._key(reward), self.device)
@@ -80,7 +80,7 @@ class TransformersEngine:
         return self._batched(partial(_score_piece, self._key(reward), self.device), rows, len)
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Sum of the policy's log-probabilities (nats) of each response, EOS included where it finished."""
+        """Sum of the policy's log-probabilities (nats) of each response, EOS included if it is finished."""
         if not prompts:
             return []
         indirect = read_indirect(Path(policy))
@@ -88,7 +88,7 @@ class TransformersEngine:
             return [0.0 if response.text == indirect.text else -math.inf for response in responses]
         if indirect:
             raise DataError(
-                f'policy "{policy}": best-of-n has no log-probabilities of its own; ask its inner policy'
+                f'policy "{policy}": log-probabilities of best-of-n are not available; use its inner policy'
             )
         model, tokenizer = _policy(*self._key(policy), self.device)
         encode = lru_cache(maxsize=None)(partial(encode_prompt, tokenizer, max_tokens=_context(model)))
@@ -101,7 +101,7 @@ class TransformersEngine:
     def options(
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Log-probability (nats) of each option as continuation of its stem (best-of-n: its inner policy's)."""
+        """Log-probability (nats) of each option as a continuation of its stem (best-of-n: by its inner policy)."""
         indirect = read_indirect(Path(policy))
         if indirect:
             return self.options(indirect.policy, stems, options)
@@ -116,20 +116,20 @@ class TransformersEngine:
         return [[next(found) for _ in choices] for choices in options]
 
     def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
-        """Tokens and BOS tokens of each rendered prompt, as `sample` and `choices` encode it."""
+        """Number of tokens and of BOS tokens of each rendered prompt, as encoded by `sample` and `choices`."""
         tokenizer = _policy(*self._key(_inner(policy)), self.device)[1]
         bos = tokenizer.bos_token_id if adds_bos(tokenizer) else None
         rows = [encode_prompt(tokenizer, prompt, NO_LIMIT) for prompt in prompts]
         return [PromptSize(len(row), None if bos is None else row.count(bos)) for row in rows]
 
     def context_tokens(self, policy: Path) -> int:
-        """The most tokens the policy was made for."""
+        """The policy's context length in tokens."""
         return _context(_policy(*self._key(_inner(policy)), self.device)[0])
 
     def choices(
         self, policy: Path, prompts: Sequence[str], choices: Sequence[Sequence[str]]
     ) -> list[Choices]:
-        """Log-probabilities of the choices after each prompt; too long a prompt is cut at its left."""
+        """Log-probabilities of the choices after each prompt; prompts too long are truncated from the left."""
         from .choices import choice_batches, choice_rows
 
         key = self._key(_inner(policy))
@@ -150,7 +150,7 @@ class TransformersEngine:
         )
 
     def _batched(self, work: Any, rows: list[Any], length: Callable[[Any], int]) -> list[float]:
-        """`work` of each row, equal rows once, in batches of like length."""
+        """The results of `work` on each row, in batches of similar length; equal rows are computed once."""
         from .scoring import SCORING_BATCH
 
         distinct = list(dict.fromkeys(rows))
@@ -170,7 +170,7 @@ class TransformersEngine:
         return map_pieces(work, pieces, min(self.processes, 1 + tokens // WORTH_A_PROCESS_TOKENS))
 
 
-# --- What a worker does; its arguments say where the model lies, so that a spawned one can load it ------
+# --- Functions run by workers; their arguments name the checkpoint, so that spawned workers can load it -----
 
 
 def _sample_piece(
@@ -215,11 +215,11 @@ def _choice_piece(key: Key, device: str, rows: list[Any]) -> list[list[float]]:
     return choice_logprobs(model, rows, tokenizer.pad_token_id)
 
 
-# --- Small print --------------------------------------------------------------------------------------
+# --- Helpers ------------------------------------------------------------------------------------------
 
 
 def _stamped(path: str | Path) -> tuple[str, float]:
-    """A checkpoint's place and the time of its last change: a changed checkpoint is read again."""
+    """A checkpoint's path and modification time: a changed checkpoint is loaded again."""
     folder = Path(path)
     stamps = [file.stat().st_mtime for file in folder.glob("*")] if folder.is_dir() else []
     return str(path), max(stamps, default=0.0)
@@ -242,25 +242,28 @@ def _reward(path: str, changed: float, precision: str, device: str) -> Any:
 
 
 def _spans(prompts: int, n: int) -> list[tuple[int, int]]:
-    """An even number of pieces of at most PIECE_ROWS rows, by the work alone; little work is one piece."""
+    """Splits prompts into an even number of pieces of at most PIECE_ROWS rows; little work is one piece.
+
+    The split does not depend on the number of processes.
+    """
     pieces = 1 if prompts * n <= SLOTS else 2 * math.ceil(prompts * n / (2 * PIECE_ROWS))
     edges = [prompts * piece // pieces for piece in range(pieces + 1)]
     return [(first, end) for first, end in pairwise(edges) if first < end]
 
 
 def _inner(policy: Path) -> Path:
-    """The checkpoint that an indirect policy asks, else the policy itself."""
+    """The checkpoint behind an indirect policy, else the policy itself."""
     indirect = read_indirect(Path(policy))
     return _inner(indirect.policy) if indirect else policy
 
 
 def _context(model: Any) -> int:
-    """The most tokens the model was made for."""
+    """The model's context length in tokens."""
     return getattr(model.config, "max_position_embeddings", None) or 2**31
 
 
 def _room(model: Any, decoding: Decoding) -> int:
-    """Tokens left for a prompt."""
+    """Maximum number of prompt tokens, given the response limit."""
     room = _context(model) - decoding.max_response_tokens
     if room < 1:
         raise DataError(

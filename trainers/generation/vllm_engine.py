@@ -1,6 +1,6 @@
-"""The engine on vLLM: it samples; scores and log-probabilities of given texts are the transformers engine's.
+"""The vLLM engine: samples with vLLM; scores and log-probabilities come from the transformers engine.
 
-torch, transformers and vllm are imported inside the calls, so that naming the engine costs nothing.
+torch, transformers and vllm are imported inside the calls, so that importing this module is cheap.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from .vllm_runner import VllmRunner, VllmSettings, check_decoding
 
 
 class VllmEngine:
-    """`rlp_bench.api.protocols.Engine` whose responses are drawn by `vllm.LLM` in this process.
+    """`rlp_bench.api.protocols.Engine` whose responses are sampled by `vllm.LLM` in this process.
 
-    The draws of a response belong to a generator of its own, seeded by (seed, prompt's index, sample's index): the same
-    call on the same machine gives the same responses, whatever else is asked beside it, as far as the logits are the
-    same. Not guaranteed: the same responses as the transformers engine's (other generators); the same responses after
-    a change of device, dtype, vLLM version, prompt order or batch, since kernels round by the shape of a batch (about
-    1e-6 nats in float32, 1e-2 in bfloat16) and a draw at an edge then falls on the other side. On a GPU vLLM runs in
-    bfloat16 by default, while scores and log-probabilities are float32.
+    Each response has its own random generator, seeded by (seed, prompt's index, sample's index): the same call on the
+    same machine gives the same responses if the logits are equal. Not guaranteed: the same responses as the
+    transformers engine (other generators); the same responses after a change of device, dtype, vLLM version, prompt
+    order or batch, because kernels round differently for different batch shapes (about 1e-6 nats in float32, 1e-2 in
+    bfloat16), which can change a sampled token. On a GPU vLLM runs in bfloat16 by default, while scores and
+    log-probabilities are float32.
     """
 
     version: ClassVar[str] = "1"
@@ -34,9 +34,11 @@ class VllmEngine:
     def __init__(
         self, device: str = "cpu", processes: int = 1, precision: str = "fp32", **settings: Any
     ) -> None:
-        """`precision` is that of scores and log-probabilities.
+        """Loads no model yet.
 
-        Settings are those of `VllmSettings`: dtype, max_model_len, gpu_memory_utilization, enforce_eager, ...
+        Args:
+            precision: of scores and log-probabilities.
+            settings: fields of `VllmSettings`: dtype, max_model_len, gpu_memory_utilization, enforce_eager, ...
 
         Raises:
             BenchError: vLLM is not installed.
@@ -85,24 +87,24 @@ class VllmEngine:
         return scores
 
     def logprobs(self, policy: Path, prompts: Sequence[str], responses: Sequence[Sample]) -> list[float]:
-        """Sum of the policy's log-probabilities (nats) of each response, by the model that trains."""
+        """Sum of the policy's log-probabilities (nats) of each response, by the transformers engine."""
         logprobs: list[float] = self._scorer.logprobs(policy, prompts, responses)
         return logprobs
 
     def options(
         self, policy: Path, stems: Sequence[str], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Log-probability (nats) of each option as continuation of its stem."""
+        """Log-probability (nats) of each option as a continuation of its stem."""
         logprobs: list[list[float]] = self._scorer.options(policy, stems, options)
         return logprobs
 
     def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
-        """Tokens and BOS tokens of each rendered prompt."""
+        """Number of tokens and of BOS tokens of each rendered prompt."""
         sizes: list[PromptSize] = self._scorer.sizes(policy, prompts)
         return sizes
 
     def context_tokens(self, policy: Path) -> int:
-        """The most tokens the policy was made for."""
+        """The policy's context length in tokens."""
         tokens: int = self._scorer.context_tokens(policy)
         return tokens
 
@@ -114,7 +116,7 @@ class VllmEngine:
         return found
 
     def close(self) -> None:
-        """Gives vLLM's memory back."""
+        """Frees vLLM's memory."""
         self._runner.close()
 
 
@@ -128,7 +130,7 @@ def request_seeds(seed: int, first_prompt: int, prompts: int, n: int) -> list[in
 
 
 def policy_key(path: str | Path) -> tuple[str, int]:
-    """A checkpoint's place and the time of its last change, nanoseconds."""
+    """A checkpoint's path and modification time in nanoseconds."""
     folder = Path(path)
     stamps = [file.stat().st_mtime_ns for file in folder.glob("*")] if folder.is_dir() else []
     return str(path), max(stamps, default=0)
@@ -136,7 +138,7 @@ def policy_key(path: str | Path) -> tuple[str, int]:
 
 @lru_cache(maxsize=4)
 def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
-    """Configuration, tokenizer and the tokens that end a response; no weights are read."""
+    """Configuration, tokenizer and end-of-response token ids; no weights are loaded."""
     from transformers import AutoConfig, GenerationConfig
 
     from .rollout import eos_ids
@@ -150,7 +152,7 @@ def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
         ) from error
     try:
         generation = GenerationConfig.from_pretrained(path)
-    except OSError:  # there is none: what transformers does then
+    except OSError:  # no generation_config.json: same default as transformers
         generation = GenerationConfig.from_model_config(config)
     ends = eos_ids(SimpleNamespace(generation_config=generation), tokenizer)
     return config, tokenizer, ends.tolist()

@@ -1,6 +1,6 @@
-"""vLLM in this process: one model at a time, asked with token rows; its weights change without a restart.
+"""Runs vLLM in this process: one model at a time, prompts as token rows, weights updated without a restart.
 
-Nothing here imports vllm or torch before a model is loaded.
+vllm and torch are imported only when a model is loaded.
 """
 
 import gc
@@ -25,36 +25,37 @@ INSTALL = (
 )
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: deterministic scheduling, no server to wait for
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # as many threads as torch has here, not every core
-    "VLLM_NO_USAGE_STATS": "1",  # it would tell its makers of every model that is loaded
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # as many threads as torch uses here, not every core
+    "VLLM_NO_USAGE_STATS": "1",  # no telemetry
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
-"""What vLLM is told where the person has not said otherwise."""
+"""Default environment variables for vLLM; values set by the user take precedence."""
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 SHORTEST = 256
-"""Least context in tokens that a model is loaded with; more is a restart, at every doubling."""
+"""Minimum context length in tokens that a model is loaded with; a longer one restarts vLLM, at every doubling."""
 CPU_BLOCK = 128
-"""Tokens in a block of the cache on a CPU."""
+"""Tokens per block of the KV cache on a CPU."""
 CPU_CACHE_BYTES = 4 * 2**30
-"""Most that the cache takes on a CPU, unless one row needs more."""
+"""Maximum size of the KV cache on a CPU, unless one row needs more."""
 
 
 @dataclass(frozen=True)
 class VllmSettings:
-    """How vLLM is started."""
+    """Startup options of vLLM."""
 
     dtype: str | None = None
-    """Weights and cache; None: float32 on a CPU, bfloat16 on a GPU."""
+    """Precision of weights and KV cache; None: float32 on a CPU, bfloat16 on a GPU."""
     max_model_len: int | None = None
-    """Prompt and response, tokens; None: what is asked, rounded up to a power of two, at most the model's context."""
+    """Maximum tokens of prompt and response; None: as needed, rounded up to a power of two, at most the model's
+    context length."""
     gpu_memory_utilization: float = 0.6
-    """Share of the GPU's memory for weights and cache. Ours: the models that score lie on the same GPU, in fp32."""
+    """Fraction of GPU memory for weights and KV cache. Ours: the scoring models are on the same GPU, in fp32."""
     enforce_eager: bool | None = None
-    """No compilation, no CUDA graphs; None: so on a CPU, where compiling takes 16 s and gains nothing."""
+    """No compilation, no CUDA graphs; None: True on a CPU, where compiling takes 16 s without a speedup."""
     max_num_seqs: int = 256
-    """Rows decoded side by side."""
+    """Rows decoded in parallel."""
     kv_cache_bytes: int | None = None
-    """The cache on a CPU; None: what `max_num_seqs` rows need, at most 4 GiB."""
+    """Size of the KV cache on a CPU; None: enough for `max_num_seqs` rows, at most 4 GiB."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class Drawn:
     """One response."""
 
     tokens: list[int]
-    """EOS included where it ended by itself."""
+    """Token ids, EOS included if the response is finished."""
     logprobs: list[float]
-    """Of each token under the distribution drawn from (greedy: the model's), nats; empty where not asked for."""
+    """Of each token under the sampling distribution (greedy: the model's), nats; empty if not requested."""
     finished: bool
 
 
 def require_vllm() -> None:
-    """Raises BenchError where vLLM is not installed. Does not import it."""
+    """Raises BenchError if vLLM is not installed. Does not import it."""
     found = importlib.util.find_spec("vllm")
-    if found is None or found.origin is None:  # a mere folder of that name has no origin
+    if found is None or found.origin is None:  # an unrelated folder of that name has no origin
         raise BenchError(f'engine "vllm": vLLM is not installed; {INSTALL}')
 
 
@@ -79,7 +80,7 @@ class VllmRunner:
     """Holds at most one vLLM model."""
 
     _open: ClassVar["WeakSet[VllmRunner]"] = WeakSet()
-    """The runners that hold one; the last to close takes vLLM's process group down, if vLLM made it."""
+    """Runners with a loaded model; the last to close destroys vLLM's process group, if vLLM created it."""
     _made_group: ClassVar[bool] = False
 
     def __init__(self, device: str = "cpu", settings: VllmSettings | None = None) -> None:
@@ -87,12 +88,12 @@ class VllmRunner:
         self.settings = settings or VllmSettings()
         self.cpu = device == "cpu"
         own = (
-            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # the one that vLLM takes among processes of torchrun
+            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # the device that vLLM uses for this process under torchrun
         )
         if device not in ("cpu", "cuda", own):
             raise BenchError(
-                f'engine "vllm": device "{device}"; expected "cpu" or "cuda": it takes the first GPU it sees, so '
-                "choose one by CUDA_VISIBLE_DEVICES"
+                f'engine "vllm": device "{device}"; expected "cpu" or "cuda" (the first visible GPU); choose a GPU '
+                "with CUDA_VISIBLE_DEVICES"
             )
         given = self.settings.dtype or ("float32" if self.cpu else "bfloat16")
         self.dtype = PRECISIONS.get(given, given)
@@ -103,11 +104,11 @@ class VllmRunner:
         self._scratch: TemporaryDirectory[str] | None = None
 
     def serve(self, folder: Path | str, config: Any, weights: Hashable, tokens: int) -> None:
-        """Sees to it that these weights answer, with room for so many tokens of prompt and response.
+        """Loads these weights, with a context of at least `tokens` tokens of prompt and response.
 
         Args:
-            folder: the checkpoint, or its hub id. config: of its architecture.
-            weights: another value says that the weights are others.
+            folder: the checkpoint, or its hub id. config: its model configuration.
+            weights: version of the weights; they are reloaded when it changes.
         """
         shape = _shape(config)
         if self._llm is None or shape != self._shape or tokens > self._length:
@@ -128,7 +129,12 @@ class VllmRunner:
         ends: Sequence[int],
         logprobs: bool = False,
     ) -> list[Drawn]:
-        """One response to each token row, by a generator of its own: seeds[i] is that of row i."""
+        """One response to each token row; row i has its own generator, seeded by seeds[i].
+
+        Args:
+            ends: all token ids that end a response.
+            logprobs: whether to return log-probabilities.
+        """
         from vllm import SamplingParams
 
         check_decoding(decoding)
@@ -138,7 +144,7 @@ class VllmRunner:
                 top_p=decoding.top_p,
                 max_tokens=decoding.max_response_tokens,
                 seed=seed,
-                ignore_eos=True,  # `ends` are all the tokens that end a response, EOS among them
+                ignore_eos=True,  # `ends` includes EOS
                 stop_token_ids=list(ends),
                 detokenize=False,
                 logprobs=0 if logprobs else None,
@@ -151,7 +157,7 @@ class VllmRunner:
         return [_drawn(answer.outputs[0], set(ends), logprobs) for answer in answers]
 
     def close(self) -> None:
-        """Gives memory back."""
+        """Frees memory."""
         if self._llm is not None:
             _shut_down(self._llm)
             self._llm = None
@@ -186,7 +192,7 @@ class VllmRunner:
                     enforce_eager=self._eager,
                     skip_tokenizer_init=True,
                     generation_config="vllm",  # not the checkpoint's top-p, top-k and penalties
-                    enable_prefix_caching=False,  # a hit would answer with the weights of before
+                    enable_prefix_caching=False,  # a cache hit would use the previous weights
                     logprobs_mode="processed_logprobs",
                     load_format="safetensors",
                     disable_log_stats=True,
@@ -199,18 +205,18 @@ class VllmRunner:
                 'that vLLM serves and memory for it; use engine "transformers" otherwise'
             ) from error
         finally:
-            torch.set_num_threads = set_threads  # on a CPU vLLM makes it do nothing, for the whole process
+            torch.set_num_threads = set_threads  # on a CPU vLLM replaces it by a no-op, for the whole process
         VllmRunner._open.add(self)
         VllmRunner._made_group |= alone
 
     def _context(self, config: Any, tokens: int) -> int:
-        """The context to load with."""
+        """The context length to load the model with."""
         most = getattr(config, "max_position_embeddings", None) or 2**31
         if self.settings.max_model_len:
             most = min(most, self.settings.max_model_len)
         if tokens > most:
             raise DataError(
-                f'engine "vllm": {tokens} tokens of prompt and response; the model has room for {most}; lower '
+                f'engine "vllm": {tokens} tokens of prompt and response; expected at most {most}; lower '
                 "max_response_tokens or drop the longest prompts"
             )
         return self.settings.max_model_len or min(most, max(SHORTEST, 1 << (tokens - 1).bit_length()))
@@ -226,7 +232,7 @@ class VllmRunner:
         return {"kv_cache_memory_bytes": self.settings.kv_cache_bytes or enough}
 
     def _readable(self, folder: Path | str, config: Any) -> str:
-        """The folder itself, or a copy whose attention heads vLLM's CPU kernels know."""
+        """The folder itself, or a copy with attention heads of a width that vLLM's CPU kernels support."""
         if not self.cpu or wider(config) is None:
             return str(folder)
         if self._scratch is None:
@@ -240,28 +246,28 @@ class VllmRunner:
         return self.cpu if self.settings.enforce_eager is None else self.settings.enforce_eager
 
     def _stance(self) -> AbstractContextManager[Any]:
-        """Where nothing is compiled, the sampler's decorated functions are not either: no C++ compiler is needed."""
+        """In eager mode, disables compilation of the sampler's decorated functions too: no C++ compiler is needed."""
         import torch
 
         return torch.compiler.set_stance("force_eager") if self._eager else nullcontext()
 
 
 def check_decoding(decoding: Decoding) -> None:
-    """Refuses what vLLM would change without a word."""
+    """Raises BenchError for decoding options that vLLM would silently change."""
     if 0 < decoding.temperature < 0.01:
         raise BenchError(
-            f'engine "vllm": temperature {decoding.temperature:g}: it raises all below .01 to .01; expected 0 (greedy) '
-            "or at least .01"
+            f'engine "vllm": temperature {decoding.temperature:g}: vLLM raises it to .01; expected 0 (greedy) or at '
+            "least .01"
         )
     if not 0 < decoding.top_p <= 1:
         raise BenchError(f'engine "vllm": top_p {decoding.top_p:g}; expected more than 0 and at most 1')
 
 
 def _repack_head(worker: Any) -> None:
-    """Output matrices that are the embedding's are packed again from its new values.
+    """Repacks output matrices that are tied to the embedding after a reload.
 
-    vLLM 0.30 packs every matrix for the CPU when it is loaded; on a reload, a tied one gets none of its own and would
-    go on with the packed values of before. Not needed any more once `finalize_layerwise_reload` packs tied heads.
+    vLLM 0.30 packs every matrix for the CPU when it is loaded; on a reload, a tied output matrix keeps the old packed
+    values. To be removed once `finalize_layerwise_reload` packs tied heads.
     """
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
@@ -271,9 +277,9 @@ def _repack_head(worker: Any) -> None:
 
 
 def _shut_down(llm: Any) -> None:
-    """Ends vLLM's engine, but not the process group, which may be the trainer's or another engine's.
+    """Shuts down vLLM's engine, but not the process group, which may be the trainer's or another engine's.
 
-    vLLM 0.30 destroys the default group whoever made it; until it no longer does, it is kept from that here.
+    vLLM 0.30 destroys the default process group even if it did not create it. To be removed once vLLM does not.
     """
     from vllm.v1.engine import core
 
@@ -291,7 +297,7 @@ def _drawn(output: Any, ends: set[int], logprobs: bool) -> Drawn:
 
 
 def _shape(config: Any) -> str:
-    """Two checkpoints of one shape differ in weights alone."""
+    """A key of the model configuration: checkpoints with equal keys differ only in their weights."""
     told = {name: value for name, value in config.to_dict().items() if name not in NO_SHAPE}
     return json.dumps(told, sort_keys=True, default=str)
 
@@ -300,20 +306,20 @@ NO_SHAPE = ("_name_or_path", "transformers_version", "architectures", "dtype", "
 
 
 def _import_vllm(device: str) -> Any:
-    """vLLM's `LLM`, its settings made before it is imported."""
+    """vLLM's `LLM` class, imported after setting the environment variables."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         from vllm import LLM
         from vllm.platforms import current_platform
-    except (ImportError, RuntimeError) as error:  # a torchvision for another torch is a RuntimeError
+    except (ImportError, RuntimeError) as error:  # an incompatible torchvision raises RuntimeError
         raise BenchError(
-            f'engine "vllm": vLLM cannot be imported: {" ".join(str(error).split())[:200]}; its torch, torchvision and '
-            'transformers must fit together: docs/scale.md, "Generation with vLLM"'
+            f'engine "vllm": vLLM cannot be imported: {" ".join(str(error).split())[:200]}; expected compatible '
+            'versions of torch, torchvision and transformers; see docs/scale.md, "Generation with vLLM"'
         ) from error
     if current_platform.device_type != device:
         raise BenchError(
-            f'engine "vllm": device "{device}", but this vLLM was built for "{current_platform.device_type}"; '
-            "set compute.device, or install the other build"
+            f'engine "vllm": device "{device}", but vLLM is built for "{current_platform.device_type}"; '
+            "set compute.device, or install the build for this device"
         )
     return LLM

@@ -1,4 +1,4 @@
-"""Rollouts of the policy that is being trained, drawn by vLLM."""
+"""Samples rollouts of the policy that is being trained with vLLM."""
 
 import shutil
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from .vllm_runner import VllmRunner, VllmSettings
 
 
 class PolicySampler:
-    """Draws with the weights of the last `sync`, however far the learner has gone on since.
+    """Samples with the weights of the last `sync`.
 
-    Processes that train together each have one on the same folder, and call `sync` together.
+    In distributed training every process has one sampler on the same folder, and all call `sync` together.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class PolicySampler:
         device: str = "cpu",
         settings: VllmSettings | None = None,
     ) -> None:
-        """Starts nothing yet.
+        """Does not start vLLM yet.
 
         Args:
-            model: a transformers model; its configuration says what vLLM has to be.
-            folder: scratch space for the weights that are handed over.
+            model: a transformers model; vLLM is started with its configuration.
+            folder: scratch space for the transferred weights.
         """
         self._runner = VllmRunner(device, settings)
         self._model, self._tokenizer = model, tokenizer
@@ -46,14 +46,14 @@ class PolicySampler:
 
     @property
     def dtype(self) -> str:
-        """What vLLM computes in."""
+        """vLLM's precision."""
         return self._runner.dtype
 
     def sync(self, model: Any) -> None:
-        """Hands the learner's weights over, through a file in the precision of the sampler.
+        """Transfers the learner's weights through a file, in the precision of the sampler.
 
         Args:
-            model: a transformers model, or all its weights by name (asked of the first process only). Adapters are
+            model: a transformers model, or all its weights by name (used in the first process only). Adapters are
                 merged; sharded weights (DTensor) are gathered one by one.
         """
         named = model if isinstance(model, Mapping) else _plain_state(model)
@@ -63,7 +63,7 @@ class PolicySampler:
             whole = _whole(tensor)
             if first:
                 weights[name] = whole.to("cpu", kind if whole.is_floating_point() else whole.dtype)
-        _wait()  # nobody reads the folder any more
+        _wait()  # until no process reads the folder
         if first:
             partial = self._folder.with_name("vllm-partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -84,12 +84,13 @@ class PolicySampler:
         """n responses to each token row; log-probabilities are vLLM's own, at the temperature of `decoding`.
 
         Raises:
-            BenchError: `decoding` draws from a distribution that a ratio cannot correct for.
+            BenchError: `decoding` samples from a distribution other than the one in PPO's ratios.
+            DataError: there are no prompts, or n < 1.
         """
         refuse_uncorrectable(decoding)
         if not prompts or n < 1:
             raise DataError(
-                f"rollout: {len(prompts)} prompts with {n} samples each; expected at least one of both"
+                f"rollout: {len(prompts)} prompts with {n} samples each; expected at least one of each"
             )
         if not self._syncs:
             self.sync(self._model)
@@ -108,7 +109,7 @@ class PolicySampler:
         return pack(rows, ids, logprobs, lengths, finished, self._tokenizer.pad_token_id)
 
     def close(self) -> None:
-        """Gives memory and scratch space back."""
+        """Frees memory and scratch space."""
         self._runner.close()
         _wait()
         if _rank() == 0:
@@ -121,18 +122,18 @@ def _plain_state(model: Any) -> Mapping[str, Tensor]:
 
 
 def _whole(tensor: Tensor) -> Tensor:
-    """All of the tensor; not copied where it is not in shards."""
+    """The full tensor, gathered if it is sharded."""
     gather = getattr(tensor, "full_tensor", None)
     whole: Tensor = (gather() if gather else tensor).detach()
     return whole
 
 
 def _rank() -> int:
-    """This process's place among those that train together. transformers writes checkpoints in the first one only."""
+    """This process's rank. transformers saves checkpoints on rank 0 only."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def _wait() -> None:
-    """Until every process that trains is here."""
+    """Barrier over all training processes."""
     if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
         torch.distributed.barrier()

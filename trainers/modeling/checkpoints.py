@@ -113,7 +113,7 @@ def _load(kind: Any, path: str | Path, **options: Any) -> Any:
         return kind.from_pretrained(
             str(path), trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **options
         )
-    except Exception as error:  # transformers raises many types; each becomes a one-line error with the folder
+    except Exception as error:  # transformers raises many types; each becomes a one-line error
         raise DataError(f'checkpoint "{path}": the model cannot be read: {one_line(error)}') from error
     finally:
         logging.set_verbosity(before)
