@@ -133,7 +133,7 @@ def test_log_probabilities_of_another_policy_are_refused(models, prompts):
     batch = observed(models, prompts, settings)
     batch.seen.logprobs += 0.1
     optimizer = Optimizer(models.policy.parameters(), total_steps=1, peak=1e-3, warmup=0, schedule="constant")
-    with pytest.raises(BenchError, match="before anything was learnt"):
+    with pytest.raises(BenchError, match="before the first update"):
         learn(batch, models, optimizer, settings, 0, 0)
 
 

@@ -228,7 +228,7 @@ def test_too_few_prompts_are_an_error(policy, preferences, artifact, samples, tr
     few = artifact("samples", samples.rows()[:15])
     with pytest.raises(DataError, match="15 prompts with two different responses among 15"):
         train(stage(), "few", init=policy, preferences=preferences, samples=few)
-    with pytest.raises(DataError, match="4 of 36 prompts are left to train on"):
+    with pytest.raises(DataError, match="4 of 36 prompts to train on"):
         train(stage(heldout_prompts=0.9), "held", init=policy, preferences=preferences, samples=samples)
 
 

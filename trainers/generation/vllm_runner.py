@@ -87,9 +87,7 @@ class VllmRunner:
         require_vllm()
         self.settings = settings or VllmSettings()
         self.cpu = device == "cpu"
-        own = (
-            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # the device that vLLM uses for this process under torchrun
-        )
+        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # the device that vLLM uses under torchrun
         if device not in ("cpu", "cuda", own):
             raise BenchError(
                 f'engine "vllm": device "{device}"; expected "cpu" or "cuda" (the first visible GPU); choose a GPU '

@@ -1,7 +1,7 @@
-"""What PPO learns from: the responses of one rollout with rewards, advantages and returns of every token.
+"""PPO's training targets: the responses of one rollout with rewards, advantages and returns of every token.
 
-Letters: B responses, L tokens of prompt and response together, T response slots; T is the longest response, or all
-the slots that the recipe allows where padding is to count.
+Letters: B responses, L tokens of prompt and response together, T response slots; T is the length of the longest
+response, or the recipe's response limit if padding is counted.
 """
 
 from dataclasses import dataclass, replace
@@ -24,15 +24,15 @@ from .models import Models
 
 @dataclass
 class Observations:
-    """What four models say of a rollout. All (B, T), 0 after the response; scores (B,)."""
+    """Outputs of the four models on a rollout. All (B, T), 0 after the response; scores (B,)."""
 
     mask: Tensor
     """bool, True on response tokens, EOS included."""
     logprobs: Tensor
-    """Of the policy as it was when it sampled, recomputed by the model that learns."""
+    """Of the policy at sampling time, recomputed by the learner."""
     ref_logprobs: Tensor
     values: Tensor
-    """Before each token is chosen."""
+    """Value of the state before each token."""
     scores: Tensor
     """(B,) raw scores of the reward model."""
 
@@ -42,7 +42,7 @@ class Experience:
     """Training targets. All (B, T)."""
 
     rewards: Tensor
-    """As paid, before whitening: the score on the last token, minus β KL on each."""
+    """Before whitening: the score on the last token, minus β KL on each."""
     advantages: Tensor
     returns: Tensor
 
@@ -60,7 +60,7 @@ def slot_mask(response_mask: Tensor, slots: int) -> Tensor:
 
 
 def values_before(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """(B, L) value of the state in which token t is chosen: the head at hidden state t − 1."""
+    """(B, L) value of the state before token t: the value head at hidden state t − 1."""
     return torch.nn.functional.pad(token_values(model, ids, mask)[:, :-1], (1, 0))
 
 
@@ -71,14 +71,14 @@ def observe(
     slots: int,
     microbatch: int,
 ) -> Observations:
-    """Asks policy, reference, value net and reward model about every response, once each.
+    """Runs policy, reference, value net and reward model on every response, once each.
 
-    Every process asks about its share, and all of them get what all have seen.
+    Every process runs them on its share; all processes get the results of all.
 
     Args:
-        temperature: the sampler's; divides the logits of policy and reference alike.
+        temperature: the sampler's; divides the logits of policy and reference.
         slots: T.
-        microbatch: rows per forward pass, of like length.
+        microbatch: rows per forward pass, of similar length.
     """
     mask = slot_mask(rollouts.response_mask, slots)
     blank = torch.zeros(mask.shape, device=mask.device)
@@ -106,14 +106,14 @@ def observe(
 
 
 def _together(seen: Observations, processes: Processes) -> Observations:
-    """What all processes have seen: each has zeros where another one asked."""
+    """The observations of all processes, by summation: each has zeros in the rows of the others."""
     fields = ("logprobs", "ref_logprobs", "values", "scores")
     summed = {name: processes.accelerator.reduce(getattr(seen, name), "sum") for name in fields}
     return replace(seen, **summed)
 
 
 def trimmed(rollouts: Rollouts, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """ids, mask and response mask of some rows, no longer than their longest."""
+    """ids, mask and response mask of the given rows, cut to the longest of them."""
     longest = int(rollouts.mask[rows].sum(1).max())
     return (
         rollouts.ids[rows, :longest],
@@ -123,7 +123,7 @@ def trimmed(rollouts: Rollouts, rows: list[int]) -> tuple[Tensor, Tensor, Tensor
 
 
 def scored_mask(rollouts: Rollouts, rows: list[int], mask: Tensor, info: RewardInfo) -> Tensor:
-    """The tokens that the reward model sees: all, or all but the EOS where it was trained without."""
+    """The tokens that the reward model gets: all, or all but the EOS if it was trained without."""
     if info.eos:
         return mask
     last = mask.sum(1) - 1
@@ -136,14 +136,14 @@ def scored_mask(rollouts: Rollouts, rows: list[int], mask: Tensor, info: RewardI
 def calibrated_scores(
     scores: Tensor, finished: Tensor, info: RewardInfo, flags: Flags, missing_eos_value: float
 ) -> Tensor:
-    """(B,) scores in the unit that PPO is paid in, responses that did not end by themselves dealt with.
+    """(B,) calibrated scores, with the adjustment for unfinished responses.
 
     Args:
         scores: (B,) raw.
         finished: (B,) bool.
-        info: mean and spread of the reward model on samples of the SFT policy.
-        missing_eos_value: in those standard deviations; what an unfinished response gets instead of its score
-            ("replace") or loses from it ("penalty").
+        info: mean and standard deviation of the reward model's scores on samples of the SFT policy.
+        missing_eos_value: in those standard deviations; replaces the score of an unfinished response ("replace"), or
+            its magnitude is subtracted from it ("penalty").
     """
     z = (scores - info.mean) / info.std
     if flags.missing_eos == "replace":
@@ -156,7 +156,7 @@ def calibrated_scores(
 
 
 def experience(seen: Observations, scores: Tensor, flags: Flags, beta: float, gamma: float) -> Experience:
-    """Rewards of every token, advantages and returns from them."""
+    """Rewards, advantages and returns of every token."""
     kl = ESTIMATORS[flags.kl_estimator](seen.logprobs, seen.ref_logprobs)
     rewards = kl_shaped_rewards(scores, kl, seen.mask, beta)
     every = torch.ones_like(seen.mask)

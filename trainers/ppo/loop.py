@@ -1,4 +1,4 @@
-"""Proximal policy optimization of a policy against a reward model, kept near the policy that it starts from."""
+"""The PPO training loop: optimizes a policy against a reward model with a KL penalty to the initial policy."""
 
 import shutil
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from .update import learn, observe_rollout
 def train(
     settings: PPOSettings, inputs: Mapping[str, Artifact], out: Path, context: Context
 ) -> Mapping[str, float]:
-    """Writes the policy, log.jsonl (a row per rollout) and the snapshots."""
+    """Trains and writes the policy, log.jsonl (a row per rollout) and the snapshots; returns the stage's metrics."""
     processes = Processes(context.process_group, context.training, context.device)
     if settings.minibatch < processes.size or settings.rollout_batch < processes.size:
         raise BenchError(
             f"ppo: rollout_batch {settings.rollout_batch}, minibatch {settings.minibatch} and {processes.size} "
-            "processes that train together; expected at least one row each; raise them or lower compute.workers"
+            "processes; expected at least one row per process; raise them or lower compute.workers"
         )
     models = load_models(inputs["init"].path, inputs["reward"].path, context.device, processes, context.seed)
     prompts, account = _prompts(inputs["prompts"], models, context)
@@ -48,7 +48,7 @@ def train(
 def _learn(
     settings: PPOSettings, models: Models, prompts: list[list[int]], context: Context
 ) -> list[dict[str, float]]:
-    """Every rollout and what is learnt from it; returns the log."""
+    """Runs all rollouts and updates; returns the log."""
     optimizer = _optimizer(settings, models)
     done, state = load_checkpoint(context.scratch, models.trained, optimizer, models.processes)
     beta: float = state.get("beta", settings.beta)
@@ -61,11 +61,11 @@ def _learn(
         asked = [prompts[index] for index in batches[step]]
         seed = derived_seed(context.seed, "rollout", step)
         sampled = sampled_together(models, asked, decoding, seed)
-        # 2. Ask policy, reference, value net and reward model; rewards, advantages, returns.
+        # 2. Run policy, reference, value net and reward model; compute rewards, advantages, returns.
         batch = observe_rollout(sampled, models, settings, beta, limit, context.device)
-        # 3. Learn from it.
+        # 3. Update policy and value net.
         learnt = learn(batch, models, optimizer, settings, step, derived_seed(context.seed, "learn", step))
-        # 4. Bookkeeping; the KL coefficient follows its target if it has one.
+        # 4. Log; update the KL coefficient if it is adaptive; snapshot and checkpoint.
         log.append({"rollout": step, "beta": beta, **batch.statistics(), **learnt})
         if settings.adaptive_kl_target is not None:
             beta = adapted_beta(beta, log[-1]["kl_k1"], settings.adaptive_kl_target)
@@ -80,7 +80,7 @@ def _learn(
 
 
 def _optimizer(settings: PPOSettings, models: Models) -> Optimizer:
-    """One Adam over policy and value net; its schedule counts rollouts, as AlpacaFarm's does."""
+    """One Adam optimizer for policy and value net; its schedule steps once per rollout, as in AlpacaFarm."""
     return Optimizer(
         [*models.policy.parameters(), *models.value.parameters()],
         total_steps=settings.rollouts,
@@ -94,7 +94,7 @@ def _optimizer(settings: PPOSettings, models: Models) -> Optimizer:
 
 
 def _prompts(prompts: Artifact, models: Models, context: Context) -> tuple[list[list[int]], RowAccount]:
-    """Token rows of all prompts that fit."""
+    """Token rows of all prompts that fit, and the row account."""
     given = prompts.rows()
     account = RowAccount(len(given))
     rows = [ids for _, ids in encode_prompts(given, models.tokenizer, context.prompting, account)]
@@ -107,7 +107,7 @@ def _prompts(prompts: Artifact, models: Models, context: Context) -> tuple[list[
 
 
 def _snapshot(models: Models, scratch: Path, count: int) -> None:
-    """Keeps the policy of this moment, whole or not at all, until the stage is done."""
+    """Saves the current policy atomically in the scratch folder, to be copied when the stage finishes."""
     weights = models.processes.whole(models.policy)
     if not models.processes.main:
         return
@@ -124,7 +124,7 @@ def _note(row: Mapping[str, float]) -> str:
 
 
 def _summary(log: list[dict[str, float]]) -> dict[str, float]:
-    """Means over the last tenth of the rollouts, at least 3 of them."""
+    """The stage's metrics: means over the last tenth of the rollouts, at least 3 of them."""
     tail = log[-max(3, len(log) // 10) :]
     names = ("score_mean", "kl_k1", "kl_k3", "entropy", "length", "finish_rate", "clipfrac")
     return {

@@ -20,11 +20,11 @@ from ..training.distributed import ALONE, Processes
 
 @dataclass
 class Models:
-    """Policy and value net learn; reference and reward model do not. All in eval mode throughout: no dropout."""
+    """Policy and value net are trained; reference and reward model are frozen. All in eval mode: no dropout."""
 
     policy: Any
     ref: Any
-    """The policy itself where it has adapters: with those off it is what it started from."""
+    """The policy itself if it has adapters: with them disabled it is the initial policy."""
     value: Any
     reward: Any
     info: RewardInfo
@@ -32,29 +32,29 @@ class Models:
     processes: Processes
     """The processes that train together."""
     sampler: Sampler | None = None
-    """Who draws rollouts."""
+    """The sampler of rollouts."""
     copy: Any = None
-    """A whole copy of a policy in shards, to sample from."""
+    """Unsharded copy of a sharded policy, for sampling."""
 
     def of_start(self) -> AbstractContextManager[None]:
-        """Within it `ref` is the policy that PPO started from."""
+        """A context within which `ref` computes as the initial policy."""
         return adapters_off(self.policy) if self.ref is self.policy else nullcontext()
 
     @property
     def trained(self) -> Mapping[str, Module]:
-        """What a checkpoint has to keep."""
+        """The trained modules, which checkpoints save."""
         return {"policy": self.policy, "value": self.value}
 
 
 def load_models(init: Path, reward: Path, device: str, processes: Processes = ALONE, seed: int = 0) -> Models:
-    """Policy and reference from `init`; reward model, and a value net on its backbone with a head of zeros.
+    """Policy and reference from `init`; reward model, and a value net on its backbone with a zero-initialized head.
 
-    One after the other, each cut into shards before the next is read.
+    Models are loaded one after the other; each is sharded before the next is loaded.
 
     Source: Dubois et al. 2023 (arXiv:2305.14387), code `rl_models.py`.
 
     Raises:
-        DataError: policy and reward model do not read the same tokens.
+        DataError: policy and reward model have different vocabularies.
     """
     policy, tokenizer = load_policy(init, device)
     policy = processes.prepare(policy, seed=seed)
@@ -65,8 +65,8 @@ def load_models(init: Path, reward: Path, device: str, processes: Processes = AL
     value, _, _ = load_reward(reward, device)
     if tokenizer.get_vocab() != reward_tokenizer.get_vocab():
         raise DataError(
-            f'ppo: reward model "{reward}" has another vocabulary than policy "{init}"; rollouts are scored token '
-            "by token; expected a reward model trained from this policy's family"
+            f'ppo: reward model "{reward}" has another vocabulary than policy "{init}"; expected the same, because '
+            "both read the same token ids; use a reward model trained from this policy's family"
         )
     with torch.no_grad():
         for parameter in value.get_submodule("score").parameters():

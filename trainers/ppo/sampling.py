@@ -1,4 +1,4 @@
-"""Rollouts of one policy by several processes: each samples its share of the prompts, and all get all of it."""
+"""Distributed rollouts of one policy: each process samples its share of the prompts, all get all responses."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +15,7 @@ from .models import Models
 
 
 def sampled_together(models: Models, prompts: list[list[int]], decoding: Decoding, seed: int) -> Rollouts:
-    """One response to each prompt. A draw belongs to the prompt's place in the list, whoever makes it."""
+    """One response to each prompt. Draws depend on the prompt's index in the list, not on the process."""
     processes, sampler = models.processes, models.sampler
     assert sampler is not None
     sampler.sync(whole_policy(models))
@@ -29,7 +29,7 @@ def sampled_together(models: Models, prompts: list[list[int]], decoding: Decodin
 
 
 def open_sampler(models: Models, scratch: Path) -> Sampler:
-    """Makes the sampler that the recipe names; whoever asked for it closes it."""
+    """Creates the sampler named in the recipe; the caller must close it."""
     processes = models.processes
     models.sampler = make_sampler(
         processes.training.sampler, whole_policy(models), models.tokenizer, scratch, device=processes.device
@@ -38,7 +38,7 @@ def open_sampler(models: Models, scratch: Path) -> Sampler:
 
 
 def whole_policy(models: Models) -> Any:
-    """The policy to sample from: itself, or a whole copy of one that is in shards, brought up to date."""
+    """The policy to sample from: itself, or an updated unsharded copy if it is sharded."""
     policy = models.policy
     if not getattr(policy, "in_shards", False):
         return policy
@@ -58,13 +58,13 @@ def whole_policy(models: Models) -> Any:
 
 
 def sampler_mismatch(models: Models, rollouts: Rollouts, seen: Tensor, mask: Tensor) -> dict[str, float]:
-    """How far the sampler's log-probabilities are from the learner's; {} where the learner itself samples.
+    """Difference between the sampler's and the learner's log-probabilities; {} if the learner itself samples.
 
     Args:
-        seen, mask: (B, T) of the learner, and where there is a token.
+        seen: (B, T) log-probabilities by the learner. mask: (B, T) bool, True on response tokens.
 
     Raises:
-        BenchError: further than rounding explains.
+        BenchError: the difference is larger than rounding explains.
     """
     training, sampler = models.processes.training, models.sampler
     if training.sampler == "transformers" or sampler is None:
@@ -76,7 +76,7 @@ def sampler_mismatch(models: Models, rollouts: Rollouts, seen: Tensor, mask: Ten
 
 
 def joined(parts: list[Rollouts], pad_id: int) -> Rollouts:
-    """Rollouts behind one another, padded to the longest."""
+    """Concatenated rollouts, padded to the longest."""
     longest = max(part.ids.shape[1] for part in parts)
     fill = {"ids": pad_id}
 

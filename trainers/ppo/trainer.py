@@ -1,4 +1,4 @@
-"""The stage "ppo": what it takes, makes and uses; its settings are in `config`, its algorithm in `loop`."""
+"""The stage "ppo": its inputs and output; its settings are in `config`, its algorithm in `loop`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class PPO(PPOSettings):
     """max E[r(x, y)] − β KL(π ‖ π_init), with a clipped surrogate and a separate value net.
 
     Source: Ouyang et al. 2022 (arXiv:2203.02155), equation 2, without the pretraining term; Schulman et al. 2017
-    (arXiv:1707.06347). What implementations differ in are flags; see `config`.
+    (arXiv:1707.06347). Choices in which implementations differ are flags; see `config`.
     """
 
     name: ClassVar[str] = "ppo"
@@ -26,7 +26,7 @@ class PPO(PPOSettings):
     distributed: ClassVar[bool] = True
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes the policy, log.jsonl (a row per rollout) and the snapshots."""
+        """Trains and writes the policy, log.jsonl (a row per rollout) and the snapshots."""
         from .loop import train
 
         return train(self, inputs, out, context)

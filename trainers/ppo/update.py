@@ -1,4 +1,4 @@
-"""One rollout of PPO: what is observed, what is learnt, and what is written down."""
+"""One iteration of PPO: observations of a rollout, the updates on it, and its log statistics."""
 
 import math
 from dataclasses import dataclass, replace
@@ -30,18 +30,18 @@ from .models import Models
 from .sampling import sampler_mismatch
 
 FIRST_RATIO_LIMIT = 0.02
-"""Mean |π/π_old − 1| before anything was learnt; above it, sampler and learner do not agree on what was sampled."""
+"""Limit of mean |π/π_old − 1| before the first update; above it, π_old is not the policy that sampled."""
 KL_ALARM = 50.0
-"""Nats a response (k1, mean of a rollout) from which a row of the log has `kl_alarm`: the policy has left its start."""
+"""Nats per response (k1, mean of a rollout) above which `kl_alarm` is 1: the policy is far from the initial one."""
 SUMMED = ("policy_loss", "value_loss", "approx_kl", "clipfrac", "ratio_error")
-"""What an update reports, sums over micro-batches and processes."""
+"""Statistics of an update, summed over micro-batches and processes."""
 ROUNDTRIP_ROWS = 16
-"""Responses of a rollout that are written out and read again, to see whether text and tokens agree."""
+"""Responses per rollout that are decoded and encoded again, to check that the tokens are the same."""
 
 
 @dataclass
 class Batch:
-    """One rollout with everything that is learnt from it."""
+    """One rollout with its training targets."""
 
     rollouts: Rollouts
     seen: Observations
@@ -49,12 +49,12 @@ class Batch:
     """(B,) calibrated."""
     targets: Experience
     mismatch: float
-    """Share of responses whose text is read as other tokens."""
+    """Fraction of responses whose text is encoded as other tokens."""
     sampler: dict[str, float]
-    """How far the sampler's log-probabilities are from the learner's; empty where they are one."""
+    """Difference between the sampler's and the learner's log-probabilities; empty if the learner samples."""
 
     def statistics(self) -> dict[str, float]:
-        """The rollout before it is learnt from. Score in the reward model's own unit, KL in nats a response."""
+        """Statistics of the rollout before the updates. Raw reward scores, KL in nats per response."""
         mask, finished = self.seen.mask, self.rollouts.finished
         difference = k1(self.seen.logprobs, self.seen.ref_logprobs)
         cubic = torch.where(mask, k3(self.seen.logprobs, self.seen.ref_logprobs), 0.0)
@@ -77,7 +77,7 @@ class Batch:
         }
 
     def spent(self, models: Models, epochs: int) -> dict[str, float]:
-        """Amounts for the meter: 2 FLOPs a parameter and token forward, 6 forward and back."""
+        """Amounts for the meter: 2 FLOPs per parameter and token for a forward pass, 6 for forward and backward."""
         tokens = float(self.rollouts.mask.sum())
         size = sum(parameter.numel() for parameter in models.policy.parameters())
         return {
@@ -92,7 +92,7 @@ class Batch:
 def observe_rollout(
     sampled: Rollouts, models: Models, settings: PPOSettings, beta: float, limit: int, device: str
 ) -> Batch:
-    """Scores, log-probabilities, values, rewards and advantages of a rollout."""
+    """The rollout with scores, log-probabilities, values, rewards and advantages."""
     flags = settings.flags
     sampled = replace(sampled, **{name: tensor.to(device) for name, tensor in vars(sampled).items()})
     longest = int(sampled.response_mask.sum(1).max())
@@ -107,7 +107,7 @@ def observe_rollout(
 def learn(
     batch: Batch, models: Models, optimizer: Optimizer, settings: PPOSettings, step: int, seed: int
 ) -> dict[str, float]:
-    """epochs x minibatches updates. Returns what they were like, means over the updates."""
+    """Runs epochs x mini-batches updates. Returns the means of their statistics."""
     rows = len(batch.scores)
     updates: list[dict[str, float]] = []
     for epoch in range(settings.epochs):
@@ -125,7 +125,7 @@ def learn(
 
 
 def backward(batch: Batch, rows: list[int], models: Models, settings: PPOSettings) -> dict[str, float]:
-    """Adds the gradient of both losses on these responses; the sum does not depend on the micro-batches."""
+    """Accumulates the gradient of both losses on these responses; independent of the micro-batch size."""
     flags, seen, processes = settings.flags, batch.seen, models.processes
     real = int(seen.mask[rows].sum())
     tokens = len(rows) * seen.mask.shape[1] if flags.loss_mean == "all_slots" else real
@@ -167,16 +167,16 @@ def _ratio_sums(new: Tensor, old: Tensor, mask: Tensor, clip: float, real: int) 
 
 
 def _check_first_ratio(error: float, step: int) -> None:
-    """Before the first update of a rollout the policy is the one that was observed: its ratios are 1."""
+    """Raises BenchError if the ratios before the first update of a rollout are not 1, as they should be."""
     if not math.isfinite(error) or error > FIRST_RATIO_LIMIT:
         raise BenchError(
-            f"ppo: rollout {step}: mean |ratio − 1| is {error:.3g} before anything was learnt; expected below "
+            f"ppo: rollout {step}: mean |ratio − 1| is {error:.3g} before the first update; expected below "
             f"{FIRST_RATIO_LIMIT}; log-probabilities are not finite or not those of the policy that sampled"
         )
 
 
 def roundtrip_mismatch(sampled: Rollouts, tokenizer: Any) -> float:
-    """Share of (the first 16) responses whose text gives other tokens when it is read again."""
+    """Fraction of (the first 16) responses whose decoded text is encoded as other tokens."""
     rows = range(min(ROUNDTRIP_ROWS, len(sampled.ids)))
     special = set(tokenizer.all_special_ids)
     wrong = 0

@@ -1,1 +1,1 @@
-"""Reward models from preferences."""
+"""Reward models trained on preferences."""

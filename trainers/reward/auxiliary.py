@@ -1,4 +1,4 @@
-"""What a second training objective on the reward model's backbone implements."""
+"""Protocols of an auxiliary training objective on the reward model's backbone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,25 +11,25 @@ from ..training.distributed import Processes
 
 
 class AuxiliaryObjective(Protocol):
-    """A second objective of the same backbone, with heads of its own that are thrown away in the end."""
+    """An auxiliary objective on the same backbone, with its own heads, which are discarded after training."""
 
     module: Module
-    """The heads, and all else of it that a checkpoint must hold."""
+    """The heads, and all other state that a checkpoint must contain."""
     learning_rate: float
-    """Peak rate of the heads."""
+    """Peak learning rate of the heads."""
 
     def backward(self, step: int) -> dict[str, float]:
-        """Adds the gradient of this update's weighted loss to what lies there; returns what to log."""
+        """Accumulates the gradient of this update's weighted loss; returns log entries."""
 
     def measure(self, log: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Metrics of the trained model."""
 
 
 class MakeAuxiliary(Protocol):
-    """Makes an auxiliary objective once the reward model is there."""
+    """Factory of an auxiliary objective for a given reward model."""
 
     def __call__(
         self, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int, context: Context,
         processes: Processes,
     ) -> AuxiliaryObjective:  # fmt: skip
-        """The objective for so many updates of `model`; what it draws at random comes from `seed`."""
+        """The objective for `updates` updates of `model`; its random draws use `seed`."""

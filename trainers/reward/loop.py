@@ -1,4 +1,4 @@
-"""The reward model: learns from preferences which of two responses is better."""
+"""The training loop of reward models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,10 +29,13 @@ def train(
     context: Context,
     make_auxiliary: MakeAuxiliary | None = None,
 ) -> Mapping[str, float]:
-    """Writes the reward model, reward.json and log.jsonl (loss, accuracy, rate, gradient norm).
+    """Trains and writes the reward model, reward.json and log.jsonl (loss, accuracy, learning rate, gradient norm).
 
     Args:
-        make_auxiliary: gives what each update learns from beside the pairs.
+        make_auxiliary: creates an auxiliary objective whose gradient is added in every update.
+
+    Returns:
+        The stage's metrics.
     """
     processes = Processes(context.process_group, context.training, context.device)
     seed = derived_seed(context.seed, "redraw", settings.redraw) if settings.redraw else context.seed
@@ -88,7 +91,7 @@ def train(
 
 
 def _batches(settings: RewardSettings, pairs: int, of_first: int, seed: int) -> list[list[int]]:
-    """Indices of every update's pairs."""
+    """Indices of the pairs of every update."""
     if settings.match_steps:
         updates = settings.epochs * -(-of_first // settings.batch)
         return endless_batches(pairs, min(settings.batch, pairs), updates, seed)
@@ -98,7 +101,7 @@ def _batches(settings: RewardSettings, pairs: int, of_first: int, seed: int) -> 
 def _backward(
     settings: RewardSettings, processes: Processes, model: Any, batch: Sequence[TokenPair], pad: int
 ) -> dict[str, float]:
-    """Adds the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""
+    """Accumulates the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""
     mine, weights = processes.share(batch)
     chosen, rejected = processes.run(model, _scores, mine, pad, settings.microbatch)
     losses, part = bradley_terry_loss(chosen, rejected), sum(weights) / len(batch)
@@ -120,7 +123,7 @@ def _scores(model: Any, pairs: Sequence[TokenPair], pad: int, microbatch: int) -
 def _calibrate(
     settings: RewardSettings, processes: Processes, model: Any, held: Sequence[TokenPair], pad: int, out: Path
 ) -> dict[str, float]:
-    """Measures the held-out pairs and writes reward.json."""
+    """Writes reward.json and returns the metrics on the held-out pairs."""
     mine, weights = processes.share(held)
     with torch.no_grad():
         chosen, rejected = processes.run(model, _scores, mine, pad, settings.microbatch)
@@ -142,7 +145,11 @@ def _calibrate(
 
 
 def _artifacts(given: Artifact | Sequence[Artifact]) -> list[Artifact]:
-    """One or several preferences artifacts, as a list; the first one gives the held-out pairs."""
+    """The preferences artifacts as a list; held-out pairs come from the first.
+
+    Raises:
+        DataError: there is none.
+    """
     artifacts = [given] if isinstance(given, Artifact) else list(given)
     if not artifacts:
         raise DataError("reward: no preferences were given; expected at least one artifact of that kind")

@@ -1,4 +1,4 @@
-"""The unsupervised half of an RLP-UML update, and what is measured of it on prompts never trained on."""
+"""The unsupervised part of an RLP-UML update, and its metrics on held-out prompts."""
 
 import math
 import random
@@ -21,22 +21,23 @@ from ...training.distributed import Processes
 from .views import PromptViews, distinct_batches, drawn_rows
 
 DRAWS = 4
-"""How many times the views of a held-out prompt are drawn for measuring."""
+"""Number of draws of views per held-out prompt for the metrics."""
 
 AVERAGED = (
     "uml_loss", "jsd", "mi_nats", "mi_infonce_nats", "mi_shuffled_nats", "skl", "mean_sigma", "mu_std",
     "feature_spread", "prototypes_used",
 )  # fmt: skip
-"""What of a log row is a metric too, where the objective has it."""
+"""Log entries that are also averaged as metrics, if the objective has them."""
 
 
 class PolicyViews:
-    """λ L_M on two views of each prompt, beside the pairs of a reward model. Chance has names of its own here: the
-    reward model's draws are the same with and without it.
+    """λ L_M on two views of each prompt, in addition to a reward model's preference loss.
+
+    Its random draws use separate seeds, so the reward model's draws are the same with and without it.
 
     Attributes:
         module: the objective with its heads.
-        learning_rate: peak rate of the heads.
+        learning_rate: peak learning rate of the heads.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class PolicyViews:
     ) -> None:
         if min(batch, len(prompts)) % processes.size:
             raise BenchError(
-                f"reward_uml: batch is {batch} and {processes.size} processes train together; in-batch negatives are "
-                "gathered from all of them; choose a batch that is a multiple"
+                f"reward_uml: batch is {batch} with {processes.size} processes; expected a multiple of the number of "
+                "processes, because in-batch negatives are gathered from all; change batch or compute.workers"
             )
         self.processes = processes
         self.model, self.module, self.prompts, self.held = model, module.to(model.device), prompts, held
@@ -72,7 +73,7 @@ class PolicyViews:
         self.last_step, self.chunk = updates - 1, min(batch, len(held))
 
     def backward(self, step: int) -> dict[str, float]:
-        """Adds the gradient of λ L_M to that of the pairs; returns what to log, at times the ratio of their norms."""
+        """Accumulates the gradient of λ L_M; returns log entries, with the gradient ratio every `ratio_every` steps."""
         rows = drawn_rows([self.prompts[index] for index in self.batches[step]], self.seed, step)
         before = self._gradients() if step % self.ratio_every == 0 else []
         mine = self.processes.slice(len(rows[0]))
@@ -83,9 +84,9 @@ class PolicyViews:
         first, second = (self.processes.joined(view) for view in states)
         loss, terms = self.module(first, second, step, self._noise(step))
         self.meter.count(tokens_trained=sum(len(row) for view in rows for row in view))
-        # The pairs' part of the sum is 0 here: the reward loop has taken its gradient before this one.
+        # The preference loss is 0 here: the reward loop has already accumulated its gradient.
         objective = rlp_reward_loss(0.0, loss, self.weight)
-        # Every process has the whole batch's loss, and `joined` sums the gradients of all of them back.
+        # Every process computes the loss of the whole batch, and the backward pass of `joined` sums over processes.
         self.processes.backward(objective / self.processes.size)
         if before:
             added = [after - pairs for after, pairs in zip(self._gradients(), before, strict=True)]
@@ -93,7 +94,7 @@ class PolicyViews:
         return {"uml_loss": float(loss.detach()), **terms}
 
     def measure(self, log: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """The last tenth of the log averaged, and on held-out prompts the same terms and how far rewards spread."""
+        """Means over the last tenth of the log, and the same terms and the spread of rewards on held-out prompts."""
         tail = log[-max(1, len(log) // 10) :]
         used = len(self.prompts) + len(self.held)
         ratios = [row["gradient_ratio"] for row in log if "gradient_ratio" in row]
@@ -108,7 +109,7 @@ class PolicyViews:
 
     @torch.no_grad()
     def _measure_held(self) -> dict[str, float]:
-        """Every response of the held-out prompts once through the backbone; views are drawn among them."""
+        """Metrics on the held-out prompts: one forward pass per response, then several draws of views."""
         rows = [row for prompt in self.held for row in prompt.rows]
         states, rewards = self.processes.run(self.model, self._held_states, rows)
         sizes = [len(prompt.rows) for prompt in self.held]
@@ -147,7 +148,7 @@ class PolicyViews:
         return Generator().manual_seed(derived_seed(self.seed, "noise", *what))
 
     def _gradients(self) -> list[Tensor]:
-        """A copy of the backbone's gradient: the sum over processes, or this process's shards of it."""
+        """A copy of the backbone's gradient, summed over processes, or this process's shards of it."""
         found = [p.grad for p in self.model.base_model.parameters() if p.grad is not None]
         if self.processes.size > 1 and not self.processes.sharded:
             return [self.processes.accelerator.reduce(grad.clone(), "sum") for grad in found]

@@ -1,4 +1,4 @@
-"""The networks that unsupervised objectives need beside a reward model. All fp32, all thrown away after training.
+"""Heads of the unsupervised objectives on a reward model's backbone. All fp32, all discarded after training.
 
 Letters: B prompts, d hidden size, Z latent size, K prototypes.
 """
@@ -11,16 +11,16 @@ from .config import FEATURES
 
 
 def three_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Linear, ReLU, Linear, ReLU, Linear."""
+    """An MLP: Linear, ReLU, Linear, ReLU, Linear."""
     return nn.Sequential(
         nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs)
     )
 
 
 class Encoder(nn.Module):
-    """p(z|v): a diagonal Gaussian. v (B, d) -> mean (B, Z), standard deviation softplus(·) + 1e-7 (B, Z).
+    """Diagonal Gaussian p(z|v): v (B, d) -> mean (B, Z), standard deviation softplus(·) + 1e-7 (B, Z).
 
-    Two networks (Lang et al. 2024, section 3.1), or one trunk with 2 Z outputs (Federici et al. 2020, code).
+    Two networks (Lang et al. 2024, section 3.1), or one with 2 Z outputs (Federici et al. 2020, code).
     """
 
     def __init__(self, hidden_size: int, width: int, latent: int, shared_trunk: bool = False) -> None:
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
 
 
 class Critic(nn.Module):
-    """T(a, b) of every pair: (B, m), (C, n) -> (B, C), unbounded. A network on both side by side, so not symmetric."""
+    """T(a, b) of every pair: (B, m), (C, n) -> (B, C), unbounded. An MLP on the concatenated pair, not symmetric."""
 
     def __init__(self, first: int, second: int, width: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Critic(nn.Module):
 
 
 class Prototypes(nn.Module):
-    """Features on the unit sphere, and their cosine with each of K prototypes.
+    """Features on the unit sphere, and their cosine similarity with each of K prototypes.
 
     Source: Caron et al. 2020 (arXiv:2006.09882), section 3. Departs: no batch norm in the projection.
     """
@@ -65,14 +65,14 @@ class Prototypes(nn.Module):
         return functional.normalize(self.projection(view.float()), dim=-1)
 
     def scores(self, features: Tensor) -> Tensor:
-        """(B, 128) -> cosines (B, K)."""
+        """(B, 128) -> cosine similarities (B, K)."""
         return features @ functional.normalize(self.prototypes.weight, dim=-1).T
 
 
 class FeatureQueue(nn.Module):
-    """The last features of each view, newest first; used once it is full, as in SwAV.
+    """The most recent features of each view, newest first; used once it is full, as in SwAV.
 
-    A parameter without gradient, so that checkpoints have it.
+    Stored as a parameter without gradient, so that checkpoints include it.
     """
 
     def __init__(self, size: int) -> None:
@@ -80,13 +80,13 @@ class FeatureQueue(nn.Module):
         self.features = nn.Parameter(torch.zeros(2, size, FEATURES), requires_grad=False)
 
     def before(self, view: int, features: Tensor) -> Tensor:
-        """The features with the queue's before them, or alone while it fills. No gradient."""
+        """The queue's features followed by the given ones, or the given ones alone while it fills. No gradient."""
         queue = self.features[view]
         full = len(queue) > 0 and bool(queue[-1].any())
         return torch.cat([queue, features.detach()]) if full else features.detach()
 
     @torch.no_grad()
     def push(self, view: int, features: Tensor) -> None:
-        """Puts features in front; the oldest drop out."""
+        """Inserts features at the front and removes the oldest."""
         size = self.features.shape[1]
         self.features[view].copy_(torch.cat([features.detach(), self.features[view]])[:size])

@@ -1,4 +1,4 @@
-"""The reward model of RLP-UML: beside the pairs it learns what a policy's responses to one prompt have in common."""
+"""The training loop of RLP-UML's reward model: preference loss plus a multi-view objective on a policy's samples."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +24,7 @@ from .views import read_views
 def train(
     settings: MultiViewSettings, inputs: Mapping[str, Any], out: Path, context: Context
 ) -> Mapping[str, float]:
-    """The loop of `reward` with λ L_M on the samples in every update."""
+    """Trains as `reward` does, with the gradient of λ L_M on the samples added in every update."""
     return train_reward(settings, inputs, out, context, partial(policy_views, settings))
 
 
@@ -32,7 +32,7 @@ def policy_views(
     settings: MultiViewSettings, model: Any, tokenizer: Any, inputs: Mapping[str, Any], updates: int, seed: int,
     context: Context, processes: Processes,
 ) -> PolicyViews:  # fmt: skip
-    """λ L_M on the samples."""
+    """The auxiliary objective λ L_M on the samples."""
     prompts, held, account = read_views(
         inputs["samples"], tokenizer, context.prompting, settings.eos, settings.heldout_prompts
     )
@@ -56,7 +56,7 @@ def policy_views(
 
 
 def build_objective(settings: MultiViewSettings, hidden_size: int, updates: int, seed: int) -> Module:
-    """The objective with fresh heads, drawn from a seed of their own."""
+    """The objective with new heads, initialized with a separate seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "uml_heads"))
         if settings.objective == "cl":
@@ -71,7 +71,7 @@ def build_objective(settings: MultiViewSettings, hidden_size: int, updates: int,
 
 
 def skl_weight(settings: MultiViewSettings, updates: int, step: int) -> float:
-    """β at an update."""
+    """β at update `step`."""
     if settings.objective == "mvi":
         return 0.0
     if settings.skl_schedule == "constant" or not settings.skl_weight:

@@ -1,7 +1,7 @@
-"""What a reward model may learn from two views of each prompt: the objectives of RLP-UML and its ablations.
+"""Objectives on two views of each prompt: RLP-UML and its ablations.
 
-Each takes the hidden states (B, d) that the reward head reads, of two responses to each of B distinct prompts, and
-gives a loss and what to log of it. Their gradient reaches the backbone through both.
+Each takes the hidden states (B, d) at the reward head's input for two responses to each of B distinct prompts, and
+returns a loss and log entries. Gradients flow to the backbone through both views.
 """
 
 from collections.abc import Callable
@@ -22,22 +22,21 @@ Terms = dict[str, float]
 Negatives = Literal["all", "roll"]
 
 COLLAPSED = 0.05
-"""Below this ratio of spread of the means (over prompts) to noise, or of features to their norm, a representation tells
-no prompt from another: per dimension it holds ½ log(1 + .05²) = .0012 nats. Ours."""
+"""A representation counts as collapsed if the ratio of the means' spread over prompts to the noise, or of the features'
+spread to their norm, is below this: per dimension it has ½ log(1 + .05²) = .0012 nats of information. Ours."""
 NO_NOISE = 1e-3
-"""A mean standard deviation below this is no longer a distribution: the encoder has become a function. Nothing keeps
-InfoMax from it. Ours."""
+"""Mean standard deviation below which the encoder counts as deterministic. InfoMax does not prevent this. Ours."""
 
 
 class GaussianViews(nn.Module):
-    """Gaussian encodings of both views and one draw of each."""
+    """Base of objectives with a Gaussian encoder."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
 
     def draw(self, view: Tensor, chance: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(mean, standard deviation, draw) of each prompt, (B, Z)."""
+        """(mean, standard deviation, sample) of each prompt, (B, Z)."""
         mean, std = self.encoder(view)
         noise = torch.randn(mean.shape, generator=chance).to(mean)
         return mean, std, mean + std * noise
@@ -54,7 +53,7 @@ class MultiViewBottleneck(GaussianViews):
         self.critic, self.negatives, self.divergence, self.beta = critic, negatives, divergence, beta
 
     def forward(self, first: Tensor, second: Tensor, step: int, chance: Generator) -> tuple[Tensor, Terms]:
-        """The loss of update `step`, and what to log."""
+        """The loss of update `step`, and log entries."""
         mean_1, std_1, latent_1 = self.draw(first, chance)
         mean_2, std_2, latent_2 = self.draw(second, chance)
         scores = self.critic(latent_1, latent_2)
@@ -74,14 +73,14 @@ class MultiViewBottleneck(GaussianViews):
 
 
 class InfoMax(GaussianViews):
-    """Information between a hidden state, seen without its gradient, and its own encoding; mean of both views."""
+    """Mutual information between a (detached) hidden state and its own encoding; mean of both views."""
 
     def __init__(self, encoder: Encoder, critic: Critic, negatives: Negatives) -> None:
         super().__init__(encoder)
         self.critic, self.negatives = critic, negatives
 
     def forward(self, first: Tensor, second: Tensor, step: int, chance: Generator) -> tuple[Tensor, Terms]:
-        """The loss, and what to log."""
+        """The loss, and log entries."""
         mean_1, std_1, latent_1 = self.draw(first, chance)
         mean_2, std_2, latent_2 = self.draw(second, chance)
         scores = [self.critic(view.detach(), z) for view, z in ((first, latent_1), (second, latent_2))]
@@ -95,10 +94,10 @@ class InfoMax(GaussianViews):
 
 
 class SwappedPrediction(nn.Module):
-    """CL: each view predicts the prototypes that the other was assigned to (SwAV).
+    """CL: each view predicts the prototype assignment of the other (SwAV).
 
-    Departs: prototypes learn from the first update (SwAV freezes them for 313), the queue is used once it is full
-    (SwAV: from epoch 15).
+    Departs: prototypes are trained from the first update (SwAV freezes them for 313), the queue is used once it is
+    full (SwAV: from epoch 15).
     """
 
     def __init__(self, heads: Prototypes, queue: FeatureQueue) -> None:
@@ -106,7 +105,7 @@ class SwappedPrediction(nn.Module):
         self.heads, self.queue = heads, queue
 
     def forward(self, first: Tensor, second: Tensor, step: int, chance: Generator) -> tuple[Tensor, Terms]:
-        """The loss, and what to log. In train mode the features join the queue."""
+        """The loss, and log entries. In train mode the features are added to the queue."""
         features = [self.heads(first), self.heads(second)]
         scores = [self.heads.scores(each) for each in features]
         assigned = []
@@ -121,7 +120,7 @@ class SwappedPrediction(nn.Module):
 
 
 def _information_terms(objective: Tensor, scores: list[Tensor], negatives: Negatives) -> Terms:
-    """What the critic knows: the Jensen-Shannon objective (not nats) and lower bounds in nats."""
+    """Log entries of the critic: the Jensen-Shannon objective (not in nats) and lower bounds in nats."""
     found = [each.detach() for each in scores]
     nwj = [float(nwj_nats(*contrast(each, negatives))) for each in found]
     infonce = [float(infonce_nats(each)) for each in found]
@@ -135,13 +134,13 @@ def _information_terms(objective: Tensor, scores: list[Tensor], negatives: Negat
 
 
 def _strangers(scores: Tensor) -> Tensor:
-    """A block of (B, B) scores in which no pair belongs together: what a bound says of it should not be above 0."""
+    """A block of (B, B) scores with negative pairs only, on which a lower bound should not be above 0."""
     half = len(scores) // 2
     return scores[:half, half : 2 * half]
 
 
 def _encoding_terms(mean: Tensor, std: Tensor) -> Terms:
-    """Spread of the means over prompts and mean noise, averaged over dimensions, and whether that is a collapse."""
+    """Spread of the means over prompts and mean noise, averaged over dimensions, and whether this is a collapse."""
     spread, noise = float(mean.detach().std(0).mean()), float(std.detach().mean())
     collapsed = spread < COLLAPSED * noise or noise < NO_NOISE
     return {"mu_std": spread, "mean_sigma": noise, "collapsed": float(collapsed)}

@@ -1,4 +1,4 @@
-"""The stage "reward_uml": what it takes, makes and uses; settings are in `config`, the algorithm in `loop`."""
+"""The stage "reward_uml": its inputs and output; its settings are in `config`, its algorithm in `loop`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from .config import MultiViewSettings
 
 @dataclass(frozen=True)
 class PolicyRewardModel(MultiViewSettings):
-    """Bradley-Terry plus λ L_M on two different responses of the policy to each of as many prompts as there are pairs.
+    """Bradley-Terry plus λ L_M on pairs of different responses of the policy; per update as many prompts as pairs.
 
-    The views are the hidden states that the reward head reads, so that what L_M shapes is what the reward sees; they
-    are drawn afresh in every update. The heads of L_M are thrown away. The optimizer has two groups, each with a rate
-    and a clip of its own: with `weight` 0 this is a `reward` of the same `redraw`, bit for bit.
+    The views are the hidden states at the reward head's input, so L_M shapes the representation that the reward is
+    computed from; responses are drawn anew in every update. The heads of L_M are discarded. The optimizer has two
+    groups, each with its own learning rate and clipping: with `weight` 0 the result equals `reward` with the same
+    `redraw`, bit for bit.
 
-    Source: Lang et al. 2024 (arXiv:2403.19279), section 3.1 and Eq. 1; table 4 for the other objectives. The paper is
-    silent on views, latent size, critic, negatives and rates: docs/equations.md says what we chose and why.
+    Source: Lang et al. 2024 (arXiv:2403.19279), section 3.1 and Eq. 1; table 4 for the other objectives. The paper does
+    not specify views, latent size, critic, negatives and learning rates: see docs/equations.md for our choices.
     """
 
     name: ClassVar[str] = "reward_uml"
@@ -32,7 +33,7 @@ class PolicyRewardModel(MultiViewSettings):
     distributed: ClassVar[bool] = True
 
     def train(self, inputs: Mapping[str, Any], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes what `reward` writes; log.jsonl also has the objective's terms."""
+        """Trains and writes the same files as `reward`; log.jsonl also has the objective's terms."""
         from .loop import train
 
         return train(self, inputs, out, context)

@@ -1,6 +1,7 @@
-"""Two different responses of a policy to one prompt: the views that RLP-UML learns from.
+"""Views for RLP-UML: two different responses of a policy to one prompt.
 
-Prompts of one batch are distinct, or a false pair in it would be a true one. A held-out share is never trained on.
+Prompts of one batch are distinct; otherwise a negative pair could be a positive one. A held-out fraction is never
+trained on.
 """
 
 import random
@@ -20,12 +21,12 @@ from .config import CONTRAST
 
 @dataclass(frozen=True)
 class PromptViews:
-    """Every usable response to one prompt as a token row with the prompt before it; at least two of them differ."""
+    """All usable responses to one prompt, as token rows of prompt and response; at least two of them differ."""
 
     rows: list[list[int]]
 
     def draw(self, chance: random.Random) -> tuple[int, int]:
-        """Places of two different rows: the first uniform, the second uniform among those unlike it."""
+        """Indices of two different rows: the first uniform, the second uniform among those that differ from it."""
         first = chance.randrange(len(self.rows))
         others = [place for place, row in enumerate(self.rows) if row != self.rows[first]]
         return first, others[chance.randrange(len(others))]
@@ -34,15 +35,15 @@ class PromptViews:
 def read_views(
     samples: Artifact, tokenizer: Any, prompting: Prompting, eos: bool, heldout: float
 ) -> tuple[list[PromptViews], list[PromptViews], RowAccount]:
-    """(prompts to train on, held-out prompts, ledger).
+    """(training prompts, held-out prompts, row account).
 
     Args:
-        samples: of kind "samples". Empty responses are left out, and prompts without two different ones.
-        eos: whether a finished response gets its EOS.
-        heldout: share of the prompts, by content; at least `CONTRAST` of them.
+        samples: of kind "samples". Empty responses and prompts without two different responses are dropped.
+        eos: whether a finished response gets an EOS.
+        heldout: fraction of the prompts to hold out, selected by content; at least `CONTRAST` prompts.
 
     Raises:
-        DataError: fewer than `CONTRAST` prompts remain for either part.
+        DataError: fewer than `CONTRAST` prompts remain for either split.
     """
     rows = samples.rows()
     account = RowAccount(len(rows))
@@ -60,22 +61,22 @@ def read_views(
     if len(found) < 2 * CONTRAST:
         raise DataError(
             f"reward_uml: {len(found)} prompts with two different responses among {len(rows)} in {samples.path} "
-            f"{account.drops or ''}; expected at least {2 * CONTRAST}: {CONTRAST} to contrast in a batch and "
-            f"{CONTRAST} held out; sample more prompts, or more responses each"
+            f"{account.drops or ''}; expected at least {2 * CONTRAST}: {CONTRAST} for a batch and {CONTRAST} held "
+            "out; sample more prompts, or more responses per prompt"
         )
     held_ids = heldout_prompts(kept, max(heldout, CONTRAST / len(found)))
     held = [views for name, views in found.items() if name in held_ids]
     train = [views for name, views in found.items() if name not in held_ids]
     if len(train) < CONTRAST:
         raise DataError(
-            f"reward_uml: {len(train)} of {len(found)} prompts are left to train on; in-batch negatives need at least "
-            f"{CONTRAST}; lower heldout_prompts (now {heldout:g}) or sample more prompts"
+            f"reward_uml: {len(train)} of {len(found)} prompts to train on; expected at least {CONTRAST} for in-batch "
+            f"negatives; lower heldout_prompts (now {heldout:g}) or sample more prompts"
         )
     return train, held, account
 
 
 def distinct_batches(n: int, batch: int, count: int, seed: int) -> list[list[int]]:
-    """`count` batches of `batch` distinct indices: pass after pass over range(n), what is left of a pass unused."""
+    """`count` batches of `batch` distinct indices, from repeated shuffled passes; the remainder of a pass is unused."""
     batch = min(batch, n)
     batches: list[list[int]] = []
     while len(batches) < count:
@@ -87,7 +88,7 @@ def distinct_batches(n: int, batch: int, count: int, seed: int) -> list[list[int
 def drawn_rows(
     prompts: Sequence[PromptViews], seed: int, *what: object
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Two views of every prompt, drawn for this purpose: (B first rows, B second rows)."""
+    """Two views of every prompt, as (B first rows, B second rows), drawn with a seed for the purpose `what`."""
     chance = random.Random(derived_seed(seed, "views", *what))
     places = [prompt.draw(chance) for prompt in prompts]
     first = [prompt.rows[one] for prompt, (one, _) in zip(prompts, places, strict=True)]
@@ -97,7 +98,7 @@ def drawn_rows(
 def _views(
     responses: Sequence[Any], prompt: list[int], tokenizer: Any, max_tokens: int, eos: bool
 ) -> list[list[int]]:
-    """Token rows of the responses that say something and are no longer than what a policy may say."""
+    """Token rows of the responses that are not empty and not longer than the response limit."""
     said = [response for response in responses if response["text"].strip()]
     tokens = [encode_response(tokenizer, response["text"], eos and response["finished"]) for response in said]
     return [prompt + row for row in tokens if len(row) <= max_tokens + 1]
