@@ -1,4 +1,4 @@
-"""Entailment in the embedded world: a response entails another where its claims include the other's."""
+"""Entailment in the embedded world: a response entails another if its claims include the other's."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,15 +10,15 @@ DEFAULT_ERROR_RATE = 0.05
 
 
 class ClaimEquivalence:
-    """Reads both responses with the world's parser, and is wrong as often as it is told to be.
+    """Compares the claims that the world's parser finds in both responses, with a given error rate.
 
-    A perfect reader would flatter any method that clusters by meaning, because no entailment model is perfect: hence
-    an error rate above 0 unless "micro_claims:0" is asked for. A wrong verdict takes "entails" for "neutral" and
-    anything else for "entails"; which ones are wrong depends on the texts alone.
+    No real entailment model is perfect, so an error-free one would favor methods that cluster by meaning; hence an
+    error rate above 0 unless "micro_claims:0" is given. An error replaces "entails" by "neutral" and anything else by
+    "entails"; which verdicts are errors depends on the texts alone.
     """
 
     def __init__(self, argument: str = "") -> None:
-        """`argument`: share of directed verdicts that are wrong, in [0, 1]; empty for 0.05."""
+        """`argument`: error rate of directed verdicts, in [0, 1]; empty for 0.05."""
         try:
             self.error_rate = float(argument) if argument else DEFAULT_ERROR_RATE
         except ValueError:
@@ -33,10 +33,10 @@ class ClaimEquivalence:
     def entails(
         self, instruction: str, pairs: Sequence[tuple[str, str]]
     ) -> list[Literal["entails", "neutral", "contradicts"]]:
-        """The relation of premise to hypothesis: entails where the hypothesis claims nothing more than the premise.
+        """The relation of premise to hypothesis: entails if the hypothesis's claims are a subset of the premise's.
 
-        Otherwise contradicts where both claim something and share nothing, neutral where they share something. A
-        response that cannot be read is neutral to all but itself.
+        Otherwise contradicts if both have claims and share none, else neutral. A response that cannot be parsed is
+        neutral to all but itself.
         """
         return [self._relation(instruction, premise, hypothesis) for premise, hypothesis in pairs]
 
@@ -54,7 +54,7 @@ class ClaimEquivalence:
 def relation_of_claims(
     premise: frozenset[tuple[str, ...]] | None, hypothesis: frozenset[tuple[str, ...]] | None
 ) -> Literal["entails", "neutral", "contradicts"]:
-    """The relation of two claim sets; None is a response that cannot be read."""
+    """The relation of two claim sets; None is a response that cannot be parsed."""
     if premise is None or hypothesis is None:
         return "neutral"
     if hypothesis <= premise:
@@ -63,5 +63,5 @@ def relation_of_claims(
 
 
 def _draw(*texts: str) -> float:
-    """A number in [0, 1) from the texts and their order."""
+    """A deterministic uniform number in [0, 1) from the texts and their order."""
     return int(content_id("entailment error", *texts), 16) / 16**16

@@ -1,4 +1,4 @@
-"""Entailment by a natural-language-inference model: "question answer" against "question other answer"."""
+"""Entailment by a natural language inference model, with premise and hypothesis "question answer"."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -15,15 +15,15 @@ STEMS: tuple[tuple[str, Relation], ...] = (
     ("neutral", "neutral"),
     ("contradict", "contradicts"),
 )
-"""How a label's name begins, and what it means here."""
+"""(prefix of a label's name, relation)."""
 
 
 class NaturalLanguageInference:
-    """A three-way classifier in Hugging Face format; which label is which is read from its config.
+    """A three-way classifier in Hugging Face format; the meaning of its labels is read from its config.
 
     Source: Kuhn et al. 2023 (arXiv:2302.09664), section 4.2 (condition on the question; arg max); Lang et al. 2024
-    (arXiv:2403.19279): DeBERTa-large. Departs: a real tokenizer pair instead of a literal " [SEP] ", and what is too
-    long loses the question first, then both answers from their ends.
+    (arXiv:2403.19279): DeBERTa-large. Departs: a tokenizer pair instead of a literal " [SEP] "; inputs too long are
+    truncated in the question first, then at the ends of both answers.
     """
 
     def __init__(self, argument: str = "") -> None:
@@ -48,7 +48,7 @@ class NaturalLanguageInference:
         self.truncated_answer = 0
 
     def metrics(self) -> dict[str, float]:
-        """Share of pairs whose question or whose answers were cut: a cut hypothesis is easily "entailed"."""
+        """Fractions of pairs whose question or answers were truncated: a truncated hypothesis is easily "entailed"."""
         asked = max(1, self.asked)
         return {
             "truncated_question_rate": self.truncated_question / asked,
@@ -56,9 +56,9 @@ class NaturalLanguageInference:
         }
 
     def entails(self, instruction: str, pairs: Sequence[tuple[str, str]]) -> list[Relation]:
-        """The relation of premise to hypothesis, each read after the instruction: the arg max of the labels."""
+        """The relation of premise to hypothesis, each preceded by the instruction: the arg max of the labels."""
         texts = [self._fit(instruction, premise, hypothesis) for premise, hypothesis in pairs]
-        # Like lengths together; each pair's own padding must not depend on what it was asked with.
+        # Batch pairs of similar length, to reduce padding.
         order = sorted(range(len(texts)), key=lambda i: (-sum(map(len, texts[i])), i))
         told: list[Relation] = ["neutral"] * len(texts)
         for start in range(0, len(order), BATCH):
@@ -82,7 +82,7 @@ class NaturalLanguageInference:
             return list(self.model(**encoded).logits.argmax(-1).tolist())
 
     def _fit(self, question: str, premise: str, hypothesis: str) -> tuple[str, str]:
-        """The two texts, shortened until they fit: first the question from its beginning, then the answers."""
+        """The two texts, truncated to fit: first the question from its start, then the answers from their ends."""
         self.asked += 1
         room = self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=True)
         first, second = self._spans(premise), self._spans(hypothesis)
@@ -98,13 +98,13 @@ class NaturalLanguageInference:
         return f"{question} {premise}".strip(), f"{question} {hypothesis}".strip()
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of a text begins and ends, in characters."""
+        """Start and end of each token of a text, in characters."""
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return list(encoded["offset_mapping"])
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Lengths that fit into `room` when the longer one is cut first, then both in turn; each keeps at least 1."""
+    """Lengths that fit into `room` if the longer text is truncated first, then both equally."""
     if first + second <= room:
         return first, second
     half = room // 2
@@ -119,8 +119,8 @@ def label_order(id2label: dict[int, str], source: str) -> dict[int, Relation]:
     """Label index -> relation, by the names in the config.
 
     Raises:
-        DataError: the names are not entailment, neutral and contradiction (LABEL_0 says nothing, and the order
-            differs between checkpoints, so it is not guessed).
+        DataError: the names are not entailment, neutral and contradiction (for names like LABEL_0 the order is
+            unknown: it differs between checkpoints).
     """
     order: dict[int, Relation] = {}
     for index, label in id2label.items():
@@ -130,12 +130,12 @@ def label_order(id2label: dict[int, str], source: str) -> dict[int, Relation]:
     if len(id2label) != 3 or len(set(order.values())) != 3:
         raise DataError(
             f'entailment model "{source}": labels {sorted(id2label.values())}; expected entailment, neutral and '
-            "contradiction in id2label of its config.json; write them there"
+            "contradiction in id2label of its config.json; rename them there"
         )
     return order
 
 
 def _max_tokens(tokenizer: Any, config: Any) -> int:
-    """The longest input that tokenizer and position table both allow."""
+    """The maximum input length that both the tokenizer and the position embeddings allow."""
     positions = getattr(config, "max_position_embeddings", None) or 512
     return int(min(tokenizer.model_max_length, positions))

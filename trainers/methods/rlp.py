@@ -1,4 +1,4 @@
-"""Reward learning on policy, Eq. 1 whole: annotated pairs, synthetic pairs and the unsupervised objective at once."""
+"""Reward learning on policy with all terms of Eq. 1: annotated pairs, synthetic pairs, unsupervised objective."""
 
 from rlp_bench.plan.graph import Bench, Handle, method
 

@@ -1,6 +1,6 @@
 """Reward learning on policy with unsupervised multi-view learning (RLP-UML), its ablations, and the control.
 
-Every method here is the same algorithm; what differs is the objective that the samples serve.
+All methods here are the same algorithm and differ in the objective on the samples.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ PAPER = "Lang et al. 2024 (arXiv:2403.19279)"
 
 @method("rlp_uml", source=f"{PAPER}, Algorithm 1; Eq. 1 without D̂")
 def rlp_uml(bench: Bench, **changed: Any) -> Handle:
-    """PPO as usual; a new reward model that also learns what responses of that policy have in common; PPO again.
+    """PPO; a reward model retrained with a multi-view objective on that policy's samples; PPO again.
 
     `changed`: settings of the stage "reward_uml" other than the paper's, for ablations.
     """
-    # 1. RLHF: reward model r_φ from the annotator's preferences, then a policy for it.
+    # 1. RLHF: reward model r_φ on the annotator's preferences, then a policy by PPO.
     reward = bench.fit("reward", init=bench.sft, preferences=bench.preferences)
     policy = bench.fit("ppo", init=bench.sft, reward=reward, prompts=bench.unlabeled)
-    # 2. What that policy says to unlabeled prompts: two responses to one prompt are two views of it.
+    # 2. Samples of that policy on unlabeled prompts: two responses to one prompt are two views of it.
     samples = bench.fit("sample", policy=policy, prompts=bench.unlabeled, n=10)
-    # 3. Reward model r̂ from the same pairs with the multi-view information bottleneck beside them, and PPO afresh.
+    # 3. Reward model r̂ on the same pairs plus the multi-view information bottleneck, and PPO from the SFT policy.
     retrained = bench.fit(
         "reward_uml",
         init=bench.sft,
@@ -34,24 +34,24 @@ def rlp_uml(bench: Bench, **changed: Any) -> Handle:
 
 @method("infomax", source=f"{PAPER}, Table 4: InfoMax")
 def infomax(bench: Bench) -> Handle:
-    """RLP-UML that maximises the information between a response and its own representation."""
+    """RLP-UML that maximizes the information between a response and its own representation."""
     return rlp_uml(bench, objective="infomax")
 
 
 @method("mvi", source=f"{PAPER}, Table 4: MVI")
 def mvi(bench: Bench) -> Handle:
-    """RLP-UML that keeps the information between views and does not penalise the rest: no SKL term."""
+    """RLP-UML that maximizes the information between views without a penalty on the rest: no SKL term."""
     return rlp_uml(bench, objective="mvi")
 
 
 @method("cl", source=f"{PAPER}, Table 4: CL (Caron et al. 2020, arXiv:2006.09882)")
 def cl(bench: Bench) -> Handle:
-    """RLP-UML that predicts one view's prototypes from the other's."""
+    """RLP-UML that predicts one view's prototype assignment from the other view."""
     return rlp_uml(bench, objective="cl")
 
 
 @method("rm_retrain", source="control: Eq. 1 with λ = 0 and without D̂; what a second draw of r_φ is worth")
 def rm_retrain(bench: Bench) -> Handle:
-    """A new reward model from the same pairs, drawn again; PPO again."""
+    """A reward model retrained on the same pairs with another seed; PPO again."""
     retrained = bench.fit("reward", init=bench.sft, preferences=bench.preferences, redraw=1)
     return bench.fit("ppo", init=bench.sft, reward=retrained, prompts=bench.unlabeled)

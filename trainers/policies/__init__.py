@@ -1,1 +1,1 @@
-"""Stages that make or sample a policy: SFT, best-of-n, sampling, a constant answer."""
+"""Stages that create or sample a policy: SFT, best-of-n, sampling, a constant answer."""

@@ -1,4 +1,4 @@
-"""Best-of-n: the policy samples n responses and the reward model picks one. Nothing is trained."""
+"""The stage "best_of_n": the policy samples n responses and the reward model selects one. Nothing is trained."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ..training.setting_types import Count, NotNegative, Share
 
 @dataclass(frozen=True)
 class BestOfN:
-    """A policy folder that holds only how to sample: whoever answers with it draws n and keeps the best.
+    """A policy folder with sampling instructions only: engines sample n responses and keep the best.
 
     Source: Nakano et al. 2021 (arXiv:2112.09332); Dubois et al. 2023 (arXiv:2305.14387) with n = 16 in their code and
     1024 in their main table. Departs: top_p 1 (their script silently decodes with 0.9).
@@ -36,10 +36,10 @@ class BestOfN:
     """Nucleus of the n samples."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes best_of_n.json with paths relative to the artifact, so that a store can be moved."""
+        """Writes best_of_n.json, with paths relative to the artifact so that a store can be moved."""
         if self.by == "reward" and "reward" not in inputs:
             raise BenchError('best_of_n: by = "reward" needs the input "reward"; give one, or by = "length"')
-        # `out` is renamed to a sibling when it is sealed: what matters is the folder that both lie in.
+        # `out` is later renamed to a sibling folder, so paths are relative to a sibling of `out`.
         here = out.resolve().parent / "artifact"
         write_json(
             out / "best_of_n.json",
@@ -56,5 +56,5 @@ class BestOfN:
         return {"n": float(self.n), "kl_bound": kl_bound(self.n)}
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """For `rlp-bench plan`: nothing is computed before the policy is asked."""
+        """For `rlp-bench plan`: nothing is computed before the policy is sampled."""
         return {"models": {}, "passes": ()}

@@ -1,4 +1,4 @@
-"""A policy that gives one answer to everything: what a judge pays for manners alone."""
+"""The stage "constant": a policy that gives the same response to every prompt, a control for judges."""
 
 import os
 from collections import Counter
@@ -14,7 +14,7 @@ from ..training.setting_types import Count
 
 @dataclass(frozen=True)
 class ConstantAnswer:
-    """A policy folder that holds only an answer; or, where no `text` is set, what the policy says most often.
+    """A policy folder with one fixed response: `text`, or by default the policy's most frequent response.
 
     Source: Zheng et al. 2024 (arXiv:2410.07137): a null model can win automatic benchmarks. Ours: the choice of text.
     """
@@ -31,7 +31,7 @@ class ConstantAnswer:
     """How many prompts are asked to find it."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes constant.json, the policy's path relative to the artifact; that policy answers multiple choice."""
+        """Writes constant.json, with the path of the policy that scores multiple choice relative to the artifact."""
         text, share = self.text, 1.0
         if not text:
             rows = inputs["prompts"].rows()[: self.prompts]
@@ -40,7 +40,9 @@ class ConstantAnswer:
             drawn = context.engine.sample(inputs["policy"].path, asked, decoding, seed=context.seed)
             counts = Counter(s.text for (s,) in drawn if s.finished and s.text.strip())
             if not counts:
-                raise DataError("constant: the policy gave no finished answer; set stages.constant.text")
+                raise DataError(
+                    "constant: the policy gave no finished response; expected at least one; set stages.constant.text"
+                )
             text, times = min(counts.items(), key=lambda found: (-found[1], found[0]))
             share = times / len(drawn)
         here = out.resolve().parent / "artifact"

@@ -1,4 +1,4 @@
-"""Responses of a policy to prompts: what reward learning on policy learns from."""
+"""The stage "sample": responses of a policy to prompts, the input of reward learning on policy."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

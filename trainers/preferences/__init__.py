@@ -1,1 +1,1 @@
-"""Where preference pairs come from: annotators, files, reward models, synthetic selection, the policy itself."""
+"""Sources of preference pairs: annotators, files, reward models, synthetic selection, the policy itself."""

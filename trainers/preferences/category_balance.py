@@ -1,4 +1,4 @@
-"""As many synthetic pairs as confidence alone would accept, but of every category its share."""
+"""Selection of synthetic pairs in proportion to prompt categories, in the number that confidence alone accepts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,19 +6,20 @@ from typing import Any
 from rlp_bench.api import DataError
 
 Candidate = tuple[dict[str, Any], str]
-"""(a prompt's pair with its confidence, reason why it is not accepted; "" if it is)."""
+"""(a prompt's pair with its confidence, reason for rejection or "" if accepted)."""
 BELOW = "below_confidence"
 
 
 def balanced(rows: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The same number of pairs accepted, divided among the rows' categories by their share of rows.
+    """The candidates with the same number accepted, divided among categories in proportion to their rows.
 
     Args:
-        rows: of prompts, each with a `category`. candidates: one a row; only prompts that have a pair can be accepted.
+        rows: of prompts, each with a `category`.
+        candidates: one per row; only prompts that have a pair can be accepted.
 
     Returns:
-        The candidates with new reasons; within a category the surest are accepted, the first of equal ones. A category
-        with fewer pairs than its quota gives what it has.
+        The candidates with new reasons; within a category those with the highest confidence are accepted, ties in row
+        order. If a category has fewer pairs than its quota, all of them are accepted.
 
     Raises:
         DataError: a row has no category.
@@ -27,8 +28,8 @@ def balanced(rows: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate])
     for place, row in enumerate(rows):
         if not row.get("category"):
             raise DataError(
-                "spg: balance by category: the samples' prompts have none; expected a `category` in every row of "
-                "the data source"
+                "spg: balance by category: a prompt has no category; expected a `category` in every row of the data "
+                'source; add it or set balance = "none"'
             )
         members.setdefault(row["category"], []).append(place)
     wanted = sum(not reason for _, reason in candidates)

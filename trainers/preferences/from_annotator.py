@@ -1,4 +1,4 @@
-"""Preferences: the recipe's annotator compares two responses of the policy to each prompt."""
+"""The stage "preferences": the recipe's annotator compares two responses of the policy to each prompt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from ..training.setting_types import Positive
 
 @dataclass(frozen=True)
 class Preferences:
-    """Two samples per prompt, shown in a random order that content and seed decide.
+    """Two samples per prompt, shown in a random order that depends on content and seed.
 
-    Source: Dubois et al. 2023 (arXiv:2305.14387), section 3: pairwise feedback of simulated annotators. Departs: a tie
-    and a missing verdict give no row (both counted), and so do two identical texts.
+    Source: Dubois et al. 2023 (arXiv:2305.14387), section 3: pairwise feedback of simulated annotators. Departs: ties,
+    missing verdicts and identical texts give no row (all counted).
     """
 
     name: ClassVar[str] = "preferences"
@@ -32,7 +32,7 @@ class Preferences:
     """Sampling temperature of both responses."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes rows {instruction, input, chosen, rejected, ..._finished, source, annotator}."""
+        """Samples, asks the annotator, and writes rows {instruction, input, chosen, rejected, ..., annotator}."""
         if context.annotator is None:
             raise BenchError("preferences: no annotator; name a judge in the recipe's [annotator]")
         given = inputs["prompts"].rows()
@@ -72,7 +72,7 @@ class Preferences:
 def _preferred(
     shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]], context: Context, seed: int
 ) -> list[float | None]:
-    """The annotator's preference for the response shown first."""
+    """The annotator's preference for the response shown first in each pair."""
     assert context.annotator is not None
     pairs = [
         Pair(row["instruction"], first.text, second.text, row.get("input", ""))
@@ -87,7 +87,7 @@ def _labelled(
     annotator: str,
     account: RowAccount,
 ) -> Any:
-    """Rows of the pairs that were decided; the others go to the ledger."""
+    """Rows of the pairs with a preference; ties and missing verdicts are counted as drops."""
     for (row, first, second), preference in zip(shown, preferred, strict=True):
         if preference is None or preference == 0.5:
             account.drop("no_verdict" if preference is None else "tie")

@@ -1,4 +1,4 @@
-"""Preferences that somebody else has collected, as rows that every reward model here reads."""
+"""The stage "import_preferences": converts existing preference files to the rows of a "preferences" artifact."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ImportPreferences:
-    """Pairs of a file in place of the annotator's: nothing is sampled, the annotator is not asked.
+    """Preferences from a file instead of the annotator; nothing is sampled.
 
-    Rows say {chosen, rejected}, or {output_1, output_2, preference}. A tie, a missing verdict, two identical answers
-    and a repeated row give no row, and neither does a prompt or an answer that does not fit; `dropped.jsonl` lists
-    each. Contradictions (the same two answers preferred both ways) are what the annotators said: kept, and counted.
+    Rows are {chosen, rejected}, or {output_1, output_2, preference}. Ties, missing verdicts, identical responses,
+    repeated rows, and prompts or responses that do not fit are dropped and listed in `dropped.jsonl`. Contradictions
+    (the same two responses preferred both ways) are kept and counted.
 
-    Source: Dubois et al. 2023 (arXiv:2305.14387), whose reward models learn from such files. Departs: they cut long
-    prompts and answers, here such pairs are left out; every answer counts as finished, for the files do not say.
+    Source: Dubois et al. 2023 (arXiv:2305.14387), whose reward models are trained on such files. Departs: they truncate
+    long prompts and responses, we drop such pairs; every response counts as finished, because the files do not say.
     """
 
     name: ClassVar[str] = "import_preferences"
     version: ClassVar[str] = "1"
     inputs: ClassVar[Mapping[str, str]] = {"init": "policy", "pairs": "pairs"}
-    """`init` gives the tokenizer alone."""
+    """`init` is used for its tokenizer only."""
     output: ClassVar[str] = "preferences"
     uses: ClassVar[tuple[str, ...]] = ("prompting",)
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes the rows of a "preferences" artifact, their source "annotator", and dropped.jsonl {row, reason}."""
+        """Writes the rows of a "preferences" artifact with source "annotator", and dropped.jsonl {row, reason}."""
         given = inputs["pairs"].rows()
         account, dropped = RowAccount(len(given)), []
         tokenizer = load_tokenizer(inputs["init"].path)
@@ -54,7 +54,7 @@ class ImportPreferences:
         if not rows:
             raise DataError(
                 f"import_preferences: none of {len(given)} pairs is usable {account.drops}; expected some that fit "
-                "prompting.max_prompt_tokens and max_response_tokens"
+                "prompting.max_prompt_tokens and max_response_tokens; raise them or give another file"
             )
         write_jsonl(out / "rows.jsonl", rows)
         write_jsonl(out / "dropped.jsonl", dropped)
@@ -62,12 +62,12 @@ class ImportPreferences:
         return account.close(len(rows))
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """For `rlp-bench plan`: no model is asked."""
+        """For `rlp-bench plan`: no model is run."""
         return {"models": {}, "passes": (), "makes": {"rows": given["rows"]["pairs"][0]}}
 
 
 def _decided(number: int, row: Row) -> tuple[str, str] | str:
-    """(chosen, rejected) of a row, or why it has none."""
+    """(chosen, rejected) of a row, or the reason to drop it."""
     if "chosen" in row:
         pair = row["chosen"], row["rejected"]
     elif row.get("preference") is None:
@@ -79,13 +79,13 @@ def _decided(number: int, row: Row) -> tuple[str, str] | str:
         pair = both if row["preference"] == 1 else both[::-1]
     else:
         raise DataError(
-            f"import_preferences: row {number}: preference is {row['preference']!r}; expected 1, 2, 1.5 (a tie) or null"
+            f"import_preferences: row {number}: preference is {row['preference']!r}; expected 1, 2, 1.5 (tie) or null"
         )
     return "identical" if pair[0] == pair[1] else pair
 
 
 def _unfit(row: Row, pair: tuple[str, str], tokenizer: Any, context: Context, seen: set[str]) -> str:
-    """Why a decided pair is not used; "" where it is. `seen` grows by it."""
+    """The reason to drop a pair, or "". Adds the pair to `seen`."""
     key = content_id(row["instruction"], row.get("input", ""), *pair)
     if key in seen:
         return "duplicate"
@@ -106,7 +106,7 @@ def _answer(tokenizer: Any, text: str) -> Sample:
 
 
 def _measure(rows: Sequence[Row], account: RowAccount) -> None:
-    """Lengths, and how many prompts there are and pairs that contradict each other."""
+    """Adds metrics: mean lengths, number of prompts, and number of pairs that contradict another."""
     both = {content_id(*_key(row), row["chosen"], row["rejected"]) for row in rows}
     swapped = (content_id(*_key(row), row["rejected"], row["chosen"]) for row in rows)
     account.note("contradicted", sum(key in both for key in swapped))

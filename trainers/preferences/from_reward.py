@@ -1,4 +1,4 @@
-"""Preferences by the reward model itself: of two random samples, the one with the higher reward."""
+"""The stage "reward_pairs": of two random samples, the one with the higher reward is preferred."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .sample_pairs import sample_pairs
 
 @dataclass(frozen=True)
 class RewardPairs:
-    """One pair a prompt; it can teach a new reward model nothing but the order of this one.
+    """One pair per prompt, labeled by the reward model itself; a baseline that adds no new preference information.
 
     Source: Lang et al. 2024 (arXiv:2403.19279), Table 5, "Reward". Ours: equal rewards and identical texts are dropped.
     """
@@ -26,7 +26,7 @@ class RewardPairs:
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes rows.jsonl."""
+        """Scores the samples and writes rows.jsonl."""
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
         shown = list(sample_pairs(given, context.seed, account))

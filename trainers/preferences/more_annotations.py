@@ -1,4 +1,4 @@
-"""Preferences by the recipe's annotator on a policy's samples: what synthetic labels would like to be."""
+"""The stage "annotate": the recipe's annotator labels a policy's samples, the ceiling of synthetic labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from .sample_pairs import sample_pairs
 
 @dataclass(frozen=True)
 class Annotate:
-    """Two random samples of a prompt shown to the annotator, until there are as many pairs as another stage made.
+    """The annotator labels two random samples per prompt, until there are as many pairs as in another artifact.
 
-    Source: ours, a control: the same number of extra pairs, by who labels D too, on the same policy's samples. With
-    fewer usable prompts than asked for there are fewer pairs (`short_by`).
+    Source: ours, a control: the same number of extra pairs on the same policy's samples, labeled by the annotator of D.
+    If there are too few usable prompts, there are fewer pairs (`short_by`).
     """
 
     name: ClassVar[str] = "annotate"
@@ -28,7 +28,7 @@ class Annotate:
     uses: ClassVar[tuple[str, ...]] = ("prompting", "annotator")
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes rows.jsonl; prompts come in an order that the seed decides."""
+        """Asks the annotator and writes rows.jsonl; prompts are in an order shuffled by the seed."""
         if context.annotator is None:
             raise BenchError("annotate: no annotator; name a judge in the recipe's [annotator]")
         given = inputs["samples"].rows()

@@ -1,4 +1,4 @@
-"""RLAIF: the policy compares two of its own samples."""
+"""The stage "rlaif": the policy compares two of its own samples."""
 
 import hashlib
 import math
@@ -21,11 +21,11 @@ PROMPT = Path(__file__).parents[1] / "prompts" / "rlaif.txt"
 
 @dataclass(frozen=True)
 class PolicyAsJudge:
-    """One pair a prompt, labelled by the policy: the next token after a question, both orders averaged.
+    """One pair per prompt, labeled by the policy: the next-token probability of A or B, averaged over both orders.
 
-    A policy that cannot be prompted (the embedded world's 0.2 M parameters) can be asked by "likelihood" instead: it
-    prefers the response to which it gives the higher mean log-probability per token. That is a stand-in and not
-    RLAIF; the metric `stand_in` makes every table say so.
+    A policy that cannot follow such a prompt (the embedded world's 0.2 M parameters) can use "likelihood" instead: it
+    prefers the response with the higher mean log-probability per token. That is a substitute, not RLAIF; the metric
+    `stand_in` marks it in every table.
 
     Source: Lee et al. 2023 (arXiv:2309.00267), without chain of thought; Lang et al. 2024 (arXiv:2403.19279), Table 5.
     Ours: the prompt's wording.
@@ -43,7 +43,7 @@ class PolicyAsJudge:
     """Pairs with |p - 1/2| up to this are dropped; 0 drops exact ties only. Lee et al. keep soft labels instead."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes rows.jsonl; each row with the probability that was given to the chosen response."""
+        """Labels the samples and writes rows.jsonl; each row has the probability of the chosen response."""
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
         shown = list(sample_pairs(given, context.seed, account))
@@ -74,7 +74,7 @@ class PolicyAsJudge:
     def _prompted(
         self, shown: Sequence[Compared], policy: Path, context: Context
     ) -> tuple[list[float], dict[str, float]]:
-        """(preference for the first of each pair, position bias)."""
+        """(preference for the first response of each pair, metrics of position bias)."""
         stems = []
         for row, first, second in shown:
             asked = merge_input(row["instruction"], row.get("input", ""))
@@ -83,8 +83,8 @@ class PolicyAsJudge:
         logprobs = context.engine.options(policy, stems, [[" A", " B"]] * len(stems))
         if stems and all(a == b for a, b in logprobs):
             raise DataError(
-                "rlaif: the policy cannot tell the answers A and B apart (its tokenizer has no letters?); set "
-                'stages.rlaif.how = "likelihood" and read what that stands in for'
+                "rlaif: the policy cannot tell the answers A and B apart; expected different probabilities for some "
+                'prompt (does its tokenizer have letters?); set stages.rlaif.how = "likelihood", a substitute for RLAIF'
             )
         says_a = [1 / (1 + math.exp(b - a)) for a, b in logprobs]
         both = list(zip(says_a[::2], says_a[1::2], strict=True))
@@ -98,7 +98,7 @@ class PolicyAsJudge:
     def _likelihood(
         self, shown: Sequence[Compared], policy: Path, context: Context
     ) -> tuple[list[float], dict[str, float]]:
-        """Sigmoid of the difference in mean log-probability per token, EOS counted."""
+        """(sigmoid of the difference in mean log-probability per token, EOS included; metrics)."""
         responses = [response for _, first, second in shown for response in (first, second)]
         prompts = [
             context.prompting.render(row["instruction"], row.get("input", ""))
@@ -112,7 +112,7 @@ class PolicyAsJudge:
 
 
 def _fill(instruction: str, first: str, second: str) -> str:
-    """The prompt, filled in one pass: a placeholder inside a text stays text."""
+    """The prompt, filled in one pass, so that placeholders inside the inserted texts are not replaced."""
     given = {"instruction": instruction, "first": first, "second": second}
     fields: Any = re.compile("{(" + "|".join(given) + ")}")
     return str(fields.sub(lambda found: given[found[1]], PROMPT.read_text(encoding="utf-8").strip()))

@@ -1,4 +1,4 @@
-"""Two random samples of each prompt: what all labellers of samples but RLP-SPG compare, the same two for each."""
+"""Two random samples of each prompt, the same two for all stages that label samples (except RLP-SPG)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from ..data.row_accounting import RowAccount
 from ..data.seeding import derived_seed, shuffled
 
 Compared = tuple[Mapping[str, Any], Sample, Sample]
-"""(row, first, second); which is first is random too."""
+"""(row, first, second) in random order."""
 
 
 def sample_pairs(rows: Sequence[Mapping[str, Any]], seed: int, account: RowAccount) -> Iterator[Compared]:
-    """Two samples of a prompt, uniform over its finished, not empty samples; without them the row is dropped.
+    """Yields two samples per prompt, uniform over its finished, non-empty samples.
 
-    Two identical texts hold no preference: such a row is dropped as `identical`.
+    Rows with fewer than two such samples are dropped as `too_few_kept`, two identical texts as `identical`.
     """
     for row in rows:
         usable = [Sample(**r) for r in row["responses"]]

@@ -1,4 +1,4 @@
-"""Synthetic preference generation: what the policy says most often is preferred to what else it says."""
+"""The stage "spg", synthetic preference generation: the policy's most frequent meaning is preferred to another."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ from .category_balance import balanced
 
 @dataclass(frozen=True)
 class SyntheticPreferences:
-    """A preference from each prompt on which a large share of the samples means the same.
+    """One pair from each prompt whose largest cluster of equivalent samples has enough confidence.
 
-    The reward model given here must be the one of the first step: the retrained one is what this data is for.
+    The input `reward` must be the reward model of the first step, not the one retrained on this data.
 
     Source: Lang et al. 2024 (arXiv:2403.19279), section 3.2 (RLP-SPG); clusters of Kuhn et al. 2023 (arXiv:2302.09664).
-    Ours, where the paper is silent: drops, ties, the denominator (samples kept), the variant of the clustering.
+    Ours, not specified in the paper: drops, ties, the denominator (samples kept), the variant of the clustering.
     """
 
     name: ClassVar[str] = "spg"
@@ -60,7 +60,7 @@ class SyntheticPreferences:
     proportion, the surest of each (a control)."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes rows.jsonl (accepted pairs) and rejected.jsonl (every other prompt, its samples and the reason)."""
+        """Writes rows.jsonl (accepted pairs) and rejected.jsonl (all other prompts, with samples and reason)."""
         entailment = CachedEntailment(self.entailment)
         given = inputs["samples"].rows()
         account = RowAccount(len(given))
@@ -110,7 +110,7 @@ class SyntheticPreferences:
     def _candidate(
         self, row: Mapping[str, Any], rewards: Sequence[float], entailment: "CachedEntailment", seed: int
     ) -> tuple[dict[str, Any], str]:
-        """(what there is to say of this prompt, reason why it gives no pair; "" if it does)."""
+        """(pair and diagnostics of a prompt, reason for rejection or "" if accepted)."""
         responses = [Response(**response) for response in row["responses"]]
         kept = [i for i, r in enumerate(responses) if r.finished and r.text.strip()]
         found: dict[str, Any] = {"rewards": list(rewards), "kept": kept}
@@ -138,7 +138,7 @@ class SyntheticPreferences:
 
 
 class CachedEntailment:
-    """An entailment plugin that is never asked twice about the same texts, nor about equal ones."""
+    """An entailment plugin with a cache: each pair of texts is evaluated once, equal texts never."""
 
     def __init__(self, reference: str) -> None:
         self.judge: Entailment = registry.resolve("entailment", reference)
@@ -146,7 +146,7 @@ class CachedEntailment:
         self.calls = 0
 
     def clusters(self, instruction: str, texts: Sequence[str], variant: Any) -> list[int]:
-        """Cluster of every text; equal texts share one without a call and each counts."""
+        """Cluster number of every text; equal texts share a cluster without a call."""
         distinct = list(dict.fromkeys(texts))
 
         def relate(asked: Sequence[tuple[int, int]]) -> list[Relation]:
@@ -156,7 +156,7 @@ class CachedEntailment:
         return [of[text] for text in texts]
 
     def metrics(self) -> dict[str, float]:
-        """What the plugin measured of itself, if it has `metrics()` (NLI: how often it had to truncate)."""
+        """The plugin's own metrics, if it has `metrics()` (NLI: truncation rates)."""
         measured = getattr(self.judge, "metrics", None)
         return dict(measured()) if measured else {}
 
@@ -171,7 +171,7 @@ class CachedEntailment:
 
 
 def _rewards(reward: Artifact, rows: Sequence[Mapping[str, Any]], context: Context) -> list[list[float]]:
-    """The reward model's score of every response, by row."""
+    """The reward model's score of every response, grouped by row."""
     prompts, responses = [], []
     for row in rows:
         for response in row["responses"]:

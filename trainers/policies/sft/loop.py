@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the policy learns to write the demonstrated responses, and to stop."""
+"""The training loop of supervised fine-tuning."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,13 +22,17 @@ from ...training.optimizer import Optimizer
 from .config import SFTSettings
 
 Rows = list[tuple[list[int], list[int]]]
-"""(prompt, response with EOS) of each demonstration, in tokens."""
+"""(prompt, response with EOS) of each demonstration, as token ids."""
 
 
 def train(
     settings: SFTSettings, inputs: Mapping[str, Artifact], out: Path, context: Context
 ) -> Mapping[str, float]:
-    """Writes the fine-tuned policy and log.jsonl (loss, rate, gradient norm of every update)."""
+    """Trains and writes the policy and log.jsonl (loss, learning rate, gradient norm of every update).
+
+    Returns:
+        The stage's metrics.
+    """
     processes = Processes(context.process_group, context.training, context.device)
     model, tokenizer = load_policy(inputs["init"].path, context.device)
     model = processes.prepare(model, seed=context.seed)
@@ -66,7 +70,7 @@ def train(
 def encode_demonstrations(
     settings: SFTSettings, demonstrations: Artifact, tokenizer: Any, prompting: Prompting
 ) -> tuple[Rows, RowAccount]:
-    """Token rows of every demonstration that fits."""
+    """Token rows of every demonstration that fits, and the row account."""
     given = demonstrations.rows()
     account = RowAccount(len(given))
     rows = []
@@ -83,14 +87,14 @@ def encode_demonstrations(
     if not rows:
         raise DataError(
             f"sft: none of {len(given)} demonstrations in {demonstrations.path} is usable {account.drops}; "
-            "expected rows that fit prompting.max_prompt_tokens and max_response_tokens"
+            "expected rows that fit prompting.max_prompt_tokens and max_response_tokens; raise them"
         )
     account.note("truncated", truncated)
     return rows, account
 
 
 def backward(settings: SFTSettings, processes: Processes, model: Any, batch: Rows, pad: int) -> float:
-    """Adds the gradient of this process's part of the batch's mean token loss; returns that loss, nats a token."""
+    """Accumulates the gradient of this process's part of the batch's mean token loss; returns it, nats per token."""
     tokens = sum(len(response) for _, response in batch)
     total = 0.0
     for chunk, weight in processes.parts([len(p) + len(r) for p, r in batch], settings.microbatch):

@@ -1,4 +1,4 @@
-"""The stage "sft": what it takes, makes and uses; its settings are in `config`, its algorithm in `loop`."""
+"""The stage "sft": its inputs and output; its settings are in `config`, its algorithm in `loop`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from .config import SFTSettings
 
 @dataclass(frozen=True)
 class SupervisedFineTuning(SFTSettings):
-    """Cross-entropy on response and EOS, averaged over all target tokens of the batch.
+    """Supervised fine-tuning: cross-entropy on response and EOS, averaged over all target tokens of the batch.
 
-    Source: Dubois et al. 2023 (arXiv:2305.14387), AlpacaFarm's `sft.sh`. Departs: their loss is a mean per
-    micro-batch, ours one per batch (short responses weigh less); their right truncation may cut EOS, ours never does.
+    Source: Dubois et al. 2023 (arXiv:2305.14387), AlpacaFarm's `sft.sh`. Departs: their loss is averaged per
+    micro-batch, ours per batch (short responses weigh less); their right truncation may cut EOS, ours never does.
     """
 
     name: ClassVar[str] = "sft"
@@ -26,7 +26,7 @@ class SupervisedFineTuning(SFTSettings):
     distributed: ClassVar[bool] = True
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
-        """Writes the fine-tuned policy and log.jsonl (loss, rate, gradient norm of every update)."""
+        """Trains and writes the policy and log.jsonl (loss, learning rate, gradient norm of every update)."""
         from .loop import train
 
         return train(self, inputs, out, context)
