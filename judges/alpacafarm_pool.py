@@ -1,10 +1,10 @@
-"""A pool in the shape of AlpacaFarm's: 13 annotators, one drawn for every question, over models of your choice.
+"""A pool with the structure of AlpacaFarm's: 13 annotators, one drawn for every question, on models of your choice.
 
-"alpacafarm_pool:MODEL" puts one model in the place of all three families; "alpacafarm_pool:large=...,medium=...,
-completion=..." names each; "alpacafarm_pool:FILE.toml" may give each family a server of its own. The prompts are
-worded anew and the original models are retired: what comes out is no number of AlpacaFarm's.
-Source: Dubois et al. 2023, arXiv 2305.14387, section 3.1 and appendix; the shape of annotator_pool_v0.
-Departs: one pair a request (there up to 5 in one), no token bias, seats drawn by sha256 (there a salted hash).
+"alpacafarm_pool:MODEL" uses one model for all three families; "alpacafarm_pool:large=...,medium=...,completion=..."
+names each; "alpacafarm_pool:FILE.toml" can set a separate server for each family. The prompts are reworded and the
+original models are retired, so results are not comparable with AlpacaFarm's.
+Source: Dubois et al. 2023, arXiv 2305.14387, section 3.1 and appendix; the structure of annotator_pool_v0.
+Departs: one pair per request (there up to 5), no token bias, annotators drawn by sha256 (there a salted hash).
 """
 
 import tomllib
@@ -32,7 +32,7 @@ OPTIONS: dict[str, type] = {
 
 
 class AlpacaFarmPool:
-    """A `nouns.Judge`. No label noise: that is the recipe's, and for training labels only."""
+    """A judge (`rlp_bench.api.Judge`). No label noise: recipes add it, for training labels only."""
 
     name = "alpacafarm_pool"
     version = "1"
@@ -63,12 +63,12 @@ class AlpacaFarmPool:
 
     @cached_property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Family -> endpoint; families behind one connection share it."""
+        """Family -> endpoint; families with the same connection share one."""
         made = {connection: Endpoint(connection) for connection in self._connections.values()}
         return {family: made[connection] for family, connection in self._connections.items()}
 
     def manifest(self) -> Mapping[str, Any]:
-        """The pool's shape, and all that its 13 are asked with."""
+        """The pool's structure, and the options of its 13 annotators."""
         return {
             "name": self.name,
             "version": self.version,
@@ -84,7 +84,7 @@ class AlpacaFarmPool:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """The drawn annotator's verdict on each pair, or the mean of all; raw begins with who it was."""
+        """The drawn annotator's verdict on each pair, or the mean of all; `raw` has the annotators' names."""
         asked = self._asked(pairs, seed)
         verdicts: dict[tuple[int, int], Verdict] = {}
         done = 0
@@ -99,7 +99,7 @@ class AlpacaFarmPool:
         return [_together(of_pair) for of_pair in given]
 
     def estimate(self, pairs: Sequence[Pair], seed: int = 0) -> Mapping[str, Any]:
-        """Requests, tokens and dollars that judging these pairs would take at most; nothing is sent."""
+        """Upper bound of the requests, tokens and dollars for judging these pairs; sends nothing."""
         found = [
             endpoint.estimate([request for _, _, request in group])
             for endpoint, group in self._by_endpoint(self._asked(pairs, seed))
@@ -110,11 +110,11 @@ class AlpacaFarmPool:
         }
 
     def spent(self) -> Mapping[str, Any]:
-        """What each family was asked so far."""
+        """The tally of requests so far, by family."""
         return {family: endpoint.tally.as_dict() for family, endpoint in self.endpoints.items()}
 
     def _asked(self, pairs: Sequence[Pair], seed: int) -> list[tuple[int, int, Request]]:
-        """(place of the pair, seat, request) of everything to be asked."""
+        """(index of the pair, seat, request) of all requests."""
         return [
             (place, seat, self.seats[seat][1].request(pair, seed))
             for place, pair in enumerate(pairs)
@@ -138,14 +138,16 @@ class AlpacaFarmPool:
 
 
 def seat_of(pair: Pair, seed: int, seats: int) -> int:
-    """The annotator drawn for a question: the same for every answer to it and in both orders, so that policies
-    are compared by the same eyes.
-    """
+    """The annotator drawn for a question; it does not depend on the answers, so all policies have the same one."""
     return int(content_id(f"annotator {seed}", pair.instruction, pair.input), 16) % seats
 
 
 def _of_family(where: str, options: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The common options, with the family's own over them."""
+    """The common options, overridden by the family's own.
+
+    Raises:
+        DataError: the family has no model.
+    """
     others = set(FAMILIES)
     common = {name: value for name, value in options.items() if name.partition(".")[0] not in others}
     if family in options:
@@ -161,7 +163,7 @@ def _of_family(where: str, options: Mapping[str, Any], family: str) -> dict[str,
 
 
 def _together(given: Sequence[tuple[str, Verdict]]) -> Verdict:
-    """One annotator's verdict, or the mean of all that gave one; none if not all did."""
+    """One annotator's verdict, or the mean of all; no verdict if one is missing."""
     raw = "\n".join(f"{name}: {verdict.raw}" for name, verdict in given)
     for _, verdict in given:
         if verdict.preference is None:

@@ -1,7 +1,7 @@
-"""One pairwise judge over any OpenAI-compatible endpoint: "chat:MODEL,option=value,..." or "chat:FILE.toml".
+"""A pairwise judge on any OpenAI-compatible endpoint: "chat:MODEL,option=value,..." or "chat:FILE.toml".
 
-The default prompt asks for one letter. `prompt=chat_reasoned` lets the judge think first; `logprobs=true` weighs
-the two letters by their probability, as AlpacaEval 2 does (Dubois et al. 2024, arXiv 2404.04475, section 2).
+The default prompt asks for one letter. `prompt=chat_reasoned` lets the judge reason first; `logprobs=true` weighs
+the two letters by their probability, as in AlpacaEval 2 (Dubois et al. 2024, arXiv 2404.04475, section 2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +33,12 @@ TOP_LOGPROBS = 5
 
 
 class Chat:
-    """A `nouns.Judge`; asks nothing before `judge` is called."""
+    """A judge (`rlp_bench.api.Judge`); sends no request before `judge` is called."""
 
     name = "chat"
     version = "1"
     progress: Progress | None = None
-    """Told of every answer, where somebody listens."""
+    """Progress callback, called for every answer."""
 
     def __init__(self, argument: str = "") -> None:
         where = f'judge "chat:{argument}"'
@@ -52,11 +52,11 @@ class Chat:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Made once, so that its tally covers all that this judge asks."""
+        """The endpoint, created once so that its tally covers all requests of this judge."""
         return Endpoint(self.connection)
 
     def manifest(self) -> Mapping[str, Any]:
-        """Everything that can change a verdict."""
+        """All options that can change a verdict."""
         scale = "binary" if self.asking.top_logprobs is None else "soft"
         return {
             "name": self.name,
@@ -67,16 +67,16 @@ class Chat:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """One verdict a pair; what was asked before is not asked again."""
+        """One verdict per pair; requests answered before are read from the cache."""
         requests = [self.asking.request(pair, seed) for pair in pairs]
         return [self.asking.verdict(answer) for answer in self.endpoint.ask(requests, self.progress)]
 
     def estimate(self, pairs: Sequence[Pair], seed: int = 0) -> Mapping[str, Any]:
-        """Requests, tokens and dollars that judging these pairs would take at most; nothing is sent."""
+        """Upper bound of the requests, tokens and dollars for judging these pairs; sends nothing."""
         return self.endpoint.estimate([self.asking.request(pair, seed) for pair in pairs])
 
     def spent(self) -> Mapping[str, Any]:
-        """What this judge was asked so far."""
+        """The tally of this judge's requests so far."""
         return self.endpoint.tally.as_dict()
 
 
@@ -88,7 +88,7 @@ def _asking(where: str, options: Mapping[str, Any], connection: Connection) -> A
         raise UnknownName(f'{where}: no parser "{parser}"; {nearest(parser, PARSERS)}')
     if weighted and parser != "letter":
         raise DataError(
-            f"{where}: logprobs=true reads the first token; it goes with parser=letter, not {parser}"
+            f"{where}: logprobs=true with parser={parser}; expected parser=letter, because it reads the first token"
         )
     max_tokens = options.get("max_tokens", 1 if weighted else TOKENS_OF[parser])
     if max_tokens < 1:

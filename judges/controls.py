@@ -1,4 +1,4 @@
-"""Judges that must give known results: whoever beats them by little has shown little."""
+"""Control judges with known results, as baselines for other judges."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from rlp_bench.api import Pair, UnknownName, Verdict, nearest
 
 
 class Longest:
-    """Prefers the answer with more characters; equal lengths tie. The length baseline of every table."""
+    """Prefers the answer with more characters; equal lengths tie. The length baseline in every table."""
 
     name = "longest"
     version = "1"
@@ -17,7 +17,7 @@ class Longest:
             raise UnknownName(f'judge "longest:{argument}": takes no argument')
 
     def manifest(self) -> Mapping[str, Any]:
-        """Nothing to set."""
+        """Name, version and unit; there are no options."""
         return {
             "name": self.name,
             "version": self.version,
@@ -27,13 +27,13 @@ class Longest:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """1, 0 or .5 by length."""
+        """One verdict per pair: 1, 0 or .5 by length."""
         gaps = [len(pair.first) - len(pair.second) for pair in pairs]
         return [Verdict(0.5 if gap == 0 else float(gap > 0), raw=f"{gap:+d}") for gap in gaps]
 
 
 class Constant:
-    """Always the same side: "first" (default) or "second". In both orders it must come to exactly 50 %."""
+    """Always prefers the same side: "first" (default) or "second". Over both orders it must give exactly 50 %."""
 
     name = "constant"
     version = "1"
@@ -46,7 +46,7 @@ class Constant:
             )
 
     def manifest(self) -> Mapping[str, Any]:
-        """The side."""
+        """Name, version and side."""
         return {
             "name": self.name,
             "version": self.version,
@@ -56,5 +56,5 @@ class Constant:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """1 or 0 throughout."""
+        """The same verdict, 1 or 0, for every pair."""
         return [Verdict(float(self.side == "first"))] * len(pairs)

@@ -1,4 +1,4 @@
-"""Judges of the embedded world: its 13 simulated annotators, another population, and the gold utility."""
+"""Judges of the embedded world: its 13 simulated annotators, a second population, and the gold utility."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,11 @@ MODES = {"one": "one annotator, drawn for every pair", "all": "mean of all verdi
 
 
 class MicroPool:
-    """The pool of AlpacaFarm in small: 13 annotators, no label noise (Dubois et al. 2023, section 3.1).
+    """A small version of AlpacaFarm's pool: 13 annotators, no label noise (Dubois et al. 2023, section 3.1).
 
-    "micro_pool:one" draws one annotator for every (pair, seed) from its content and answers 0 or 1, as
-    training
-    labels are made; "micro_pool:all" is the share of the 13 that prefer the first answer. The draw hangs
-    on the two answers whatever their order, so a swap never changes who is asked.
+    "micro_pool:one" draws one annotator for every (pair, seed) by content and gives 0 or 1, as for training labels;
+    "micro_pool:all" gives the fraction of the 13 that prefer the first answer. The draw does not depend on the order
+    of the two answers, so swapping them never changes the annotator.
     """
 
     name = "micro_pool"
@@ -47,7 +46,10 @@ class MicroPool:
         return list(load_world().annotators(self.population))
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """Share of those asked who prefer the first answer; raw: who they were, or how many said so."""
+        """One verdict per pair: the fraction of annotators that prefer the first answer.
+
+        `raw` has the annotator's name ("one"), or the votes for the first answer ("all").
+        """
         people = self._people()
         return [
             self._one(people, pair, seed) if self.mode == "one" else _all(people, pair, seed)
@@ -65,14 +67,14 @@ class MicroPool:
 
 
 class MicroSecondPopulation(MicroPool):
-    """Another 13, biased differently: the "human" column of the embedded world. They are no humans."""
+    """Another 13 annotators with other biases: the (simulated) "human" column of the embedded world."""
 
     name = "micro_second"
     population = "second"
 
 
 class MicroGold:
-    """The gold utility, which no annotator sees: 1, 0, or .5 where both answers are worth the same."""
+    """The gold utility, hidden from annotators: 1, 0, or .5 if both answers have the same utility."""
 
     name = "micro_gold"
     version = "1"
@@ -82,7 +84,7 @@ class MicroGold:
             raise UnknownName(f'judge "micro_gold:{argument}": takes no argument')
 
     def manifest(self) -> Mapping[str, Any]:
-        """World only: there is nothing to set."""
+        """Name, version and world; there are no options."""
         from rlp_bench.micro import WORLD_VERSION
 
         return {
@@ -94,7 +96,7 @@ class MicroGold:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """Compares utilities; raw: both."""
+        """One verdict per pair by comparing utilities; `raw` has both."""
         from rlp_bench.micro import load_world
 
         world = load_world()

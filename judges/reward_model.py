@@ -1,8 +1,8 @@
-"""A reward model as a pairwise judge: "reward_model:FOLDER", a checkpoint that this bench trained or one of its shape.
+"""A reward model as a pairwise judge: "reward_model:FOLDER", a reward artifact or another checkpoint in that format.
 
-A sealed reward model says itself how its prompts were written; another checkpoint is given a template:
-"reward_model:FOLDER,prompt=FILE". A reward model is a fast judge of low standing: a policy that was trained against
-it, or against one of its family, wins here whatever people would say.
+For a reward artifact the prompt template is read from its manifest; another checkpoint needs one:
+"reward_model:FOLDER,prompt=FILE". A reward model is a fast judge but weak evidence: a policy trained against it, or
+against a related one, wins regardless of human preferences.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ OPTIONS: dict[str, type] = {"model": str, "prompt": str, "engine": str, "device"
 
 
 class RewardModel:
-    """Prefers what the reward model scores higher; equal scores tie.
+    """Prefers the answer with the higher score; equal scores tie.
 
-    `soft=true` gives Bradley-Terry's probability, sigmoid(r_first - r_second), in place of 1 or 0. Tokenisation, EOS
-    and the longest prompt are the engine's, as in training.
+    `soft=true` gives the Bradley-Terry probability, sigmoid(r_first - r_second), instead of 1 or 0. Tokenization, EOS
+    and the maximum prompt length are the engine's, as in training.
     """
 
     name = "reward_model"
@@ -35,7 +35,7 @@ class RewardModel:
         self.folder = Path(options["model"]).expanduser()
         if not (self.folder / "config.json").is_file():
             raise DataError(
-                f'judge "reward_model": "{self.folder}" has no config.json; give the folder of a reward model'
+                f'judge "reward_model": "{self.folder}": no config.json; give the folder of a reward model'
             )
         self.prompting = _prompting(self.folder, options.get("prompt"))
         self.engine_name = options.get("engine", "transformers")
@@ -59,7 +59,7 @@ class RewardModel:
         }
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """One verdict a pair; raw: both scores."""
+        """One verdict per pair; `raw` has both scores."""
         prompts = [self.prompting.render(pair.instruction, pair.input) for pair in pairs for _ in (1, 2)]
         answers = [Sample(text, 0, True) for pair in pairs for text in (pair.first, pair.second)]
         scores = self.engine.score(self.folder, prompts, answers)
@@ -68,21 +68,25 @@ class RewardModel:
     def _verdict(self, first: float, second: float) -> Verdict:
         raw = f"{first:.6g} {second:.6g}"
         if not math.isfinite(first) or not math.isfinite(second):
-            return Verdict(None, "failed: a score is no number", raw)
+            return Verdict(None, "failed: a score is not finite", raw)
         if self.soft:
             return Verdict(0.5 * (1 + math.tanh((first - second) / 2)), raw=raw)
         return Verdict(0.5 if first == second else float(first > second), raw=raw)
 
 
 def _prompting(folder: Path, template: str | None) -> Prompting:
-    """The given template, or the one under which a sealed reward model was trained."""
+    """The given template, or the one in the manifest of a reward artifact.
+
+    Raises:
+        DataError: the template cannot be read or has no {instruction}, or there is none.
+    """
     if template is not None:
         try:
             text = Path(template).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f'judge "reward_model": prompt "{template}": cannot be read ({error})') from None
         if "{instruction}" not in text:
-            raise DataError(f'judge "reward_model": prompt "{template}": has no {{instruction}} to fill')
+            raise DataError(f'judge "reward_model": prompt "{template}": has no {{instruction}}; add it')
         return Prompting(template=text)
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -90,8 +94,8 @@ def _prompting(folder: Path, template: str | None) -> Prompting:
         return Prompting(**known)
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
-            f'judge "reward_model": "{folder}" does not say how its prompts are written; give '
-            '"reward_model:FOLDER,prompt=FILE" with the template, {instruction} in it'
+            f'judge "reward_model": "{folder}" has no prompt template in a manifest.json; give '
+            '"reward_model:FOLDER,prompt=FILE" with a template that has {instruction}'
         ) from None
 
 

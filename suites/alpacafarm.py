@@ -1,9 +1,7 @@
-"""The real AlpacaFarm / AlpacaEval instructions (805) from a local file; the package holds only their hashes.
+"""The 805 AlpacaFarm / AlpacaEval instructions from a local file; the package has only their hashes.
 
-`alpacafarm_items.txt`: one line an item, content id of the merged instruction and subset, so that an
-answer nobody
-asked for is told from an item that a file lacks. Data: tatsu-lab/alpaca_eval, CC BY-NC 4.0, not
-distributed here.
+`alpacafarm_items.txt`: one line per item, content id of the merged instruction and subset, to distinguish answers to
+unknown instructions from items missing in a file. Data: tatsu-lab/alpaca_eval, CC BY-NC 4.0, not distributed here.
 """
 
 import json
@@ -18,16 +16,16 @@ from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty
 
 BASELINES = ("text_davinci_003", "gpt4_1106_preview", "gpt4_turbo")
-"""Generators against which AlpacaEval compares; asked only where the texts do not tell the sides."""
+"""AlpacaEval's reference generators; used only if the texts do not determine the sides."""
 EXPECTED = 'a list of {"instruction", "output", "dataset"} as in alpaca_eval.json'
 Row = Mapping[str, Any]
 
 
 class AlpacaFarm:
-    """Items against the reference answers of a file: AlpacaEval's reference outputs, or a file of verdicts.
+    """Items with the reference answers of a file: AlpacaEval's reference outputs, or a file of verdicts.
 
-    "alpacafarm:FILE"; "alpacafarm:FILE,difficulty=instruction_difficulty.csv" controls length with AlpacaEval's own
-    difficulties where the references are gpt4_1106_preview's.
+    "alpacafarm:FILE"; "alpacafarm:FILE,difficulty=instruction_difficulty.csv" uses AlpacaEval's own difficulties for
+    length control if the references are gpt4_1106_preview's.
     """
 
     name = "alpacafarm"
@@ -50,13 +48,13 @@ class AlpacaFarm:
         return self._items
 
     def length_control(self, items: Sequence[Item]) -> dict[str, Any] | None:
-        """What the length-controlled win rate takes besides lengths; None where the references are others."""
+        """Inputs of the length-controlled win rate besides lengths; None if the references are others."""
         return length_control(items, self._difficulty)
 
     def take(self, verdicts: Sequence[Row], outputs: Sequence[Row]) -> "AlpacaFarm":
-        """The suite of what a verdict file judged, given the rows of the policy's outputs file.
+        """The suite of the items in a verdict file, given the rows of the policy's outputs file.
 
-        An answered item of the 805 that the file did not judge stays an item, with nothing to compare with.
+        Answered items of the 805 without a verdict are included, without a reference answer.
         """
         found = AlpacaFarm()
         found._difficulty = self._difficulty
@@ -73,7 +71,7 @@ class AlpacaFarm:
 
 
 class Vicuna(AlpacaFarm):
-    """The 80 of the 805 that are Vicuna's; asked beside `alpacafarm` they are computed from its verdicts."""
+    """The 80 Vicuna items of the 805; if run together with `alpacafarm`, its verdicts are reused."""
 
     name = "vicuna"
 
@@ -85,8 +83,11 @@ class Vicuna(AlpacaFarm):
 def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[Item]:
     """The judged instructions, each with the reference answer: the side that is not the policy's.
 
-    The side is told by the policy's answer; where that is absent or another text, by the generators' names
-    as the other rows show them; where there are none, output_1 is the reference, as AlpacaEval writes it.
+    The policy's side is found by its answer; if that is missing or differs, by the generators' names as in the other
+    rows; without names, output_1 is the reference, as in AlpacaEval's files.
+
+    Raises:
+        DataError: an instruction was judged against two different references.
     """
     sides = [_policy_side(row, answers.get(question_id(row))) for row in verdicts]
     policy = _commonest(
@@ -110,7 +111,7 @@ def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[I
 
 
 def _policy_side(row: Row, answer: str | None) -> int:
-    """1 or 2: the side that holds the policy's answer; 0 where neither does, or its answer is not known."""
+    """1 or 2: the side with the policy's answer; 0 if neither has it or the answer is unknown."""
     if answer is None:
         return 0
     return 2 if row["output_2"] == answer else 1 if row["output_1"] == answer else 0
@@ -143,7 +144,7 @@ def _from_file(path: Path) -> list[Item]:
             raise DataError(f'"{path}": row {number}: expected "instruction" and "output" as text')
         key = question_id(row)
         if key in items:
-            raise DataError(f'"{path}": row {number} repeats an instruction; one reference answer an item')
+            raise DataError(f'"{path}": row {number} repeats an instruction; expected one reference per item')
         subset = row.get("dataset") or known_items().get(key, "")
         items[key] = Item(merged(row), subset=subset, reference=row["output"])
     return list(items.values())

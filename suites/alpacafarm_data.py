@@ -1,6 +1,6 @@
 """AlpacaFarm's training splits (Dubois et al. 2023, arXiv:2305.14387) from plain JSON files.
 
-Data: tatsu-lab/alpaca_farm on the Hugging Face hub, or an Alpaca file with lists of row numbers. Not distributed here.
+Data: tatsu-lab/alpaca_farm on the Hugging Face hub, or an Alpaca file and lists of row numbers. Not distributed here.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from .alpacafarm_ids import known_items, question_id
 from .json_rows import find_file, text_of
 
 FILES = {"sft": "sft", "preferences": "preference", "unlabeled": "unlabeled", "dev": "val"}
-"""Split -> AlpacaFarm's name of it: sft 10,000, preference 10,000, unlabeled 20,000, val 2,000 rows."""
+"""Split -> AlpacaFarm's name: sft 10,000, preference 10,000, unlabeled 20,000, val 2,000 rows."""
 INSIDE = "alpaca_instructions"
 EXPECTED = 'a list of {"instruction", "input", "output"}'
 HOW = (
@@ -28,17 +28,17 @@ HOW = (
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to be used, and (row number, reason) of those that are not, of the rows that were read."""
+    """Usable rows, and {row, reason} of the dropped ones."""
 
     rows: list[dict[str, str]]
     drops: list[dict[str, Any]]
 
 
 class AlpacaFarmData:
-    """Splits of a folder as AlpacaFarm has it; or of one Alpaca file and a JSON file {split: [row numbers]}.
+    """Splits from a folder in AlpacaFarm's layout, or from one Alpaca file and a JSON file {split: [row numbers]}.
 
-    Left out, and listed: prompts that are among the 805 evaluation items, a repeated row, a demonstration without a
-    response. Texts stay as they are.
+    Dropped and listed: prompts among the 805 evaluation items, repeated rows, demonstrations without a response. Texts
+    are not changed.
     """
 
     name = "alpacafarm_data"
@@ -48,34 +48,36 @@ class AlpacaFarmData:
     def __init__(self, argument: str = "") -> None:
         path, comma, splits = argument.partition(",splits=")
         if not path:
-            raise DataError(f'data "alpacafarm_data": names no files; {HOW}')
+            raise DataError(f'data "alpacafarm_data": no files given; {HOW}')
         self.path, self.splits = Path(path), Path(splits) if comma else None
         if not self.path.exists() or (self.path.is_dir() and comma):
-            found = (
-                "is a folder: leave splits= out" if self.path.is_dir() else "there is no such file or folder"
-            )
+            found = "is a folder; remove splits=" if self.path.is_dir() else "no such file or folder"
             raise DataError(f'data "alpacafarm_data": "{path}": {found}; {HOW}')
         if self.path.is_file() and self.splits is None:
-            raise DataError(f'data "alpacafarm_data": "{path}" is one file; {HOW}')
+            raise DataError(f'data "alpacafarm_data": "{path}" is a single file without splits=; {HOW}')
 
     def version_of(self, name: str) -> str:
-        """The version and a hash of the split's content: another file is another artifact."""
+        """The version and a hash of the split's content, so that a changed file changes the artifact."""
         text = json.dumps(self._given(name), sort_keys=True, ensure_ascii=False)
         return f"{self.version}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
-        """What is usable of the first n rows of a split (all, where n is None); more than there are is an error."""
+        """The usable rows among the first n rows of a split (all rows if n is None).
+
+        Raises:
+            DataError: no such split, or it has fewer than n rows.
+        """
         return self._read(name, n).rows
 
     def drops(self, name: str, n: int | None = None) -> list[dict[str, Any]]:
-        """{row, reason} of each of those n rows that `split` leaves out."""
+        """{row, reason} of each of those n rows that `split` drops."""
         return self._read(name, n).drops
 
     def _read(self, name: str, n: int | None) -> Split:
         given = self._given(name)
         if n is not None and len(given) < n:
             raise DataError(
-                f'data "alpacafarm_data": split "{name}" has {len(given)} rows, {n} were asked for; lower data.{name}'
+                f'data "alpacafarm_data": split "{name}" has {len(given)} rows; expected {n} or more; lower data.{name}'
             )
         rows, drops, seen = [], [], set()
         for number, row in enumerate(given[:n], 1):
@@ -89,7 +91,7 @@ class AlpacaFarmData:
         return Split(rows, drops)
 
     def _given(self, name: str) -> list[dict[str, str]]:
-        """Every row of a split in its order, checked: {instruction, input}, and response in "sft"."""
+        """All rows of a split in file order, validated: {instruction, input}, and response in "sft"."""
         if name not in FILES:
             raise DataError(f'data "alpacafarm_data": has no split "{name}"; {nearest(name, FILES)}')
         if name not in self._cache:
@@ -117,7 +119,7 @@ class AlpacaFarmData:
 
     @cached_property
     def _places(self) -> dict[str, list[int]]:
-        """AlpacaFarm's name of each split -> row numbers of the one file, from 0; no row is in two splits."""
+        """AlpacaFarm's name of each split -> row numbers in the file, from 0; no row is in two splits."""
         assert self.splits is not None
         found = read_json(self.splits, "{split: [row numbers from 0]}")
         if not isinstance(found, Mapping) or not set(FILES.values()) <= set(found):
@@ -129,11 +131,13 @@ class AlpacaFarmData:
             for place in found[name] if isinstance(found[name], list) else [None]:
                 if type(place) is not int or not 0 <= place < len(self._whole):
                     raise DataError(
-                        f'"{self.splits}": {name}: {json.dumps(place)[:20]} is no row of "{self.path}", which has '
-                        f"{len(self._whole)}; expected numbers from 0"
+                        f'"{self.splits}": {name}: {json.dumps(place)[:20]} is not a row of "{self.path}", which has '
+                        f"{len(self._whole)} rows; expected row numbers from 0"
                     )
                 if place in owner:
-                    raise DataError(f'"{self.splits}": row {place} is in {owner[place]} and in {name}')
+                    raise DataError(
+                        f'"{self.splits}": row {place} is in {owner[place]} and in {name}; expected disjoint splits'
+                    )
                 owner[place] = name
         return {name: found[name] for name in FILES.values()}
 
@@ -149,7 +153,7 @@ def _checked(path: Path, number: int, row: Mapping[str, Any], split: str) -> dic
 
 
 def _unusable(split: str, row: Mapping[str, str]) -> str:
-    """Why a row is left out; "" where it is not."""
+    """The reason to drop a row, or ""."""
     if question_id(row) in known_items():
         return "evaluation_item"
     return "empty_response" if split == "sft" and not row["response"].strip() else ""

@@ -1,6 +1,6 @@
-"""Which instructions are the 805 of AlpacaFarm / AlpacaEval: the package holds their hashes only.
+"""Content ids of the 805 instructions of AlpacaFarm / AlpacaEval; the package has their hashes only.
 
-`alpacafarm_items.txt`: one line an item, content id of the merged instruction and subset.
+`alpacafarm_items.txt`: one line per item, content id of the merged instruction and subset.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from rlp_bench.api import content_id, merge_input
 
 
 def merged(row: Mapping[str, Any]) -> str:
-    """Instruction and input as one text, as AlpacaEval merges them."""
+    """Instruction and input merged into one text, as in AlpacaEval."""
     return merge_input(str(row["instruction"]), row.get("input") or "")
 
 

@@ -1,4 +1,4 @@
-r"""Dialogues as HH-RLHF writes them: "\n\nHuman: ...\n\nAssistant: ...", chosen and rejected each in full."""
+r"""Parses HH-RLHF's dialogues: "\n\nHuman: ...\n\nAssistant: ...", chosen and rejected each in full."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ class Dialogue:
     """A prompt and two answers to it."""
 
     prompt: str
-    """The human's words where they are all of it; else every turn with its speaker, the human's last."""
+    """A single human turn without its speaker, or several turns with their speakers."""
     chosen: str
     rejected: str
     goes_on: bool
-    """Whether an answer holds further turns: the dialogues part before their last answer."""
+    """Whether an answer contains further turns, i.e. the dialogues differ before their last answer."""
 
 
 def read_dialogue(chosen: str, rejected: str) -> Dialogue | None:
-    """The two, split behind the last "Assistant:" up to which they are equal; None where there is none.
+    """The two dialogues, split after the last "Assistant:" up to which they are equal; None if there is none.
 
-    White space around prompt and answers is the format's, and left out.
+    White space around prompt and answers is part of the format and stripped.
     """
     end = -1
     while (place := chosen.find(ASSISTANT, end + 1)) >= 0:
@@ -41,6 +41,6 @@ def read_dialogue(chosen: str, rejected: str) -> Dialogue | None:
 
 
 def human_turns(prompt: str) -> list[str]:
-    """What the human says in each turn of a prompt of several."""
+    """The text of each human turn of a prompt with several turns."""
     turns = f"\n\n{prompt}".split(HUMAN)[1:]
     return [turn.partition(ASSISTANT)[0].strip() for turn in turns]

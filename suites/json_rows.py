@@ -1,4 +1,4 @@
-"""Files that may be gzipped, and the texts of their rows."""
+"""Finds files that may be gzipped, and validates text fields of their rows."""
 
 import json
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from rlp_bench.api import DataError
 
 
 def find_file(path: Path) -> Path | None:
-    """The file, or the same with .gz behind it; None where neither is there."""
+    """The file, or the same with .gz appended; None if neither exists."""
     return next((each for each in (path, path.with_name(f"{path.name}.gz")) if each.is_file()), None)
 
 
 def text_of(path: Path, number: int, row: Mapping[str, Any], name: str, *, optional: bool = False) -> str:
-    """A text field of row `number`; an `optional` one may be absent or null, which is "".
+    """A text field of row `number`; if `optional`, a missing or null field is "".
 
     Raises:
-        DataError: it is missing, or no text, naming file and row.
+        DataError: it is missing or not text.
     """
     value = row.get(name)
     if value is None and optional:

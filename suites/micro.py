@@ -1,4 +1,4 @@
-"""Suites and training splits of the embedded world (`rlp_bench.micro`), as the harness's nouns."""
+"""Suites and training splits of the embedded world (`rlp_bench.micro`)."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -23,7 +23,7 @@ def _version() -> str:
 
 
 class MicroData:
-    """Training splits: "sft" with the imperfect expert's responses; the others prompts with a category (skill)."""
+    """Training splits: "sft" with the imperfect expert's responses; the others are prompts with a category (skill)."""
 
     name = "micro"
 
@@ -32,11 +32,15 @@ class MicroData:
         self.version = f"{_version()}/2"
 
     def utility(self, instruction: str, response: str, finished: bool = True) -> float:
-        """The gold utility: for the experimenter's curves, never for a trainer."""
+        """The gold utility of a response, for analysis only; trainers must not use it."""
         return float(self.world.utility(instruction, response, finished=finished))
 
     def split(self, name: str, n: int | None = None) -> list[dict[str, str]]:
-        """The first n rows of a split (all, where n is None); n more than there are is an error."""
+        """The first n rows of a split (all rows if n is None).
+
+        Raises:
+            DataError: no such split, or it has fewer than n rows.
+        """
         if name not in TRAINING:
             raise DataError(f'data "micro": has no split "{name}"; {nearest(name, TRAINING)}')
         if name == "sft":
@@ -50,7 +54,9 @@ class MicroData:
                 for text in self.world.prompts(name, n)
             ]
         if n is not None and len(rows) < n:
-            raise DataError(f'data "micro": split "{name}" has {len(rows)} rows, {n} were asked for')
+            raise DataError(
+                f'data "micro": split "{name}" has {len(rows)} rows; expected at least {n}; lower the number in [data]'
+            )
         return rows
 
 
@@ -78,7 +84,7 @@ class MicroAlpacaFarm(_WinRate):
 
 
 class MicroVicuna(_WinRate):
-    """The 80 items of the vicuna subset: no evidence besides `micro_alpacafarm`, which holds them all."""
+    """The 80 items of the vicuna subset; not independent of `micro_alpacafarm`, which includes them."""
 
     name = "micro_vicuna"
 
@@ -88,7 +94,7 @@ class MicroVicuna(_WinRate):
 
 
 class MicroLLMBar(_WinRate):
-    """100 instructions whose answers are right or wrong, against the expert."""
+    """100 instructions with objectively right or wrong answers, against the expert."""
 
     name = "micro_llmbar"
 
@@ -108,7 +114,7 @@ class MicroLLMBarPairs:
         self.version = _version()
 
     def items(self) -> list[LabelledPair]:
-        """Pairs; subset says natural or which adversary."""
+        """Labeled pairs; `subset` is natural or the name of the adversarial set."""
         return [
             LabelledPair(p.instruction, p.output_1, p.output_2, p.label, p.subset)
             for p in self.world.llmbar_pairs()

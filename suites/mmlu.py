@@ -1,17 +1,17 @@
-"""MMLU (Hendrycks et al. 2021, arXiv:2009.03300) with five examples before each question, by two protocols.
+"""MMLU (Hendrycks et al. 2021, arXiv:2009.03300), 5-shot, with two protocols.
 
-`instruct_eval` is the paper's: InstructEval's mmlu.py (Chia et al. 2023, arXiv:2306.04757). The model writes at most
-two tokens, greedily; examples are dropped from the end until the prompt has at most 2048 tokens; what it wrote is right
-where, stripped, it begins with the right letter.
-Departs: cells are the file's text, where the source prints "nan" for the ten options that are "None" (all else is what
-it prints, byte for byte); a model whose context ends before 2050 tokens loses examples until prompt and answer fit.
+`instruct_eval` is the paper's: InstructEval's mmlu.py (Chia et al. 2023, arXiv:2306.04757). The model generates at most
+two tokens greedily; examples are dropped from the end until the prompt has at most 2048 tokens; the response is correct
+if, stripped, it starts with the right letter.
+Departs: cells are the file's text, where the source prints "nan" for the ten options that are "None" (otherwise prompts
+are equal byte for byte); for a model with a context below 2050 tokens examples are dropped until prompt and answer fit.
 
-`lm_eval` is lm-evaluation-harness 0.4, group mmlu version 2 with --num_fewshot 5: the likeliest of " A" to " D" after
-the prompt; a prompt that does not fit the context is cut at its left. Departs: exactly one BOS where the tokenizer adds
-one by itself, whatever the harness's add_bos_token is.
+`lm_eval` is lm-evaluation-harness 0.4, group mmlu version 2 with --num_fewshot 5: the most likely of " A" to " D" after
+the prompt; a prompt that does not fit the context is truncated from the left. Departs: exactly one BOS if the tokenizer
+adds one by itself, regardless of the harness's add_bos_token.
 
-The two ask, score and shorten differently, so that they never share a metric's name. Neither puts a template of ours
-round the prompt. Data: the folder of the Hendrycks tar (MIT licence), not distributed here.
+The two prompt, score and truncate differently, so their metrics have different names. Neither applies our prompt
+template. Data: the folder of the Hendrycks tar (MIT license), not distributed here.
 """
 
 from collections.abc import Mapping
@@ -30,16 +30,16 @@ OPTIONS = ("protocol", "limit")
 
 @dataclass(frozen=True)
 class Protocol:
-    """What the two protocols do differently."""
+    """Differences between the two protocols."""
 
     asks: Literal["text", "options"]
     blank: str
-    """Between "about" and the subject: InstructEval's format_subject begins with a space of its own."""
+    """Text between "about" and the subject: InstructEval's format_subject adds a leading space."""
     strip: bool
-    """Whether white space round a question goes."""
+    """Whether to strip white space around a question."""
     max_prompt_tokens: int | None
     moved: Mapping[str, str]
-    """Subjects that it counts in another category than Hendrycks et al."""
+    """Subjects with another category than in Hendrycks et al."""
     scoring: str
 
 
@@ -87,7 +87,11 @@ class MMLU:
         self.warnings: list[str] = []
 
     def items(self) -> list[Question]:
-        """The test questions, subject by subject; which one a question is, is in its id."""
+        """The test questions by subject; a question's id contains its subject and row.
+
+        Raises:
+            DataError: no data folder, an unknown subject, or invalid files.
+        """
         if self.folder is None:
             raise DataError(
                 'suite "mmlu": needs its data: "mmlu:FOLDER" with dev/ and test/ as in the Hendrycks tar'
@@ -125,11 +129,11 @@ class MMLU:
         return head + "".join(examples) + self._shown(question)
 
     def choices(self, question: Question) -> list[str]:
-        """What the prompt may go on with."""
+        """The possible continuations of the prompt."""
         return [f" {letter}" for letter in LETTERS[: len(question.options)]]
 
     def reads(self, prediction: str) -> int | None:
-        """Which option a text names; None where it begins with no letter of one."""
+        """Index of the option whose letter the text starts with; None if there is none."""
         letter = prediction.strip()[:1]
         return LETTERS.index(letter) if letter and letter in LETTERS else None
 
@@ -161,7 +165,7 @@ def _question(cells: list[str], subject: str, category: str, place: str) -> Ques
 
 
 def _split(left: str) -> tuple[str, dict[str, str]]:
-    """("FOLDER", options) of "FOLDER,name=value,..."; a comma in the folder's name is no option."""
+    """("FOLDER", options) of "FOLDER,name=value,..."; the folder's name may contain commas."""
     parts = left.split(",")
     first = next((i for i, part in enumerate(parts) if "=" in part), len(parts))
     options: dict[str, str] = {}
@@ -177,5 +181,7 @@ def _limit(given: str | None) -> int | None:
     if given is None:
         return None
     if not given.isdigit() or int(given) < 1:
-        raise DataError(f'suite "mmlu": limit={given}: expected how many questions a subject, 1 or more')
+        raise DataError(
+            f'suite "mmlu": limit={given}: expected a number of questions per subject, at least 1'
+        )
     return int(given)

@@ -1,4 +1,4 @@
-"""MMLU's CSV files: rows of text exactly as they stand, counted, and compared with the published content."""
+"""Reads MMLU's CSV files without changing their text, and compares them with the published content."""
 
 import csv
 import hashlib
@@ -10,16 +10,16 @@ from pathlib import Path
 from rlp_bench.api import DataError, read_bytes
 
 CELLS = 6
-"""Question, four options, the right letter; no header row."""
+"""Number of cells per row: question, four options, the right letter; no header row."""
 EXPECTED = "question, four options and one of A, B, C, D"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of one of the 57 subjects."""
+    """Published content of one of the 57 subjects."""
 
     category: str
-    """As Hendrycks et al. sort them."""
+    """Category in Hendrycks et al."""
     questions: int
     content: str
     """First 16 hex digits of the sha256 over dev and test cells, in order."""
@@ -27,7 +27,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Rows:
-    """One subject as its files have it."""
+    """Rows of one subject's files."""
 
     dev: list[list[str]]
     test: list[list[str]]
@@ -36,17 +36,17 @@ class Rows:
 
 @cache
 def published_subjects() -> dict[str, Published]:
-    """The 57 subjects, 14,042 test questions."""
+    """The 57 subjects (14,042 test questions) by name."""
     text = Path(__file__).with_name("mmlu_subjects.txt").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
     return {name: Published(category, int(count), content) for name, category, count, content in rows}
 
 
 def subjects_in(folder: Path) -> list[str]:
-    """The subjects that have a test file, sorted.
+    """The subjects with a test file, sorted.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
     """
     names = {path.name.partition("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*")}
     if not names:
@@ -63,23 +63,23 @@ def read_subject(
     """The rows of one subject.
 
     Raises:
-        DataError: a file is absent or broken, there are too few examples, or, where they must be, the rows are
-            not the published ones.
+        DataError: a file is missing or invalid, there are too few examples, or the rows are not the published ones
+            and `must_be_published` is set.
     """
     dev, test = (_read(_find(folder, split, name)) for split in ("dev", "test"))
     if len(dev) < shots:
-        raise DataError(f'"{folder}/dev/{name}_dev.csv": {len(dev)} examples, {shots} are needed')
+        raise DataError(f'"{folder}/dev/{name}_dev.csv": {len(dev)} examples; expected at least {shots}')
     published = known is not None and content_hash(dev, test) == known.content
     if must_be_published and known is not None and not published:
         raise DataError(
             f'"{folder}": {len(test)} questions of {name} that are not the published {known.questions} with their '
-            "examples; fetch MMLU again, or leave other subjects out of the folder to ask questions of your own"
+            "examples; download MMLU again, or remove other subjects from the folder to use your own questions"
         )
     return Rows(dev, test, published)
 
 
 def content_hash(dev: list[list[str]], test: list[list[str]]) -> str:
-    """What `Published.content` holds."""
+    """The hash in `Published.content`."""
     text = "\x1d".join("\x1e".join("\x1f".join(cells) for cells in rows) for rows in (dev, test))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -90,7 +90,7 @@ def _find(folder: Path, split: str, name: str) -> Path:
 
 
 def _read(path: Path) -> list[list[str]]:
-    """Cells as text: "None" and "NA" are words, not missing values."""
+    """The rows as text: "None" and "NA" are words, not missing values."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]

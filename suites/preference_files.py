@@ -1,8 +1,8 @@
-"""Files of preferences: two answers to a prompt, and which one somebody preferred. Nothing is distributed here.
+"""Preference files as data sources: two answers to a prompt, and the preferred one. No data is distributed here.
 
-Every source here has the one split "pairs": rows {instruction, input, chosen, rejected, annotator}, or, where a file
-says who won by number, {instruction, input, output_1, output_2, preference, annotator}, preference 1, 2, 1.5 for a tie,
-or None. Prompts among the 805 evaluation items are left out and listed; ties and repetitions are the stage's to count.
+Every source has a single split, "pairs": rows {instruction, input, chosen, rejected, annotator}, or, if the file gives
+the winner by number, {instruction, input, output_1, output_2, preference, annotator} with preference 1, 2, 1.5 for a
+tie, or None. Prompts among the 805 evaluation items are dropped and listed; the stage counts ties and repeated rows.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ Row = dict[str, Any]
 
 
 class PreferenceFile:
-    """What the sources share: one file, its content hash, and the leakage check."""
+    """Base class of the sources: one file, its content hash, and the check for evaluation items."""
 
     name: ClassVar[str]
     version = "1"
     expected: ClassVar[str]
-    """A row of the file."""
+    """Format of a row, for error messages."""
 
     def __init__(self, argument: str = "") -> None:
         path = find_file(Path(argument)) if argument else None
         if path is None:
-            found = f'"{argument}": there is no such file' if argument else "names no file"
+            found = f'"{argument}": no such file' if argument else "no file given"
             raise DataError(
                 f'preferences "{self.name}": {found}; give "{self.name}:FILE", a JSON list or JSON lines, plain or '
                 f"gzipped, of {self.expected}"
@@ -45,11 +45,11 @@ class PreferenceFile:
         return f"{self.version}/{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def split(self, name: str, n: int | None = None) -> list[Row]:
-        """What is usable of the first n rows of the file (all, where n is None)."""
+        """The usable rows among the first n rows of the file (all rows if n is None)."""
         return [row for row in self._first(name, n) if "reason" not in row]
 
     def drops(self, name: str, n: int | None = None) -> list[Row]:
-        """{row, reason} of each of those n rows that `split` leaves out."""
+        """{row, reason} of each of those n rows that `split` drops."""
         given = enumerate(self._first(name, n), 1)
         return [{"row": number, "reason": row["reason"]} for number, row in given if "reason" in row]
 
@@ -58,7 +58,7 @@ class PreferenceFile:
             raise DataError(f'preferences "{self.name}": has no split "{name}"; {nearest(name, ["pairs"])}')
         if n is not None and len(self._given) < n:
             raise DataError(
-                f'preferences "{self.name}": "{self.path}" has {len(self._given)} rows, {n} were asked for; lower '
+                f'preferences "{self.name}": "{self.path}" has {len(self._given)} rows; expected at least {n}; lower '
                 "data.preferences"
             )
         return self._given[:n]
@@ -73,19 +73,19 @@ class PreferenceFile:
         return found
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """Row `number` of the file as a row of "pairs"; {"reason": ...} where there is nothing to use in it."""
+        """Row `number` of the file as a row of "pairs", or {"reason": ...} to drop it."""
         raise NotImplementedError
 
     def questions(self, row: Row) -> list[str]:
-        """Content ids of what the row asks."""
+        """Content ids of the row's questions."""
         return [question_id(row)]
 
     def text(self, number: int, row: Mapping[str, Any], name: str, *, optional: bool = False) -> str:
-        """A text field of a row."""
+        """A text field of a row; see `text_of`."""
         return text_of(self.path, number, row, name, optional=optional)
 
     def pair(self, instruction: str, input: str, **rest: Any) -> Row:
-        """A row of "pairs"; one without any instruction or answer has nothing to learn from."""
+        """A row of "pairs", or {"reason": "empty"} if the instruction or an answer is empty."""
         answers = [rest[key] for key in ("chosen", "rejected", "output_1", "output_2") if key in rest]
         if not instruction.strip() or not all(answer.strip() for answer in answers):
             return {"reason": "empty"}
@@ -100,7 +100,7 @@ class AlpacaFarmPreferences(PreferenceFile):
     expected = '{"instruction", "input", "output_1", "output_2", "preference": 1 or 2}'
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """The row; 0 and 1.5 are ties, null is no verdict."""
+        """The row with its preference: 0 and 1.5 are ties, null is no verdict."""
         told = row.get("preference")
         if "preference" not in row or isinstance(told, bool) or told not in (None, 0, 1, 1.5, 2):
             shown = json.dumps(told)[:40] if "preference" in row else "absent"
@@ -117,13 +117,13 @@ class AlpacaFarmPreferences(PreferenceFile):
 
 
 class PreferencePairs(PreferenceFile):
-    """Any file of chosen and rejected answers."""
+    """Any file with chosen and rejected answers."""
 
     name = "preference_pairs"
     expected = '{"prompt" or "instruction"[, "input"], "chosen", "rejected"}'
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """The row, its prompt under either name."""
+        """The row; its prompt is in "instruction" or "prompt"."""
         asked = "instruction" if "instruction" in row else "prompt"
         return self.pair(
             self.text(number, row, asked),
@@ -134,18 +134,18 @@ class PreferencePairs(PreferenceFile):
 
 
 class HHRLHF(PreferenceFile):
-    """Anthropic's HH-RLHF (Bai et al. 2022, arXiv:2204.05862), raw files: whole dialogues, the last answer differs."""
+    """Anthropic's HH-RLHF (Bai et al. 2022, arXiv:2204.05862), raw files: dialogues that differ in the last answer."""
 
     name = "hh_rlhf"
     licence = "MIT (anthropics/hh-rlhf)"
     expected = r'{"chosen", "rejected"}, each "\n\nHuman: ...\n\nAssistant: ..."'
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """The shared part of both dialogues as instruction, and the two answers."""
+        """The shared part of both dialogues as the instruction, and the two answers."""
         dialogue = read_dialogue(self.text(number, row, "chosen"), self.text(number, row, "rejected"))
         if dialogue is None:
             raise DataError(
-                f'"{self.path}": row {number}: expected two dialogues that begin alike, '
+                f'"{self.path}": row {number}: expected two dialogues with the same beginning, '
                 r'"\n\nHuman: ...\n\nAssistant: ..."'
             )
         if dialogue.goes_on:
@@ -153,6 +153,6 @@ class HHRLHF(PreferenceFile):
         return self.pair(dialogue.prompt, "", chosen=dialogue.chosen, rejected=dialogue.rejected)
 
     def questions(self, row: Row) -> list[str]:
-        """The whole prompt, and each human turn of it."""
+        """Content ids of the whole prompt and of each human turn."""
         turns = [row["instruction"], *human_turns(row["instruction"])]
         return [question_id({"instruction": turn}) for turn in turns]

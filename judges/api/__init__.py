@@ -1,1 +1,1 @@
-"""What judges over an endpoint share: prompts, parsers, and from pairs to verdicts. Asking: `rlp_bench.endpoint`."""
+"""Shared code of judges on endpoints: prompts, requests, parsers. Requests are sent by `rlp_bench.endpoint`."""

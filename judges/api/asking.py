@@ -1,6 +1,6 @@
-"""From pairs to requests, and from answers to verdicts: one way of asking, one pair a request.
+"""Converts pairs to requests and answers to verdicts.
 
-One pair a request, because in a batch a lost verdict shifts those behind it and one pair colours the next.
+There is one pair per request: in a batch, a missing verdict shifts the following ones and pairs influence each other.
 """
 
 import json
@@ -18,27 +18,27 @@ REASON_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Asking:
-    """Model, prompt, decoding and parser: all that can change a verdict but the pair and the seed."""
+    """Model, prompt, decoding and parser: everything that determines a verdict besides the pair and the seed."""
 
     provider: str
     model: str
     prompt: Prompt
     parser: str = "letter"
-    """A name of PARSERS; not used with `top_logprobs`."""
+    """A key of PARSERS; not used with `top_logprobs`."""
     snapshot: str = ""
     temperature: float | None = 0.0
     top_p: float | None = None
     max_tokens: int = 16
     max_tokens_name: str = "max_tokens"
     top_logprobs: int | None = None
-    """Weigh the two labels by their probability in place of parsing the reply."""
+    """If set, the two labels are weighed by their probability instead of parsing the reply."""
     send_seed: bool = True
     extra: str = "{}"
     seat: str = ""
-    """Tells annotators of a pool apart that are asked alike: each draws for itself."""
+    """Name of the annotator in a pool; annotators with equal requests get different seeds by it."""
 
     def request(self, pair: Pair, seed: int) -> Request:
-        """The question about one pair. The seed is always in the key; it is sent unless the server refuses it."""
+        """The request for one pair. The seed is always in the cache key; it is sent if `send_seed` is set."""
         return Request(
             provider=self.provider,
             model=self.model,
@@ -59,7 +59,7 @@ class Asking:
         return int(content_id("seat", self.seat, str(seed)), 16) % 2**31 if self.seat else seed
 
     def verdict(self, answer: Answer) -> Verdict:
-        """What the answer says about the first of the pair. No verdict has its reason, never a score."""
+        """The preference for the first answer of the pair, or no verdict with a reason."""
         if answer.body is None:
             return Verdict(None, answer.reason)
         if answer.finish_reason == "content_filter":
@@ -80,7 +80,7 @@ class Asking:
         return Verdict(preference, "" if preference is not None else "unparsed", raw)
 
     def manifest(self) -> dict[str, Any]:
-        """Plain JSON; no key, no concurrency, no cache."""
+        """The options that can change a verdict, as plain JSON; no API key, concurrency or cache settings."""
         parser = (
             ("weighted", WEIGHTED_VERSION)
             if self.top_logprobs is not None

@@ -1,7 +1,7 @@
-"""What a judge's words mean: a preference for the first answer in [0, 1], or None, which is no verdict.
+"""Parsers of a judge's reply: each returns the preference for the first answer in [0, 1], or None for no verdict.
 
-Strict on purpose: a verdict is where the prompt asked for it and nowhere else, and two verdicts are none. A
-parser sees the judge's words only, never the answers. Raise a parser's version when it reads a text otherwise.
+Strict on purpose: a verdict must be where the prompt asks for it, and two verdicts count as none. A parser gets the
+judge's reply only, never the answers. Raise a parser's version when its result changes for some reply.
 """
 
 import json
@@ -19,16 +19,16 @@ FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 BRACKETED = re.compile(r"\[\[([ABC])\]\]")
 RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
 LEAST_MASS = 0.5
-"""Probability that the two labels must have between them; below it the judge did not answer. Ours."""
+"""Minimum total probability of the two labels; below it there is no verdict. Ours."""
 
 
 def letter(text: str) -> float | None:
-    """The whole reply is A or B, whatever quotes, brackets or stop stand around it."""
+    """The verdict of a reply that is A or B alone, with optional quotes, brackets or full stop around it."""
     return SIDES.get(text.strip(MARKS)) if len(text) < 100 else None
 
 
 def verdict_line(text: str) -> float | None:
-    """The last line is `Verdict: A` or `Verdict: B`, and no other line begins so."""
+    """The verdict of a reply whose last line is `Verdict: A` or `Verdict: B`, with no other verdict line."""
     found = list(VERDICT_LINE.finditer(text))
     if len(found) != 1 or text[found[0].end() :].strip():
         return None
@@ -36,7 +36,7 @@ def verdict_line(text: str) -> float | None:
 
 
 def json_winner(text: str) -> float | None:
-    """One JSON object, bare or fenced, with `"winner": "A"` or `"B"`; a key given twice is no verdict."""
+    """The verdict of one JSON object, bare or fenced, with `"winner": "A"` or `"B"`; duplicate keys give None."""
     fenced = FENCED.fullmatch(text)
     try:
         found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_no_repeats)
@@ -47,16 +47,16 @@ def json_winner(text: str) -> float | None:
 
 
 def double_brackets(text: str) -> float | None:
-    """`[[A]]`, `[[B]]`, or `[[C]]` for a tie, as in MT-Bench; different ones in one reply are no verdict.
+    """The verdict `[[A]]`, `[[B]]`, or `[[C]]` for a tie, as in MT-Bench; None if a reply has different ones.
 
-    Departs: FastChat takes [[A]] wherever it stands, also where the reply goes on to say [[B]].
+    Departs: FastChat takes [[A]] anywhere in the reply, even if [[B]] follows.
     """
     found = set(BRACKETED.findall(text))
     return {"A": 1.0, "B": 0.0, "C": 0.5}[found.pop()] if len(found) == 1 else None
 
 
 def rating(text: str) -> float | None:
-    """MT-Bench's single-answer score: the first `[[5]]`, else the first `[5]`; None where FastChat has -1.
+    """MT-Bench's single-answer score: the first `[[5]]`, else the first `[5]`; None where FastChat gives -1.
 
     Source: FastChat, llm_judge/common.py, one_score_pattern and one_score_pattern_backup.
     """
@@ -68,7 +68,7 @@ def weighted(first_token: Mapping[str, float] | None, labels: tuple[str, str] = 
     """p(first) / (p(first) + p(second)) from log-probabilities (nats) of the reply's first token.
 
     Source: AlpacaEval 2, logprob_parser (there 2 - p(m) / (p(m) + p(M)), m shown first). Departs: "A", " A" and
-    "\\nA" count as one label; where the two have less than half of the probability there is no verdict.
+    "\\nA" count as one label; there is no verdict if both labels together have less than half of the probability.
     """
     if not first_token:
         return None
@@ -78,7 +78,7 @@ def weighted(first_token: Mapping[str, float] | None, labels: tuple[str, str] = 
 
 
 def label_mass(first_token: Mapping[str, float], labels: tuple[str, str] = ("A", "B")) -> tuple[float, float]:
-    """Probability of each label, its spellings with white space included; one that is not listed has 0."""
+    """Probability of each label, including its variants with white space; labels not listed have 0."""
     mass = dict.fromkeys(labels, 0.0)
     for token, logprob in first_token.items():
         if token.strip() in mass and not math.isnan(logprob):
@@ -99,5 +99,5 @@ WEIGHTED_VERSION = "1"
 def _no_repeats(items: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(items)
     if len(found) != len(items):
-        raise ValueError("a key twice")
+        raise ValueError("duplicate key")
     return found

@@ -1,8 +1,8 @@
-"""Prompt files, and filling them in a single pass: what looks like a placeholder in an answer stays text.
+"""Prompt files, filled in a single pass so that placeholders inside an answer are not replaced.
 
-A file has a part after `[system]` (may be absent) and one after `[user]`. Placeholders: {question} (the
-instruction, its input after a blank line), {first}, {second}, and {fence}: 12 hex digits that hang on the texts
-and so stand in none of them; marks built with it cannot be forged by an answer.
+A file has a part after `[system]` (optional) and one after `[user]`. Placeholders: {question} (the instruction, and its
+input after a blank line), {first}, {second}, and {fence}: 12 hex digits of a hash of the texts, which therefore occur
+in none of them; delimiters made with it cannot be forged by an answer.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Prompt:
     sha256: str
 
     def messages(self, pair: Pair) -> tuple[tuple[str, str], ...]:
-        """(role, content) of what the judge is sent."""
+        """The messages sent to the judge, as (role, content)."""
         question = merge_input(pair.instruction, pair.input)
         values = {"question": question, "first": pair.first, "second": pair.second}
         values["fence"] = content_id("fence", *values.values())[:12]
@@ -39,15 +39,16 @@ class Prompt:
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """The template with every placeholder replaced once; what was put in is not looked at again."""
+    """The template with every placeholder replaced once; inserted texts are not searched for placeholders."""
     return PLACEHOLDER.sub(lambda found: values[found[1]], template)
 
 
 def load_prompt(name: str, where: str) -> Prompt:
-    """A shipped prompt by its name, or a file.
+    """A shipped prompt by its name, or one from a file.
 
     Raises:
-        UnknownName: neither; DataError: the file is no prompt.
+        UnknownName: no such prompt or file.
+        DataError: the file is not a valid prompt.
     """
     path = FOLDER / f"{name}.txt"
     if not re.fullmatch(r"[a-z0-9_]+", name) or not path.is_file():
@@ -64,7 +65,7 @@ def _read(path: Path, changed: int) -> Prompt:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f'prompt "{path}": is not text in UTF-8') from None
+        raise DataError(f'prompt "{path}": not UTF-8 text; save it as UTF-8') from None
     head, mark, user = text.replace("\r\n", "\n").partition("[user]\n")
     system = head.partition("[system]\n")[2]
     if not mark or (head.strip() and not head.startswith("[system]\n")):
@@ -76,6 +77,8 @@ def _read(path: Path, changed: int) -> Prompt:
         raise DataError(f'prompt "{path}": no placeholder {{{name}}}; {nearest(name, NAMES)}')
     lacking = sorted(NEEDED - set(PLACEHOLDER.findall(user)))
     if lacking:
-        raise DataError(f'prompt "{path}": [user] lacks {", ".join(f"{{{name}}}" for name in lacking)}')
+        raise DataError(
+            f'prompt "{path}": [user] lacks {", ".join(f"{{{name}}}" for name in lacking)}; add it'
+        )
     sha256 = hashlib.sha256(data).hexdigest()
     return Prompt(path.stem, system.strip(), user.strip(), sha256)

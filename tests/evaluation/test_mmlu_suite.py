@@ -79,8 +79,8 @@ def test_a_question_asked_twice_is_two_questions_and_others_keep_their_id():
         ("", "needs its data"),
         ("{data},protokol=lm_eval", 'no option "protokol=lm_eval"; did you mean "protocol"'),
         ("{data},protocol=lmeval", 'no protocol "lmeval"; did you mean "lm_eval"'),
-        ("{data},limit=0", "limit=0: expected how many"),
-        ("{data},limit=x", "limit=x: expected how many"),
+        ("{data},limit=0", "limit=0: expected a number"),
+        ("{data},limit=x", "limit=x: expected a number"),
         ("{data},limit=1,quick", 'no option "quick"'),
         ("{data}#colors", 'no subject "colors"; did you mean "colours"'),
         ("{data}/dev", "has no test/SUBJECT_test.csv"),
@@ -116,7 +116,7 @@ def test_too_few_examples_an_absent_and_an_unreadable_file_are_errors(data, tmp_
         shutil.copytree(data, tmp_path / name)
     dev = tmp_path / "few/dev/colours_dev.csv"
     dev.write_text("".join(dev.read_text().splitlines(keepends=True)[:4]))
-    with pytest.raises(DataError, match="4 examples, 5 are needed"):
+    with pytest.raises(DataError, match="4 examples; expected at least 5"):
         MMLU(str(tmp_path / "few")).items()
     (tmp_path / "absent/dev/colours_dev.csv").unlink()
     with pytest.raises(DataError, match="cannot be read"):

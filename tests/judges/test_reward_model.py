@@ -99,8 +99,8 @@ def test_a_wrong_folder_template_or_option_is_one_line(folder, tmp_path):
     with pytest.raises(DataError, match=r"has no config\.json"):
         RewardModel(str(tmp_path))
     (tmp_path / "t.txt").write_text("no place")
-    with pytest.raises(DataError, match=r"has no \{instruction\} to fill"):
+    with pytest.raises(DataError, match=r"has no \{instruction\}; add it"):
         RewardModel(f"{folder},prompt={tmp_path / 't.txt'}")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="does not say how its prompts are written"):
+    with pytest.raises(DataError, match="has no prompt template in a manifest.json"):
         RewardModel(str(tmp_path))
