@@ -51,6 +51,7 @@ class Replay:
 
     def manifest(self) -> Mapping[str, Any]:
         """Who judged, and the hash of the (unpacked) file."""
+        averaged = self._averaged()
         return {
             "name": self.name,
             "version": self.version,
@@ -58,7 +59,8 @@ class Replay:
             "sha256": self._sha256,
             "rows": len(self._rows),
             "noise": 0.0,
-            "scale": "binary" if self._binary() else "soft",
+            "scale": "binary" if self._binary() and not averaged else "soft",
+            **({"averaged": averaged} if averaged else {}),
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -74,10 +76,22 @@ class Replay:
         return llmbar_statistics(self._rows) if self._shown else {}
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """The stored preference for the first answer, whichever order it was stored in; several are
-        averaged. LLMBar's files show in one order only what they say of it.
+        """The stored preference for the first answer, of the other order where the file has none of this one.
+
+        Several annotators are averaged, which the manifest says. LLMBar's file speaks of each order itself.
         """
         return self._as_shown(pairs) if self._shown else [self._lookup(pair) for pair in pairs]
+
+    @property
+    def both_orders(self) -> bool:
+        """Whether the file has two answers in either order; each order then has its own verdict."""
+        return any(
+            (q, second, first) in self._verdicts for q, first, second in self._verdicts if first != second
+        )
+
+    def holds(self, pair: Pair) -> bool:
+        """Whether the file has a verdict on the pair in this very order."""
+        return (merge_input(pair.instruction, pair.input), pair.first, pair.second) in self._verdicts
 
     def _as_shown(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Verdicts on the very order; where the file has several, those asked again get the next."""
@@ -93,17 +107,25 @@ class Replay:
 
     def _lookup(self, pair: Pair) -> Verdict:
         question = merge_input(pair.instruction, pair.input)
-        found = self._verdicts.get((question, pair.first, pair.second), [])
-        turned = (
-            self._verdicts.get((question, pair.second, pair.first), []) if pair.first != pair.second else []
-        )
-        if not found and not turned:
+        found, turned = self._verdicts.get((question, pair.first, pair.second), []), False
+        if not found:
+            found, turned = self._verdicts.get((question, pair.second, pair.first), []), True
+        if not found:
             return Verdict(None, "missing: the file has no verdict on these two answers")
         given = [v.preference for v in found if v.preference is not None]
-        given += [1.0 - v.preference for v in turned if v.preference is not None]
         if not given:
-            return (found or turned)[0]
-        return Verdict(sum(given) / len(given), raw=(found or turned)[0].raw)
+            return found[0]
+        mean = sum(given) / len(given)
+        return Verdict(1.0 - mean if turned else mean, raw=found[0].raw)
+
+    def _averaged(self) -> int:
+        """How many verdicts are means over several annotators."""
+        who: dict[tuple[str, frozenset[str]], set[str]] = {}
+        for row in [] if self._shown else self._rows:
+            answers = frozenset((row["output_1"], row["output_2"]))
+            key = (merge_input(row["instruction"], row.get("input") or ""), answers)
+            who.setdefault(key, set()).add(str(row.get("annotator")))
+        return sum(len(names) > 1 for names in who.values())
 
     def _read_verdicts(self) -> None:
         seen: dict[tuple[str, ...], int] = {}

@@ -47,6 +47,12 @@ class AlpacaFarm:
             )
         return self._items
 
+    def absent(self, subset: str = "") -> int:
+        """How many of the 805, or of a subset of them, are not here; 0 where none of the items is one of them."""
+        here = {item.id for item in AlpacaFarm.items(self)} & known_items().keys()
+        wanted = [key for key, name in known_items().items() if subset in ("", name)]
+        return sum(key not in here for key in wanted) if here else 0
+
     def length_control(self, items: Sequence[Item]) -> dict[str, Any] | None:
         """Inputs of the length-controlled win rate besides lengths; None if the references are others."""
         return length_control(items, self._difficulty)
@@ -78,6 +84,10 @@ class Vicuna(AlpacaFarm):
     def items(self) -> list[Item]:
         """The items of that subset, in the file's order."""
         return [item for item in super().items() if item.subset == self.name]
+
+    def absent(self, subset: str = "") -> int:
+        """How many of the 80 are not here."""
+        return super().absent(self.name)
 
 
 def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[Item]:

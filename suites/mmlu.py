@@ -8,7 +8,8 @@ are equal byte for byte); for a model with a context below 2050 tokens examples 
 
 `lm_eval` is lm-evaluation-harness 0.4, group mmlu version 2 with --num_fewshot 5: the most likely of " A" to " D" after
 the prompt; a prompt that does not fit the context is truncated from the left. Departs: exactly one BOS if the tokenizer
-adds one by itself, regardless of the harness's add_bos_token.
+adds one by itself, regardless of the harness's add_bos_token (its
+default is none); the metric's name ends in "_bos".
 
 The two prompt, score and truncate differently, so their metrics have different names. Neither applies our prompt
 template. Data: the folder of the Hendrycks tar (MIT license), not distributed here.
@@ -40,20 +41,23 @@ class Protocol:
     max_prompt_tokens: int | None
     moved: Mapping[str, str]
     """Subjects with another category than in Hendrycks et al."""
+    departs: str
+    """Suffix of the metric's name where numbers differ from the harness's own for some tokenizers."""
     scoring: str
 
 
 PROTOCOLS = {
     "instruct_eval": Protocol(
-        "text", "  ", False, 2048, {},
+        "text", "  ", False, 2048, {}, "",
         "5-shot, greedy, at most 2 tokens; right where the text, stripped, begins with the right letter; a text that "
         "begins with none of A to D counts as wrong; examples dropped from the end until the prompt has at most 2048 "
         "tokens",
     ),
     "lm_eval": Protocol(
-        "options", " ", True, None, {"anatomy": "STEM"},
+        "options", " ", True, None, {"anatomy": "STEM"}, "_bos",
         'lm-evaluation-harness 0.4, group mmlu version 2: 5-shot, the likeliest of " A", " B", " C", " D"; a prompt '
-        "longer than the context is cut at its left",
+        "longer than the context is cut at its left; begins with one BOS where the tokenizer adds it, which the "
+        "harness by default does not",
     ),
 }  # fmt: skip
 
@@ -81,7 +85,7 @@ class MMLU:
         self.asks, self.scoring = self.rules.asks, self.rules.scoring
         self.max_prompt_tokens = self.rules.max_prompt_tokens
         self.shots = SHOTS
-        self.metric = f"accuracy.{self.protocol}_{SHOTS}shot"
+        self.metric = f"accuracy.{self.protocol}_{SHOTS}shot{self.rules.departs}"
         self.title = self.name if self.protocol == "instruct_eval" else f"{self.name}_{self.protocol}"
         self._examples: dict[str, list[Question]] = {}
         self.warnings: list[str] = []

@@ -17,7 +17,6 @@ VERDICT_LINE = re.compile(
 )
 FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 BRACKETED = re.compile(r"\[\[([ABC])\]\]")
-RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
 LEAST_MASS = 0.5
 """Minimum total probability of the two labels; below it there is no verdict. Ours."""
 
@@ -53,15 +52,6 @@ def double_brackets(text: str) -> float | None:
     """
     found = set(BRACKETED.findall(text))
     return {"A": 1.0, "B": 0.0, "C": 0.5}[found.pop()] if len(found) == 1 else None
-
-
-def rating(text: str) -> float | None:
-    """MT-Bench's single-answer score: the first `[[5]]`, else the first `[5]`; None where FastChat gives -1.
-
-    Source: FastChat, llm_judge/common.py, one_score_pattern and one_score_pattern_backup.
-    """
-    found = RATING[0].search(text) or RATING[1].search(text)
-    return float(found[1]) if found else None
 
 
 def weighted(first_token: Mapping[str, float] | None, labels: tuple[str, str] = ("A", "B")) -> float | None:

@@ -1,6 +1,5 @@
 """Reports of one recipe brought together: one row a method, the mean over its seeds, never over recipes."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from rlp_bench.api import (
     LengthControlled,
     Report,
     SuiteReport,
+    fingerprint,
     headline,
     is_subset,
     suite_name,
@@ -203,9 +203,8 @@ def _described(suite: SuiteReport) -> str:
 
 def _hashes(judge: Mapping[str, Any]) -> str:
     """Of the prompt, where the judge has one, and of all that can change a verdict."""
-    whole = hashlib.sha256(json.dumps(judge, sort_keys=True).encode()).hexdigest()
     prompt = judge.get("prompt_sha256")
-    return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {whole[:8]}"
+    return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {fingerprint(judge)[:16]}"
 
 
 def _mode(judge: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError, RecipeError, StoreError, UnknownName, nearest
 from rlp_bench.api.files import (
+    fingerprint,
     parse_rows,
     read_bytes,
     read_json,
@@ -102,6 +103,7 @@ __all__ = [
     "UnknownName",
     "Verdict",
     "content_id",
+    "fingerprint",
     "headline",
     "headline_key",
     "is_subset",

@@ -128,6 +128,12 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def fingerprint(value: Any) -> str:
+    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces, NaN refused."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Yields one dict per line. Raises DataError with file and line number where a line is not JSON."""
     with path.open(encoding="utf-8") as lines:

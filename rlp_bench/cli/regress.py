@@ -101,7 +101,7 @@ def _suites_table(snapshot: "Snapshot") -> Any:
                 suite.unscored,
                 facts.get("order", ""),
                 (facts.get("judge") or {}).get("name", ""),
-                str(facts.get("judge_sha256", ""))[:8],
+                str(facts.get("judge_sha256", ""))[:16],
                 "reported" if margin is None else f"margin {margin:g}",
             )
         )

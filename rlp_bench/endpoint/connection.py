@@ -72,7 +72,6 @@ class Connection:
             raise BenchError(
                 f'base_url "{parts.scheme}://{parts.hostname}/...": contains a password or a query, which would be stored '
                 f"with the answers; give the key by ${self.key_env}"
-## recipes/load.py
             )
         return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
 

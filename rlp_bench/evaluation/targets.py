@@ -11,9 +11,11 @@ from rlp_bench.api.report import Report, SuiteReport
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.evaluator import Evaluation
 from rlp_bench.evaluation.kinds.table import kind_of
+from rlp_bench.evaluation.kinds.win_rate import absent_items
 from rlp_bench.evaluation.outputs import import_outputs, match_outputs, read_outputs_file
 from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
+from rlp_bench.evaluation.verdicts import AS_STORED, POLICY_FIRST
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import last_of
@@ -37,6 +39,11 @@ class Subset:
     def items(self) -> list[Item]:
         """Its items, in the whole's order."""
         return [item for item in self.whole.items() if isinstance(item, Item) and item.subset == self.name]
+
+    def absent(self) -> int:
+        """How many items it should have and has not, as the whole knows it."""
+        count = getattr(self.whole, "absent", None)
+        return count(self.name) if count else 0
 
 
 def evaluate_outputs(
@@ -111,10 +118,12 @@ def _judge_file(
         if isinstance(suite, Subset)
         else items
     )
+    absent_items(suite, items, allow_missing=allow_missing)
     rows = match_outputs(path, whole, answers, allow_missing=allow_missing)
     if isinstance(judge, StoredVerdicts):
         rows = answers_as_judged(path, items, rows, judge, allow_missing=allow_missing)
-        order = "policy_first"  # asked once; a verdict that was stored the other way round is turned
+        # asked once, and a verdict that was stored the other way round is turned; unless the file has both
+        order = AS_STORED if getattr(judge, "both_orders", False) else POLICY_FIRST
     kept = {key: row for key, row in rows.items() if not row.get("absent")}
     sealed = import_outputs(store, items, kept, path.name)
     judged = kind_of(suite.name, suite.kind).judge_outputs

@@ -4,7 +4,7 @@ A judge is shown an instruction and two texts; who wrote which stays here. With 
 asked twice and an item counts only if both verdicts are there, so that a judge's taste for a side cancels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from rlp_bench.store.store import Store, fingerprint
 
 POLICY_FIRST, REFERENCE_FIRST = "policy_first", "reference_first"
 ORDERS = ("both", "single", "random", POLICY_FIRST, REFERENCE_FIRST)
+AS_STORED = "as_stored"
+"""Of replayed verdicts: the orders in which the file holds one; nobody asks for it by name."""
 CHUNK = 512
 """Pairs a call to the judge, so that progress moves."""
 
@@ -78,7 +80,8 @@ def judge_items(
             settled[item.id] = _row(item.id, POLICY_FIRST, Verdict(0.5, raw="identical"))
         else:
             asks += [
-                Ask(item.id, o, _pair(item, row["output"], o)) for o in orders_of(item, row["output"], order)
+                Ask(item.id, o, _pair(item, row["output"], o))
+                for o in _orders(judge, item, row["output"], order)
             ]
     open_asks = [ask for ask in asks if (ask.item_id, ask.order) not in kept]
     given = ask_judge(judge, [ask.pair for ask in open_asks], seed, progress)
@@ -220,6 +223,14 @@ def policy_preference(row: Mapping[str, Any]) -> float:
 def read_verdicts(verdicts: Artifact) -> list[dict[str, Any]]:
     """The sealed verdict rows."""
     return list(read_jsonl(verdicts.path / "rows.jsonl"))
+
+
+def _orders(judge: Judge, item: Item, output: str, order: str) -> tuple[str, ...]:
+    if order != AS_STORED:
+        return orders_of(item, output, order)
+    holds: Callable[[Pair], bool] = getattr(judge, "holds", lambda pair: False)
+    held = tuple(o for o in (POLICY_FIRST, REFERENCE_FIRST) if holds(_pair(item, output, o)))
+    return held or (POLICY_FIRST,)
 
 
 def _pair(item: Item, output: str, order: str) -> Pair:

@@ -26,6 +26,8 @@ class WinRateReport(SuiteReport, total=False):
     """The win rate if all items without a score were lost, and if all were won."""
     discrete_win_rate: float
     """A verdict is won, tied or lost."""
+    absent_items: int
+    """Of the published suite's, where any are not here."""
     smallest_detectable_difference: float | None
     ties: int
     identical: int
@@ -192,6 +194,10 @@ def warnings(report: WinRateReport) -> list[str]:
             f"{lost} of {report['n_items']} items have no score; all lost or all won, the win rate would be "
             f"{low:.1f} or {high:.1f}"
         )
+    judge = report["judge"]
+    if judge.get("averaged"):
+        names = ", ".join(judge.get("annotators", ()))
+        found.append(f"{judge['averaged']} verdicts are means over several annotators ({names})")
     if report["coverage"]["missing_output"]:
         found.append(f"{report['coverage']['missing_output']} items have no answer in the outputs")
     if report["empty"]:

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from rlp_bench.api.errors import StoreError
+from rlp_bench.api.files import fingerprint as fingerprint
 from rlp_bench.api.files import write_atomic, write_json
 from rlp_bench.api.types import Artifact
 
@@ -29,12 +30,6 @@ MANIFEST = "manifest.json"
 UNHASHED = {"meter.json", "log.txt"}
 """Files about the execution of a stage, which differ between runs; not part of an artifact's content."""
 Build = Callable[[Path], Mapping[str, float] | None]
-
-
-def fingerprint(value: Any) -> str:
-    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces; raises ValueError for NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hash_file(path: Path) -> str:

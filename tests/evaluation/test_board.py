@@ -257,6 +257,15 @@ def test_the_judges_prompt_and_manifest_stand_in_the_header(reports, report):
     assert "judge chat version 2 (prompt ab12cd34, manifest " in text
 
 
+def test_one_judge_has_one_hash_wherever_it_stands(reports):
+    """In the table's header, and in what a baseline and the HTML report keep."""
+    from rlp_bench.store.store import fingerprint
+
+    [suite] = {json.dumps(s["judge"], sort_keys=True) for r in reports for s in r["suites"] if s.get("judge")}
+    text = Table().render(reports, "text")
+    assert f"manifest {fingerprint(json.loads(suite))[:16]}" in text
+
+
 def test_a_new_column_is_one_entry_and_in_every_format(reports, monkeypatch):
     new = columns.Column(
         "worth",

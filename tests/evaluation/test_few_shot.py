@@ -125,7 +125,7 @@ def test_both_protocols_say_what_transformers_says(data, store, policy):
     for row, values, question in zip(rows, expected, questions, strict=True):
         assert row["logprobs"] == pytest.approx(values, abs=1e-4)
         assert row["score"] == float(values.index(max(values)) == question.answer)
-    assert report["metric"] == "accuracy.lm_eval_5shot"
+    assert report["metric"] == "accuracy.lm_eval_5shot_bos"
     assert report["bos_tokens"] == {"1": 6}
 
 
@@ -297,11 +297,11 @@ def test_the_two_protocols_never_share_a_column(data, store, policy):
         for protocol in ("instruct_eval", "lm_eval")
     }
     assert {one["metric"] for one in both.values()} == {
-        "accuracy.instruct_eval_5shot", "accuracy.lm_eval_5shot"
+        "accuracy.instruct_eval_5shot", "accuracy.lm_eval_5shot_bos"
     }  # fmt: skip
     named = [{"alias": "mmlu", **one} for one in both.values()]
     reports = [board_report([named[0]]), {**board_report([named[1]]), "method": "ppo"}]
-    with pytest.raises(DataError, match=r"not measured in one way.*instruct_eval_5shot.*lm_eval_5shot"):
+    with pytest.raises(DataError, match=r"not measured in one way.*instruct_eval_5shot.*lm_eval_5shot_bos"):
         bring_together(reports)
     apart = [
         {"alias": name, **one} for name, one in zip(("mmlu", "mmlu_lm_eval"), both.values(), strict=True)
@@ -321,7 +321,7 @@ def test_eval_policy_on_a_folder_by_both_protocols(cli, data, policy, tmp_path):
     assert first.returncode == 0, first.stderr
     one, two = json.loads(first.stdout)["suites"]
     assert (one["alias"], two["alias"]) == ("mmlu", "mmlu_lm_eval")
-    assert (one["metric"], two["metric"]) == ("accuracy.instruct_eval_5shot", "accuracy.lm_eval_5shot")
+    assert (one["metric"], two["metric"]) == ("accuracy.instruct_eval_5shot", "accuracy.lm_eval_5shot_bos")
     assert one["n_items"] == two["n_items"] == 6
     sealed = sorted((tmp_path / "store/artifacts").iterdir())
     assert len(sealed) == 8  # three parts and a whole, twice

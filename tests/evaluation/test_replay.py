@@ -115,6 +115,72 @@ def test_verdicts_in_both_orders_are_averaged_within_the_item(score):
     assert report["n_scored"] == 2
 
 
+def test_contradictory_orders_have_a_position_gap(score):
+    # The policy wins wherever it is shown first, or second; a third item agrees in both orders.
+    first = [{**turned(row), "preference": 1} for row in rows([2, 2, 2])]
+    second = [*rows([1, 1]), {**rows([2, 2, 2])[2]}]
+    report = score(second + first, outputs(3))
+    assert report["win_rate"] == pytest.approx(100 * 2 / 3)
+    assert report["position_gap"] == pytest.approx(100 * 2 / 3)
+    assert (report["n_scored"], report["order"]) == (3, "as stored")
+    assert score([*first, *rows([2, 2, 2])], outputs(3))["position_gap"] == 0.0
+    # Half of the items in both orders: the gap is theirs.
+    assert score([*first[:1], *rows([1, 2, 2])], outputs(3))["position_gap"] == 100.0
+
+
+def test_verdicts_of_several_annotators_are_averaged_aloud(score):
+    two = [{**row, "annotator": "another_judge"} for row in rows([1, 2])]
+    report = score(rows([2, 2]) + two, outputs(2))
+    assert report["win_rate"] == 75.0
+    assert report["judge"]["averaged"] == 1 + 1
+    assert report["metric"] == "win_rate.soft"
+    assert "2 verdicts are means over several annotators (another_judge, some_judge)" in report["warnings"]
+    # A pool in which each item has one annotator averages nothing.
+    alone = [*rows([2]), {**rows([2, 2])[1], "annotator": "another_judge"}]
+    assert "averaged" not in score(alone, outputs(2))["judge"]
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """A world in which the published items are "ask 0" to "ask 9", four of them Vicuna's."""
+    from rlp_bench.api.types import content_id
+    from rlp_bench.suites import alpacafarm
+
+    known = {content_id(f"ask {i}", ""): "vicuna" if i > 5 else "koala" for i in range(10)}
+    monkeypatch.setattr(alpacafarm, "known_items", lambda: known)
+
+
+def test_a_part_of_the_published_items_does_not_pass_as_the_whole(score, published, store, tmp_path):
+    whole = score(rows([2] * 10), outputs(10))
+    assert "absent_items" not in whole
+    assert whole["warnings"] == []
+    for given in (4, 9):
+        with pytest.raises(
+            DataError, match=rf'suite "alpacafarm": {given} of its 10 items are there.*--allow-missing'
+        ):
+            score(rows([2] * given), outputs(given))
+    report = score(rows([2] * 4), outputs(4), allow_missing=True)
+    assert (report["absent_items"], report["n_items"]) == (6, 4)
+    assert "4 of the suite's 10 items: a part of alpacafarm" in report["warnings"]
+    data = tmp_path / "data.json"
+    data.write_text(
+        json.dumps([{"instruction": f"ask {i}", "output": "r", "dataset": "koala"} for i in range(4)])
+    )
+    with pytest.raises(DataError, match="4 of its 10 items are there"):
+        eval_command(outputs=tmp_path / "outputs.json", data=data, judge="longest", store=store)
+
+
+def test_a_part_of_a_published_subset_does_not_pass_as_it(score, published):
+    last = [{**row, "dataset": "vicuna"} for row in rows([2] * 10)[6:]]
+    assert score(last, outputs(10)[6:], suites=["vicuna"])["n_items"] == 4
+    with pytest.raises(DataError, match=r'suite "vicuna": 3 of its 4 items are there'):
+        score(last[1:], outputs(10)[7:], suites=["vicuna"])
+
+
+def test_items_that_are_none_of_the_published_ones_are_a_set_of_their_own(score):
+    assert "absent_items" not in score(rows([2] * 4), outputs(4))
+
+
 def test_side_without_an_output_is_told_by_the_other_rows(score):
     # The first item's answer is absent from the outputs; its row is stored the other way round.
     many = rows([2] * 200)

@@ -17,7 +17,6 @@ from rlp_bench.judges.api.parsers import (
     json_winner,
     label_mass,
     letter,
-    rating,
     verdict_line,
     weighted,
 )
@@ -129,7 +128,6 @@ def test_less_than_half_of_the_probability_on_the_labels_is_no_verdict() -> None
 # --- Stored judgements ------------------------------------------------------------------------------------
 
 ALPACA_EVAL = sorted(DATA.glob("alpaca_eval/results/*/weighted_alpaca_eval_gpt4_turbo/annotations.json.gz"))
-MT_BENCH = sorted(DATA.glob("mt_bench/model_judgment/gpt-4_single_mistral-orpo*"))
 
 
 @pytest.mark.skipif(not ALPACA_EVAL, reason="needs AlpacaEval's annotations in ../shared/data/alpaca_eval")
@@ -146,24 +144,6 @@ def test_stored_log_probabilities_of_alpaca_eval_2_give_its_preferences(path: Pa
         assert found is not None
         stored = row["preference"]
         assert (2 - stored if not switched else stored - 1) == pytest.approx(found, abs=2e-6)
-
-
-@pytest.mark.skipif(not MT_BENCH, reason="needs MT-Bench judgements in ../shared/data/mt_bench")
-def test_all_stored_mt_bench_ratings_are_read_again() -> None:
-    """800 of 800; the one that FastChat has as -1 is the one that has no rating."""
-    texts = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in MT_BENCH]
-    rows = [json.loads(line) for text in texts for line in text.decode().splitlines() if line.strip()]
-    assert len(rows) == 800
-    assert [rating(row["judgment"]) for row in rows] == [
-        None if row["score"] == -1 else row["score"] for row in rows
-    ]
-    assert sum(row["score"] == -1 for row in rows) == 1
-
-
-def test_a_rating_is_the_first_one_in_double_brackets_or_else_in_single_ones() -> None:
-    assert rating("[3] but Rating: [[7.5]] not [[2]]") == 7.5
-    assert rating("Rating: [4]") == 4
-    assert rating("Rating: 4 [A]") is None
 
 
 def test_each_parser_is_the_one_of_its_name() -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from shared_files import shared
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.outputs import read_outputs_file
 from rlp_bench.store.store import Store
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "alpaca_eval"
+DATA = shared("data/alpaca_eval")
 FARM = DATA.parent / "alpaca_farm" / "examples" / "eval_gpt-3.5-turbo-0301.json.gz"
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs AlpacaEval's files in ../shared/data/alpaca_eval"
@@ -55,6 +56,17 @@ def score(store: Store, outputs: Path, verdicts: Path, **options):
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+def test_400_answers_with_their_400_verdicts_are_not_the_805(store, tmp_path):
+    outputs, verdicts = tmp_path / "outputs.json", tmp_path / "annotations.json"
+    outputs.write_text(json.dumps(load(outputs_of(DAVINCI))[:400]))
+    asked = {row["instruction"] for row in json.loads(outputs.read_text())}
+    verdicts.write_text(json.dumps([row for row in load(DAVINCI) if row["instruction"] in asked]))
+    with pytest.raises(DataError, match='suite "alpacafarm": 400 of its 805 items are there'):
+        score(store, outputs, verdicts)
+    report = score(store, outputs, verdicts, allow_missing=True)
+    assert (report["n_items"], report["absent_items"]) == (400, 405)
 
 
 def test_the_files_are_there():

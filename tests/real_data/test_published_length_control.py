@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from patience import PATIENCE
+from shared_files import shared
 
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.evaluation.length_control import predicted
 from rlp_bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data" / "alpaca_eval"
+DATA = shared("data/alpaca_eval")
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs AlpacaEval's files in ../shared/data/alpaca_eval"
@@ -124,9 +125,8 @@ def test_difficulty_goes_by_instruction_not_by_position(store, tmp_path):
     part = {row["instruction"] for row in rows[:400]}
     (tmp_path / "v.json").write_text(json.dumps(rows[:400]))
     (tmp_path / "o.json").write_text(json.dumps([row for row in outputs if row["instruction"] in part]))
-    half = replay("alpaca-farm-ppo-human", store, tmp_path / "o.json", tmp_path / "v.json")[
-        "length_controlled"
-    ]
+    given = (tmp_path / "o.json", tmp_path / "v.json")
+    half = replay("alpaca-farm-ppo-human", store, *given, allow_missing=True)["length_controlled"]
     assert half["n"] == 400
     assert half["difficulty"].startswith("approximate")
     low, high = half["ci95"]

@@ -6,6 +6,7 @@ What the verdicts say: `rlp_bench.evaluation.win_rate_report`.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_jsonl, sha256
 from rlp_bench.api.protocols import Judge, Progress, Suite
 from rlp_bench.api.report import JudgeResult, LengthControlled, SuiteReport, suite_name
@@ -15,7 +16,7 @@ from rlp_bench.evaluation.length_report import length_controlled
 from rlp_bench.evaluation.outputs import Outputs, item_hash, read_artifact, reference_hash
 from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of, read_verdicts, seal_verdicts
-from rlp_bench.evaluation.win_rate_report import WinRateReport, percent, warnings, win_rate_report
+from rlp_bench.evaluation.win_rate_report import INCOMPLETE, WinRateReport, percent, warnings, win_rate_report
 from rlp_bench.statistics import estimate_mean
 from rlp_bench.store.store import Store, hash_file
 
@@ -29,6 +30,7 @@ def win_rate(asking: Asking, alias: str, suite: Suite, items: list[Item]) -> Sui
     for name, done in asking.judged.items():
         if is_subset(items, done.items):
             return restrict(done.report, suite, items, asking.store, done.outputs, done.rows, name)
+    absent_items(suite, items, allow_missing=asking.allow_missing)
     outputs = asking.answers(items, suite)
     rows = read_artifact(outputs)
     report = evaluate_suite(
@@ -61,6 +63,8 @@ def evaluate_suite(
 ) -> WinRateReport:
     """The suite's report, second judges and controls included. Sealed verdicts are read, not made again."""
 
+    lacking = absent_items(suite, items, allow_missing=allow_missing)
+
     def judged(judge: Judge, order: str) -> WinRateReport:
         verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
         given = read_verdicts(verdicts)
@@ -68,6 +72,11 @@ def evaluate_suite(
         return _finish(report, suite, items, outputs, verdicts, order)
 
     report = judged(judge, order)
+    if lacking:
+        report["absent_items"] = lacking
+        report["warnings"].append(
+            f"{len(items)} of the suite's {len(items) + lacking} items: a part of {suite.name}"
+        )
     report["length_controlled"] = _controlled(store, suite, items, rows, report)
     report["second_judges"] = {name: _short(judged(load_judge(name), order)) for name in second}
     report["controls"] = {name: _short(judged(load_judge(name), "both")) for name in CONTROLS}
@@ -123,6 +132,22 @@ def _finish(
         "scores": f"artifacts/{verdicts.path.name}/scores.jsonl",
         "warnings": warnings(report),
     }
+
+
+def absent_items(suite: Suite, items: Sequence[Item], *, allow_missing: bool) -> int:
+    """How many items the published suite has and these do not: a part is not the whole.
+
+    Raises:
+        DataError: more than 1 % of them, and that is not allowed.
+    """
+    count = getattr(suite, "absent", None)
+    lacking: int = count() if count else 0
+    if lacking > INCOMPLETE * (len(items) + lacking) and not allow_missing:
+        raise DataError(
+            f'suite "{suite.name}": {len(items)} of its {len(items) + lacking} items are there, the others have '
+            "neither answer nor verdict; give them all, or --allow-missing to score a part that is marked as one"
+        )
+    return lacking
 
 
 def _controlled(
