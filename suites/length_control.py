@@ -2,7 +2,7 @@
 
 `alpaca_eval_2.json` holds an approximation (`tools/recover_difficulty.py`), keyed by instruction, with a hash of the
 reference answer, so that it is never used against another baseline. AlpacaEval's own instruction_difficulty.csv
-(dataset tatsu-lab/alpaca_eval) takes its place where it is given; the anchors stay.
+(dataset tatsu-lab/alpaca_eval) takes its place where it is given, and needs no prior; the anchors stay.
 """
 
 import csv
@@ -17,14 +17,25 @@ from rlp_bench.api import DataError, Item
 
 
 def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = None) -> dict[str, Any] | None:
-    """{label, difficulty by item id, anchors}; None unless every item is one of the 805 with that reference."""
+    """{kind, label, difficulty by item id, anchors}, and of approximate ones {prior, error in points}.
+
+    None unless every item is one of the 805 with that reference.
+    """
     stored = _stored()
     known = stored["items"]
     if not items or not all(item.id in known and _hash(item) == known[item.id][1] for item in items):
         return None
-    difficulty = exact or {item.id: known[item.id][0] for item in items}
-    label = "instruction_difficulty.csv" if exact else stored["label"]
-    return {"label": label, "difficulty": difficulty, "anchors": stored["anchors"]}
+    if exact:
+        label = "instruction_difficulty.csv"
+        return {"kind": "exact", "label": label, "difficulty": exact, "anchors": stored["anchors"]}
+    return {
+        "kind": "approximate",
+        "label": stored["label"],
+        "difficulty": {item.id: known[item.id][0] for item in items},
+        "anchors": stored["anchors"],
+        "prior": stored["prior"],
+        "error": stored["unseen"]["rms"],
+    }
 
 
 def read_difficulty(path: Path, order: Sequence[str]) -> dict[str, float]:

@@ -4,8 +4,10 @@ The instructions' difficulties and the two steadying runs lie on a hub only. Wha
 them in part: 198 models' weights and length-controlled win rates fix the *distribution* of the difficulties
 (`distribution`: on 49 models held out, error .01 points); who has which is guessed from the baseline's lengths (a
 Gaussian copula whose correlation makes weights and lengths give the raw win rates), from the verdicts of three models,
-and from the fact that the published weights are where each fit's gradient is 0. A model that was left out of all that
-is then off by .4 to 1.5 points, the three themselves by .1. The result is approximate and says so.
+and from the fact that the published weights are where each fit's gradient is 0. The result is approximate and says so:
+difficulties known with an error attenuate their weight; `prior`, from the published weights, makes up for part of that.
+
+recover_difficulty.py DATA --leave-one-out prints by how much each of the three is off where this is done without it.
 
 DATA: AlpacaEval's results and leaderboards as in its repository (model_outputs and annotations gzipped).
 """
@@ -24,6 +26,7 @@ from scipy.special import expit
 from scipy.stats import norm, rankdata
 
 from rlp_bench.api.types import content_id
+from rlp_bench.evaluation.length_control import Anchors, Prior, fit, predicted
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 JUDGED = ("alpaca-7b", "alpaca-farm-ppo-human", "NullModel")
@@ -31,6 +34,11 @@ LENGTHS_ONLY = ("text_davinci_001", "gpt4")
 ANCHORS = ("gpt4_1106_preview_verbose", "gpt4_1106_preview_concise")
 ANCHOR_WEIGHT = 0.1
 """Of a row: half of lambda = .2, as there are two runs."""
+SHRINKAGE = 3.0
+"""Times the precision of the published weights round their regression; of 0, .3, 1, 3, 10, 1e6 the least squared
+error on three models, each left out (`--leave-one-out`)."""
+UNSEEN = {"models": 52, "mean": 1.0, "rms": 1.2, "largest": 3.1}
+"""Points by which models were off whose verdicts nothing here has used: those of AlpacaEval's repository."""
 CORRELATION = 0.45
 """Between difficulty and brevity of the baseline's answer; squared error of five raw win rates is least there."""
 
@@ -54,11 +62,15 @@ class Published:
         """A column of the leaderboard as a fraction."""
         return float(self.rows[model][column]) / 100
 
-    def x(self, model: str) -> np.ndarray:
-        """tanh of the scaled length differences, in the order of the instructions."""
+    def gaps(self, model: str) -> np.ndarray:
+        """The baseline's length minus the model's, in the order of the instructions."""
         rows = _load(self.data / f"results/{model}/model_outputs.json.gz")
         texts = {r["instruction"]: r["output"] for r in rows}
-        d = np.array([len(self.reference[i]) - len(texts.get(i, "")) for i in self.order])
+        return np.array([len(self.reference[i]) - len(texts.get(i, "")) for i in self.order])
+
+    def x(self, model: str) -> np.ndarray:
+        """tanh of the scaled length differences, in the order of the instructions."""
+        d = self.gaps(model)
         return np.tanh(d / d.std(ddof=1))
 
     def verdicts(self, model: str) -> np.ndarray:
@@ -104,6 +116,52 @@ def anchors(published: Published, values: np.ndarray) -> np.ndarray:
             weight = ANCHOR_WEIGHT * values.size * part / steps.size
             rows += [(xi, d, expit(w[0] * xi + w[1] * d + w[2]), weight) for d in steps]
     return np.array(rows)
+
+
+def prior(weights: np.ndarray, rates: np.ndarray) -> dict[str, Any]:
+    """Regression of the published weights (M x 3) of length and difficulty on the logit of raw win rates (M)."""
+    z = np.log(rates / (1 - rates))
+    columns = np.stack([np.ones_like(z), z, z**2], axis=1)
+    found = np.linalg.lstsq(columns, weights[:, :2], rcond=None)[0]
+    spread = (weights[:, :2] - columns @ found).var(axis=0)
+    return {
+        "coefficients": found.T.round(5).tolist(),
+        "precision": (SHRINKAGE / spread).round(3).tolist(),
+        "range": [round(float(z.min()), 3), round(float(z.max()), 3)],
+    }
+
+
+def recovered(published: Published, without: str = "") -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """(difficulties in the order of the instructions, anchors, prior), as if one model were not known."""
+    names = [
+        m
+        for m in published.weights
+        if m not in ("gpt4_1106_preview", without)
+        and published.rows.get(m, {}).get("length_controlled_winrate")
+    ]
+    weights = np.array([published.weights[m] for m in names])
+    values = distribution(
+        weights, np.array([published.rate(m, "length_controlled_winrate") for m in names]), published.n
+    )
+    steady = anchors(published, values)
+    judged = tuple(m for m in JUDGED if m != without)
+    raw = np.array([published.rate(m) for m in names])
+    return assign(published, values, steady, judged), steady, prior(weights, raw)
+
+
+def leave_one_out(published: Published) -> None:
+    """Prints, for each model with verdicts and several shrinkages, by how many points it is off when left out."""
+    for model in JUDGED:
+        d, steady, other = recovered(published, model)
+        y, gaps = published.verdicts(model), published.gaps(model)
+        errors = {}
+        for shrinkage in (0.0, 0.3, 1.0, 3.0, 10.0, 1e6):
+            precision = np.array(other["precision"]) * shrinkage / SHRINKAGE
+            parts = Prior(np.array(other["coefficients"]), precision, tuple(other["range"]))
+            weights = fit(y, gaps, d, np.ones((1, y.size)), Anchors(*steady.T), parts)
+            off = predicted(weights, d)[0] - published.rate(model, "length_controlled_winrate")
+            errors[shrinkage] = round(100 * float(off), 2)
+        print(model, errors)
 
 
 def assign(
@@ -164,17 +222,11 @@ def _load(path: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Writes one JSON file."""
+    """Writes one JSON file, or prints the errors of models left out."""
     published = Published(Path(sys.argv[1]))
-    names = [
-        m
-        for m in published.weights
-        if m != "gpt4_1106_preview" and published.rows.get(m, {}).get("length_controlled_winrate")
-    ]
-    rates = np.array([published.rate(m, "length_controlled_winrate") for m in names])
-    values = distribution(np.array([published.weights[m] for m in names]), rates, published.n)
-    steady = anchors(published, values)
-    found = assign(published, values, steady, JUDGED)
+    if sys.argv[2] == "--leave-one-out":
+        return leave_one_out(published)
+    found, steady, others = recovered(published)
     items = {
         content_id(text, ""): [
             round(float(d), 4),
@@ -186,6 +238,8 @@ def main() -> None:
         "{",
         ' "label": "approximate: recovered from published weights, win rates and three models\' verdicts",',
         ' "baseline": "gpt4_1106_preview",',
+        f' "prior": {json.dumps(others)},',
+        f' "unseen": {json.dumps(UNSEEN)},',
         f' "anchors": {json.dumps([[round(float(v), 5) for v in row] for row in steady])},',
         f' "items": {json.dumps(dict(sorted(items.items())))}',
         "}",

@@ -99,7 +99,13 @@ def leaderboard(r: Results) -> Section:
     against = {row["candidate"]: row for row in r["comparisons"]}
     judges = [f"by {name}" for name in r["second"]]
     controlled = r.get("length_controlled") or {}
-    head = ["method", *(["rank"] if ranks else []), suites[0], "minus ppo", *(["LC"] if controlled else [])]
+    head = [
+        "method",
+        *(["rank"] if ranks else []),
+        suites[0],
+        "minus ppo",
+        *([_control_title(r)] if controlled else []),
+    ]
     head += ["KL", "tokens", "longest", "items", "seeds", *suites[1:], *judges]
     rows = []
     for name in names:
@@ -122,7 +128,11 @@ def leaderboard(r: Results) -> Section:
         "win rate if the longer answer always won. items: scored of asked, the least of a seed.",
     ]
     if controlled:
-        notes.append("LC: length-controlled win rate; of several seeds their mean, the least and the most.")
+        kind = r.get("length_controlled_kind")
+        what = f" ({kind})" if kind else ""
+        notes.append(
+            f"LC: length-controlled win rate{what}; of several seeds their mean, the least and the most."
+        )
     else:
         notes.append("No length-controlled win rates: the reports of this matrix hold none.")
     if ranks:
@@ -133,6 +143,12 @@ def leaderboard(r: Results) -> Section:
     else:
         notes.append("No ranks: fewer than two methods share items.")
     return Section("leaderboard", "Leaderboard", [Text(notes), Table(head, rows, breaks=breaks)])
+
+
+def _control_title(r: Results) -> str:
+    """`LC, approximate`: the column's name says what its numbers are."""
+    kind = str(r.get("length_controlled_kind") or "").partition(",")[0]
+    return f"LC, {kind}" if kind else "LC"
 
 
 def _rank(rank: Rank | None) -> Cell:

@@ -18,6 +18,7 @@ from rlp_bench.api import (
     fingerprint,
     headline,
     is_subset,
+    length_control_kind,
     suite_name,
     suite_of,
 )
@@ -101,6 +102,8 @@ class Board:
     copied: tuple[Copied, ...] = ()
     source: str = ""
     """Of the copied rows."""
+    length_control: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
+    """Suite -> what its length-controlled rates are, one kind for all rows; see `length_control_of`."""
 
     @cached_property
     def others(self) -> list[str]:
@@ -139,7 +142,11 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
     rows = [_row(m, by_method[m], suites, scores[m], against, controlled) for m in by_method]
     rows = _ranked(_corrected(rows), scores, suites[0])
     copied = _copied([row.method for row in rows], suites) if published else ()
-    return Board(recipes[0], judges, suites, notes, tuple(rows), copied, SOURCE if copied else "")
+    controls = {
+        name: length_control_of([s for report in reports if (s := suite_of(report, name)) is not None])
+        for name in suites
+    }
+    return Board(recipes[0], judges, suites, notes, tuple(rows), copied, SOURCE if copied else "", controls)
 
 
 def _ranked(rows: Sequence[Row], scores: Mapping[str, Any], suite: str) -> list[Row]:
@@ -310,6 +317,26 @@ def _length_controlled(by_method: Mapping[str, Mapping[int, Report]], name: str)
             e = Estimate(e.mean, math.sqrt(within[method]), low / 100, high / 100, 1)
         found[method] = replace(e, n=first["n"])
     return found
+
+
+def length_control_of(suites: Iterable[SuiteReport]) -> tuple[str, float | None]:
+    """What the length-controlled rates of these suite reports are, one word for all, and their error where unseen.
+
+    Raises:
+        DataError: they are of several kinds, and so no column.
+    """
+    found = {
+        (length_control_kind(lc), lc.get("error_unseen"))
+        for suite in suites
+        if (lc := suite.get("length_controlled")) and lc["win_rate"] is not None
+    }
+    kinds = sorted({kind for kind, _ in found})
+    if len(kinds) > 1:
+        raise DataError(
+            f"leaderboard: length-controlled rates of several kinds ({', '.join(kinds)}) make no column; evaluate all "
+            "runs with the same instruction_difficulty.csv, or none"
+        )
+    return max(found, key=lambda one: one[1] or 0.0, default=("", None))
 
 
 def _rate(suite: SuiteReport) -> float:

@@ -234,6 +234,12 @@ def _first(board: Board, row: Row) -> Cell | None:
     return row.cells.get(board.suites[0])
 
 
+def _controlled_kind(board: Board) -> Sequence[str]:
+    """` (approximate)`: the column's name says what its numbers are."""
+    kind, _ = board.length_control[board.suites[0]]
+    return (f" ({kind})" if kind else "",)
+
+
 def _controlled(board: Board, row: Row, key: str) -> str:
     cell = _first(board, row)
     return "" if cell is None or cell.length_controlled is None else _interval(cell.length_controlled)
@@ -244,13 +250,17 @@ def _controlled_numbers(board: Board, row: Row, suite: str) -> Numbers:
     return {
         "length_controlled": None if found is None else 100 * found.mean,
         "length_controlled_error": None if found is None else 100 * found.se,
+        "length_controlled_kind": None if found is None else board.length_control[suite][0],
+        "length_controlled_error_unseen": None if found is None else board.length_control[suite][1],
     }
 
 
 def _controlled_caption(board: Board) -> Sequence[str]:
     known = any(c.length_controlled for row in board.rows for c in row.cells.values())
+    kind, error = board.length_control[board.suites[0]]
+    off = f", off by {error:g} points for an unseen model beside the interval" if error else ""
     said = "length-controlled: win rate on the first suite at equal lengths, error by fitting again"
-    return (said,) if known else ()
+    return (f"{said}; {kind}{off}",) if known else ()
 
 
 def _other(board: Board, row: Row, key: str) -> str:
@@ -337,7 +347,12 @@ COLUMNS: tuple[Column, ...] = (
         place=5,
     ),
     Column(
-        "length-controlled", _controlled, caption=_controlled_caption, numbers=_controlled_numbers, place=2
+        "length-controlled{}",
+        _controlled,
+        caption=_controlled_caption,
+        numbers=_controlled_numbers,
+        over=_controlled_kind,
+        place=2,
     ),
     Column(
         "{}",

@@ -19,6 +19,7 @@ from rlp_bench.api.errors import DataError
 from rlp_bench.api.report import LengthControlled, Report, SuiteReport, read_report, suite_of
 from rlp_bench.api.types import Item
 from rlp_bench.display import Display
+from rlp_bench.evaluation.length_report import described
 from rlp_bench.evaluation.resolve import load_suite
 from rlp_bench.matrix.trajectory import Point
 from rlp_bench.run.records import REPORT, RunRecord, open_run
@@ -63,6 +64,7 @@ def html_data(
         "length_controlled": _by_seed(
             found["main"], reports, lambda suite: suite.get("length_controlled", NO_RATE)["win_rate"]
         ),
+        "length_controlled_kind": _length_control(found["main"], reports),
         "length_controlled_ends": _by_seed(
             found["main"], reports, lambda suite: suite.get("length_controlled", NO_RATE).get("ci95")
         ),
@@ -132,6 +134,23 @@ def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[s
             "lost": dict(sorted(lost.items())),
         }
     return found
+
+
+def _length_control(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> str:
+    """What the suite's length-controlled rates are; "" where there are none.
+
+    Raises:
+        DataError: they are of several kinds, and so no column.
+    """
+    suites = [suite_of(report, alias) for seeds in reports.values() for report in seeds.values()]
+    rates = [suite.get("length_controlled", NO_RATE) for suite in suites if suite]
+    kinds = sorted({described(rate) for rate in rates if rate["win_rate"] is not None})
+    if len(kinds) > 1:
+        raise DataError(
+            f'report html: suite "{alias}" has length-controlled rates of several kinds ({"; ".join(kinds)}); '
+            "evaluate all runs with the same instruction_difficulty.csv, or none"
+        )
+    return kinds[0] if kinds else ""
 
 
 def _by_seed(

@@ -40,8 +40,12 @@ class LengthControlled(TypedDict, total=False):
     standard_error: float
     ci95: list[float]
     weights: dict[str, float]
+    kind: str
+    """"exact", "approximate" or "no difficulty"; see `length_control_kind`."""
     difficulty: str
     anchors: int
+    error_unseen: float | None
+    """Points by which an approximate rate is off for a model that it was not made from, beside `standard_error`."""
 
 
 class DataHashes(TypedDict, total=False):
@@ -265,6 +269,12 @@ def suite_of(report: Report, alias: str) -> SuiteReport | None:
 def is_subset(suite: SuiteReport) -> bool:
     """Whether its items are part of another suite: shown, but not independent evidence."""
     return str(suite.get("evidence") or "").startswith("subset")
+
+
+def length_control_kind(found: LengthControlled) -> str:
+    """The kind of a length-controlled rate; of a report that lacks it, what its difficulties say of themselves."""
+    label = found.get("difficulty", "none").partition(":")[0]
+    return found.get("kind") or {"none": "no difficulty", "approximate": label}.get(label, "exact")
 
 
 def headline_key(suite: SuiteReport) -> str:

@@ -12,6 +12,7 @@ difficulty, keyed by item, never by position; where nobody knows it, it is 0 and
 Departs: the fit is maximum likelihood with a ridge of 1e-4 (so that a model that always wins has a finite weight),
 where AlpacaEval cross-validates an L1 penalty. The error is that of a bootstrap over items that fits again every time:
 AlpacaEval prints the spread of the fitted probabilities, which takes the weights for known and is about half of it.
+Where difficulties are known only roughly, the weights have a prior from other models' (`Prior`); else none.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,31 @@ class Anchors:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What other models' weights of length and difficulty say of a model's, given its win rate.
+
+    Difficulties that are known with an error draw the weight of difficulty to 0 and push what they explain into that of
+    length (attenuation); this draws both back. With z the logit of the raw win rate, kept inside `range`:
+
+        w_k ~ Normal(c_k0 + c_k1 z + c_k2 z^2, 1 / precision_k),  k = length, difficulty
+    """
+
+    coefficients: np.ndarray
+    """Shape (2, 3)."""
+    precision: np.ndarray
+    """Shape (2,)."""
+    range: tuple[float, float]
+
+    def means(self, rates: np.ndarray) -> np.ndarray:
+        """Of the three weights (the bias has 0) at raw win rates in [0, 1]. Shapes (R,), (R, 3)."""
+        low, high = (_sigmoid(np.array(end)) for end in self.range)
+        rate = np.clip(rates, low, high)
+        z = np.log(rate / (1 - rate))
+        two = np.stack([np.ones_like(z), z, z**2], axis=1) @ self.coefficients.T
+        return np.concatenate([two, np.zeros((z.size, 1))], axis=1)
+
+
+@dataclass(frozen=True)
 class LengthControlled:
     """Fractions; `weights` are those of length, difficulty and the model's bias."""
 
@@ -54,6 +80,7 @@ def length_controlled_win_rate(
     differences: np.ndarray,
     difficulty: np.ndarray | None = None,
     anchors: Anchors | None = None,
+    prior: Prior | None = None,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -65,6 +92,7 @@ def length_controlled_win_rate(
             fit). Shape (n,).
         differences: the baseline's length minus the model's, in characters. Shape (n,).
         difficulty: of each item; None drops the term. Shape (n,).
+        prior: for difficulties that are known with an error.
 
     Raises:
         ValueError: fewer than two items have a verdict.
@@ -74,11 +102,11 @@ def length_controlled_win_rate(
     if np.isfinite(y).sum() < 2:
         raise ValueError("a length-controlled win rate needs two items with a verdict or more")
     whole = np.ones((1, y.size))
-    [weights] = fit(y, delta, d, whole, anchors)
+    [weights] = fit(y, delta, d, whole, anchors, prior)
     mean = float(predicted(weights[None], d, whole)[0])
     draws = np.concatenate(
         [
-            predicted(fit(y, delta, d, counts, anchors), d, counts)
+            predicted(fit(y, delta, d, counts, anchors, prior), d, counts)
             for counts in _resamples(y.size, resamples, seed)
         ]
     )
@@ -109,12 +137,16 @@ def fit(
     difficulty: np.ndarray,
     counts: np.ndarray,
     anchors: Anchors | None = None,
+    prior: Prior | None = None,
 ) -> np.ndarray:
     """Weights (R x 3) of length, difficulty and bias for R resamples at once, `counts` (R x n) times each item."""
     known = np.isfinite(preferences)
     shape = counts.shape
     x = [scaled_differences(differences, counts), np.broadcast_to(difficulty, shape), np.ones(shape)]
     y, rows = np.where(known, preferences, 0.0), counts * known
+    mean, precision = np.zeros((shape[0], 3)), np.full(3, RIDGE)
+    if prior is not None:
+        mean, precision = prior.means(rows @ y / rows.sum(axis=1)), np.append(prior.precision, RIDGE)
     if anchors is not None:
         wide = (shape[0], anchors.x.size)
         more = (anchors.x, anchors.difficulty, np.zeros(anchors.x.size))
@@ -124,38 +156,41 @@ def fit(
         ]
         y = np.concatenate([y, anchors.preference])
         rows = np.concatenate([rows, np.broadcast_to(anchors.weight, wide)], axis=1)
-    return _newton(np.stack(x, axis=2), y, rows)
+    return _newton(np.stack(x, axis=2), y, rows, mean, precision)
 
 
-def _newton(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """R ridge logistic regressions of soft labels, Newton's method with step halving.
+def _newton(
+    x: np.ndarray, y: np.ndarray, rows: np.ndarray, mean: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
+    """R logistic regressions of soft labels with a Gaussian prior, Newton's method with step halving.
 
-    x (R x n x 3); y (n); rows (R x n), how often each counts.
+    x (R x n x 3); y (n); rows (R x n), how often each counts; mean (R x 3) and precision (3) of the weights' prior.
     """
-    w = np.zeros((x.shape[0], 3))
-    loss = _loss(w, x, y, rows)
+
+    def loss_of(w: np.ndarray) -> np.ndarray:
+        z = np.einsum("rnk,rk->rn", x, w)
+        fit = (rows * (np.logaddexp(0, z) - y * z)).sum(axis=1)
+        return np.asarray(fit + ((w - mean) ** 2 @ precision) / 2)
+
+    w = mean
+    loss = loss_of(w)
     for _ in range(100):
         p = _sigmoid(np.einsum("rnk,rk->rn", x, w))
-        gradient = np.einsum("rnk,rn->rk", x, rows * (p - y)) + RIDGE * w
-        hessian = np.einsum("rnk,rn,rnl->rkl", x, rows * p * (1 - p), x, optimize=True) + RIDGE * np.eye(3)
+        gradient = np.einsum("rnk,rn->rk", x, rows * (p - y)) + precision * (w - mean)
+        hessian = np.einsum("rnk,rn,rnl->rkl", x, rows * p * (1 - p), x, optimize=True) + np.diag(precision)
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         if np.abs(step).max() < 1e-9:
             break
         size = np.ones(len(w))
         for _ in range(40):
             new = w - size[:, None] * step
-            found = _loss(new, x, y, rows)
+            found = loss_of(new)
             worse = found > loss + 1e-12 * np.abs(loss)
             if not worse.any():
                 break
             size = np.where(worse, size / 2, size)
         w, loss = new, found
     return w
-
-
-def _loss(w: np.ndarray, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    z = np.einsum("rnk,rk->rn", x, w)
-    return np.asarray((rows * (np.logaddexp(0, z) - y * z)).sum(axis=1) + RIDGE / 2 * (w**2).sum(axis=1))
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from rlp_bench.api.protocols import Suite
-from rlp_bench.api.report import LengthControlled
+from rlp_bench.api.report import LengthControlled, length_control_kind
 from rlp_bench.api.types import Item
-from rlp_bench.evaluation.length_control import Anchors, length_controlled_win_rate
+from rlp_bench.evaluation.length_control import Anchors, Prior, length_controlled_win_rate
 from rlp_bench.evaluation.outputs import Outputs
 
 FEWEST = 30
 """Items with a score below which three weights are not worth fitting."""
 NONE = "none"
+NO_DIFFICULTY = "no difficulty"
 
 
 def length_controlled(
@@ -21,33 +22,39 @@ def length_controlled(
 ) -> LengthControlled:
     """Percent. `win_rate` None with a `reason` where it cannot be had.
 
-    A suite may offer `length_control(items)`, a mapping with `label`, `difficulty` (item id -> number) and `anchors`
-    (rows of x, difficulty, preference, weight), or None where its items have none.
+    A suite may offer `length_control(items)`, a mapping with `kind` ("exact" or "approximate"), `label`, `difficulty`
+    (item id -> number), `anchors` (rows of x, difficulty, preference, weight) and, of approximate ones, `prior` and
+    `error` (points by which an unseen model is off), or None where its items have none.
     """
     whole = getattr(suite, "whole", suite)
     known = whole.length_control(items) if hasattr(whole, "length_control") else None
-    label, anchors = (str(known["label"]), len(known["anchors"])) if known else (NONE, 0)
     found = {row["item_id"]: row["score"] for row in scores}
     taken = [item for item in items if item.id in rows and item.reference is not None]
     y = np.array([np.nan if found[item.id] is None else found[item.id] for item in taken], float)
     gaps = np.array([len(item.reference or "") - len(rows[item.id]["output"]) for item in taken], float)
     n = int(np.isfinite(y).sum())
+    told: LengthControlled = {
+        "win_rate": None,
+        "n": n,
+        "kind": known["kind"] if known else NO_DIFFICULTY,
+        "difficulty": known["label"] if known else NONE,
+        "anchors": len(known["anchors"]) if known else 0,
+        "error_unseen": known.get("error") if known else None,
+    }
     if n < FEWEST or np.ptp(gaps) == 0:
         reason = (
             f"{n} items with a score, {FEWEST} are needed" if n < FEWEST else "all lengths differ equally"
         )
-        return {"win_rate": None, "reason": reason, "n": n, "difficulty": label, "anchors": anchors}
+        return {**told, "reason": reason}
     difficulty = np.array([known["difficulty"][item.id] for item in taken]) if known else None
-    result = length_controlled_win_rate(y, gaps, difficulty, _anchors(known))
+    result = length_controlled_win_rate(y, gaps, difficulty, _anchors(known), _prior(known))
     length, hard, bias = result.weights
     return {
+        **told,
         "win_rate": 100 * result.mean,
         "standard_error": 100 * result.se,
         "ci95": [100 * result.low, 100 * result.high],
-        "n": n,
         "weights": {"length": length, "difficulty": hard, "bias": bias},
-        "difficulty": label,
-        "anchors": anchors,
     }
 
 
@@ -56,3 +63,17 @@ def _anchors(known: Mapping[str, Any] | None) -> Anchors | None:
         return None
     x, difficulty, preference, weight = np.array(known["anchors"], float).T
     return Anchors(x, difficulty, preference, weight)
+
+
+def _prior(known: Mapping[str, Any] | None) -> Prior | None:
+    if not known or not known.get("prior"):
+        return None
+    given = known["prior"]
+    low, high = given["range"]
+    return Prior(np.array(given["coefficients"], float), np.array(given["precision"], float), (low, high))
+
+
+def described(found: LengthControlled) -> str:
+    """What a length-controlled rate is, wherever it stands: "exact", "approximate, 1.2 points", "no difficulty"."""
+    error = found.get("error_unseen")
+    return length_control_kind(found) + (f", off by {error:g} points for an unseen model" if error else "")

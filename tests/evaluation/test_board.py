@@ -237,6 +237,41 @@ def test_every_difference_of_the_table_is_moderated(report):
     assert bring_together(none).rows[0].cells["alpacafarm"].length_controlled is None
 
 
+APPROXIMATE = {"kind": "approximate", "difficulty": "approximate: recovered", "error_unseen": 1.2}
+EXACT = {"kind": "exact", "difficulty": "instruction_difficulty.csv", "error_unseen": None}
+NO_DIFFICULTY = {"kind": "no difficulty", "difficulty": "none", "error_unseen": None}
+
+
+def controlled(report, *kinds):
+    """Reports of one method a kind."""
+    lc = {"win_rate": 50.0, "standard_error": 2.0, "ci95": [46.0, 54.0], "n": 5}
+    scores = [0.5, 0.4, 0.6, 0.5, 0.5]
+    return [report(f"m{i}", 0, scores, length_controlled={**lc, **kind}) for i, kind in enumerate(kinds)]
+
+
+def test_a_length_controlled_column_says_what_it_is(report):
+    text = Table().render(controlled(report, APPROXIMATE, APPROXIMATE))
+    assert "length-controlled (approximate)" in text
+    assert "approximate, off by 1.2 points for an unseen model" in text
+    assert "length-controlled (no difficulty)" in Table().render(controlled(report, NO_DIFFICULTY))
+    exact = Table().render(controlled(report, EXACT))
+    assert "length-controlled (exact)" in exact
+    assert "off by" not in exact
+    [row] = json.loads(Table().render(controlled(report, APPROXIMATE), "json"))["rows"]
+    assert (row["length_controlled_kind"], row["length_controlled_error_unseen"]) == ("approximate", 1.2)
+
+
+@pytest.mark.parametrize("other", [EXACT, NO_DIFFICULTY])
+def test_length_controlled_rates_of_two_kinds_make_no_column(report, other):
+    with pytest.raises(DataError, match=r"several kinds .*approximate.* make no column"):
+        bring_together(controlled(report, APPROXIMATE, other))
+    # A rate that there is not is of no kind; one of an older report is what its difficulties say.
+    missing = {**other, "win_rate": None, "reason": "2 items"}
+    older = {"difficulty": "approximate: recovered"}
+    bring_together(controlled(report, APPROXIMATE, missing))
+    assert bring_together(controlled(report, older)).length_control["alpacafarm"][0] == "approximate"
+
+
 def test_latex_and_html_escape_every_text(report):
     hostile = "<script>alert(1)</script>_%&"
     found = [report(hostile, 0, [0.5, 0.4]), report("ppo", 0, [0.5, 0.6])]

@@ -5,14 +5,16 @@ import pytest
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.types import Item, content_id
+from rlp_bench.evaluation.kinds.win_rate import beside
 from rlp_bench.evaluation.length_control import (
     Anchors,
+    Prior,
     fit,
     length_controlled_win_rate,
     predicted,
     scaled_differences,
 )
-from rlp_bench.evaluation.length_report import FEWEST, length_controlled
+from rlp_bench.evaluation.length_report import FEWEST, described, length_controlled
 from rlp_bench.suites.alpacafarm import AlpacaFarm
 from rlp_bench.suites.length_control import read_difficulty
 
@@ -116,6 +118,78 @@ def test_anchors_hold_the_weight_of_length_where_verdicts_say_little():
     held = fit(y, differences, difficulty, np.ones((1, 805)), anchors)[0]
     assert abs(held[0] + 1.5) < 0.3
     assert abs(held[0] + 1.5) <= abs(free[0] + 1.5)
+
+
+def attenuated(seed, prior):
+    """LC in percent minus the truth, where difficulties have an error as large as themselves."""
+    rng = np.random.default_rng(seed)
+    difficulty = rng.normal(size=805)
+    differences = 300 * (difficulty + rng.normal(size=805)) + 200
+    x = np.tanh(differences / differences.std(ddof=1))
+    y = (rng.random(805) < sigmoid(-1.5 * x + 0.9 * difficulty - 2)).astype(float)
+    rough = (difficulty + rng.normal(size=805)) / np.sqrt(2)
+    [weights] = fit(y, differences, rough, np.ones((1, 805)), None, prior)
+    truth = sigmoid(0.9 * difficulty - 2).mean()
+    return 100 * (predicted(weights[None], rough)[0] - truth), weights
+
+
+def test_a_prior_on_the_weights_makes_up_for_difficulties_that_are_known_with_an_error():
+    known = Prior(np.array([[-1.5, 0.0, 0.0], [0.9, 0.0, 0.0]]), np.array([36.0, 136.0]), (-4.0, 1.3))
+    free = [attenuated(seed, None) for seed in range(10)]
+    held = [attenuated(seed, known) for seed in range(10)]
+    assert np.mean([w[1] for _, w in free]) < 0.7  # of .9
+    assert np.mean([w[1] for _, w in held]) > 0.75
+    assert abs(np.mean([off for off, _ in held])) < 0.7 * abs(np.mean([off for off, _ in free]))
+
+
+def test_a_priors_mean_is_a_parabola_of_the_logit_and_ends_where_models_were_seen():
+    prior = Prior(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]), np.ones(2), (-2.0, 2.0))
+    rates = sigmoid(np.array([0.0, 1.0, -5.0]))
+    assert prior.means(rates) == pytest.approx(np.array([[1.0, 0.0, 0.0], [6.0, 1.0, 0.0], [9.0, -2.0, 0.0]]))
+    assert np.isfinite(prior.means(np.array([0.0, 1.0]))).all()
+
+
+def test_a_prior_without_precision_changes_nothing():
+    y, differences, difficulty = drawn(np.random.default_rng(6), 300)
+    none = Prior(np.zeros((2, 3)), np.full(2, 1e-4), (-4.0, 4.0))
+    whole = np.ones((1, 300))
+    assert fit(y, differences, difficulty, whole, None, none) == pytest.approx(
+        fit(y, differences, difficulty, whole), abs=1e-7
+    )
+
+
+class Suite:
+    """Says of its difficulties what it is told to."""
+
+    def __init__(self, **told):
+        self.told = told
+
+    def length_control(self, items):
+        known = {"difficulty": {item.id: (i % 7) / 3 - 1 for i, item in enumerate(items)}, "anchors": []}
+        return {**known, **self.told} if self.told else None
+
+
+def test_a_length_controlled_rate_says_what_it_is_wherever_it_stands():
+    items = [Item(f"q{i}", reference="r" * i) for i in range(40)]
+    rows = {item.id: {"output": "answer"} for item in items}
+    scores = [{"item_id": item.id, "score": float(i % 2)} for i, item in enumerate(items)]
+    prior = {"coefficients": [[-1.2, 0, 0], [0.8, 0, 0]], "precision": [30, 100], "range": [-4, 2]}
+    for told, kind, said in (
+        ({}, "no difficulty", "no difficulty"),
+        ({"kind": "exact", "label": "x.csv"}, "exact", "exact"),
+        (
+            {"kind": "approximate", "label": "approximate: y", "prior": prior, "error": 1.2},
+            "approximate", "approximate, off by 1.2 points for an unseen model",
+        ),
+    ):  # fmt: skip
+        found = length_controlled(Suite(**told), items, rows, scores)
+        assert (found["kind"], described(found)) == (kind, said)
+        few = length_controlled(Suite(**told), items[:5], rows, scores)
+        assert (few["win_rate"], few["kind"]) == (None, kind)
+        shown = dict(found, alias="a")
+        report = {"alias": "a", "length_controlled": shown, "discrete_win_rate": 1.0, "position_gap": None}
+        report |= {"mean_length_chars": None, "mean_length_tokens": None, "coverage": {}}
+        assert (said in next(iter(beside(report)))[1]) is True
 
 
 def test_the_interval_covers_where_weights_are_fitted_again_and_not_where_they_are_taken_for_known():

@@ -153,9 +153,11 @@ def test_one_seed_has_no_interval_over_seeds_and_says_so():
 def test_length_control_is_shown_where_a_result_has_it():
     found = result() | {"length_controlled": {"ppo": [48.0, 50.0], "base": [9.0]}}
     found["length_controlled_ends"] = {"base": [[7.5, 10.5]]}
+    found["length_controlled_kind"] = "approximate, off by 1.2 points for an unseen model"
     seen = Reader(render(found)).text["leaderboard"]
     assert "7.5 to 10.5" in seen
-    assert "LC: length-controlled" in seen
+    assert "LC: length-controlled win rate (approximate, off by 1.2 points for an unseen model)" in seen
+    assert "LC, approximate" in seen
     assert "48.0 to 50.0" in seen
 
 

@@ -12,7 +12,7 @@ from rlp_bench.api.protocols import Judge, Progress, Suite
 from rlp_bench.api.report import JudgeResult, LengthControlled, SuiteReport, suite_name
 from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting
 from rlp_bench.evaluation.kinds.kind import Asking, Judged, Kind, Prompts, Section, with_error
-from rlp_bench.evaluation.length_report import length_controlled
+from rlp_bench.evaluation.length_report import described, length_controlled
 from rlp_bench.evaluation.outputs import Outputs, item_hash, read_artifact, reference_hash
 from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of, read_verdicts, seal_verdicts
@@ -196,7 +196,7 @@ def beside(report: SuiteReport) -> Iterable[tuple[str, ...]]:
         rate = controlled["win_rate"]
         yield (
             name,
-            "length-controlled",
+            f"length-controlled ({described(controlled)})",
             controlled["reason"] if rate is None else with_error(rate, controlled["standard_error"]),
         )
     yield name, "discrete (a verdict is won, tied or lost)", f"{found['discrete_win_rate']:.2f}"
