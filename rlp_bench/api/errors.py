@@ -26,7 +26,6 @@ class StoreError(BenchError):
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The end of an error message: the closest known name, then all known names."""
-## api/report.py
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f'did you mean "{close[0]}"? ' if close else ""

@@ -23,7 +23,9 @@ def bench(
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Rounds per workload; the fastest counts.")] = 5,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this workload; repeatable.")] = None,
-    factor: Annotated[float, typer.Option("--factor", help="Ratio to the baseline above which a workload is slower.")] = 1.25,
+    factor: Annotated[
+        float, typer.Option("--factor", help="Ratio to the baseline above which a workload is slower.")
+    ] = 1.25,
     counters_only: Annotated[
         bool, typer.Option("--counters-only", help="Compare counters only, not timings: for shared machines.")
     ] = False,

@@ -29,7 +29,9 @@ def evaluate(
         str | None, typer.Option("--policy", help="A checkpoint folder, or openai:MODEL for an endpoint.")
     ] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", help="Server of openai:MODEL.")] = None,
-    outputs: Annotated[Path | None, typer.Option("--outputs", help="A file of outputs in AlpacaEval's format.")] = None,
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", help="A file of outputs in AlpacaEval's format.")
+    ] = None,
     judge: Annotated[
         str | None,
         typer.Option("--judge", help="name or name:argument.", autocompletion=plugin_names("judge")),

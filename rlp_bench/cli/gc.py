@@ -9,7 +9,9 @@ from rlp_bench.display import show, size
 
 
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
+    ] = False,
     store: StoreFolder = STORE,
 ) -> None:
     """Remove artifacts that no run needs, and leftovers of killed processes."""

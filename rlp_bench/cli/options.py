@@ -53,7 +53,8 @@ StoreFolder = Annotated[
 RecipeName = Annotated[str, _RECIPE]
 OptionalRecipe = Annotated[str | None, _RECIPE]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a recipe setting by section.key=value; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Override a recipe setting by section.key=value; repeatable."),
 ]
 MethodName = Annotated[
     str,
@@ -88,6 +89,4 @@ ExecutorName = Annotated[
         "--executor", help="Where stages run: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
     ),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the jobs and their resources; run nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs and their resources; run nothing.")]

@@ -112,7 +112,8 @@ def _suites_table(snapshot: "Snapshot") -> Any:
 Margins = Annotated[
     list[str] | None,
     typer.Option(
-        "--margin", help="SUITE=POINTS: allowed loss; default: 3 for suites with at least 300 items; repeatable."
+        "--margin",
+        help="SUITE=POINTS: allowed loss; default: 3 for suites with at least 300 items; repeatable.",
     ),
 ]
 Exact = Annotated[

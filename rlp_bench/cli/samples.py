@@ -24,7 +24,11 @@ def samples(
     ] = "outputs",
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", help="Method to show, in this order; repeatable.", autocompletion=plugin_names("method")),
+        typer.Option(
+            "--method",
+            help="Method to show, in this order; repeatable.",
+            autocompletion=plugin_names("method"),
+        ),
     ] = None,
     seed: Seed = 0,
     suite: SuiteAlias = "alpacafarm",

@@ -20,7 +20,9 @@ def validate(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="Also check this method's plan; repeatable.", autocompletion=plugin_names("method")
+            "--method",
+            help="Also check this method's plan; repeatable.",
+            autocompletion=plugin_names("method"),
         ),
     ] = None,
     overrides: Sets = None,

@@ -249,9 +249,13 @@ class _Round:
         if fault.what == "stop":
             self._stop(f"{where}: {fault.reason}; check ${self.connection.key_env}, model and base_url{kept}")
         elif not self.endpoint._heard and attempt >= DEAF_ATTEMPTS:
-            self._stop(f"{where}: {fault.reason}, {attempt} times; check that the server is running, and base_url")
+            self._stop(
+                f"{where}: {fault.reason}, {attempt} times; check that the server is running, and base_url"
+            )
         elif fault.retry_after > LONGEST_WAIT_SECONDS:
-            self._stop(f"{where}: asks to wait {fault.retry_after:.0f} s; run the same command after that{kept}")
+            self._stop(
+                f"{where}: asks to wait {fault.retry_after:.0f} s; run the same command after that{kept}"
+            )
 
     def _stop(self, line: str) -> None:
         self.stop = self.stop or BenchError(line)
@@ -340,7 +344,6 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except BaseExceptionGroup as group:  # raise the worker's error instead of the group
-## endpoint/connection.py
         error: BaseException = group
         with suppress(AttributeError, IndexError):
             while True:

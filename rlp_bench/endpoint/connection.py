@@ -70,8 +70,8 @@ class Connection:
             raise BenchError(f'base_url "{given}": expected an address such as {OPENAI}')
         if "@" in parts.netloc or parts.query:
             raise BenchError(
-                f'base_url "{parts.scheme}://{parts.hostname}/...": contains a password or a query, which would be stored '
-                f"with the answers; give the key by ${self.key_env}"
+                f'base_url "{parts.scheme}://{parts.hostname}/...": contains a password or a query, which would be '
+                f"stored with the answers; give the key by ${self.key_env}"
             )
         return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
 

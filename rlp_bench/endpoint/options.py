@@ -52,7 +52,9 @@ def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[s
         name, value = name.strip(), value.strip()
         if not equals:
             if place:
-                raise DataError(f'{where}: "{part}" is not an option; expected name=value after the first comma')
+                raise DataError(
+                    f'{where}: "{part}" is not an option; expected name=value after the first comma'
+                )
             found.update(_of_file(where, Path(name), known) if name.endswith(".toml") else {"model": name})
             continue
         _check_name(where, name, known)

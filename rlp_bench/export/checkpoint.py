@@ -105,8 +105,8 @@ def _check_copies(record: RunRecord, folder: Path) -> None:
         sealed = record.policy.manifest["files"].get(path.name)
         if sealed is not None and hash_file(path) != sealed:
             raise DataError(
-                f'artifact "{record.policy.path.name}": {path.name} has changed since it was sealed; check the store with '
-                "`rlp-bench doctor`, remove the artifact and run again"
+                f'artifact "{record.policy.path.name}": {path.name} has changed since it was sealed; check the store '
+                "with `rlp-bench doctor`, remove the artifact and run again"
             )
 
 
@@ -134,9 +134,7 @@ def check_push(repository: str) -> str:
         raise BenchError(f'export --push "{repository}": expected OWNER/NAME')
     token = os.environ.get("HF_TOKEN", "").strip()
     if not token:
-        raise BenchError(
-            "export --push: HF_TOKEN is not set; set it to a token with write access"
-        )
+        raise BenchError("export --push: HF_TOKEN is not set; set it to a token with write access")
     return token
 
 
@@ -154,11 +152,10 @@ def push(folder: Path, repository: str, token: str, message: str, *, public: boo
     try:
         api.create_repo(repository, private=not public, exist_ok=True)
         done = api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
-    except (
-        Exception
-    ) as error:  # of the client or of its HTTP library, which differs between releases
+    except Exception as error:  # of the client or of its HTTP library, which differs between releases
         told = " ".join(str(error).split()).replace(token, "***")[:300]
         raise BenchError(
-            f'export --push "{repository}": {told}; "{folder}" is complete: upload it with `hf upload {repository} {folder}`'
+            f'export --push "{repository}": {told}; "{folder}" is complete: '
+            f"upload it with `hf upload {repository} {folder}`"
         ) from None
     return str(done.commit_url)

@@ -29,7 +29,9 @@ def read_document(path: Path) -> dict[str, Any]:
     except ValueError:
         raise DataError(f"{where}: not JSON; expected a file written by `rlp-bench bench --save`") from None
     if not isinstance(found, dict) or not isinstance(found.get("rlp_bench"), dict):
-        raise DataError(f"{where}: is not an rlp-bench file; expected a file written by `rlp-bench bench --save`")
+        raise DataError(
+            f"{where}: is not an rlp-bench file; expected a file written by `rlp-bench bench --save`"
+        )
     if found["rlp_bench"].get("bench_version", 0) > VERSION:
         raise DataError(f"{where}: was written by a newer rlp-bench; upgrade, or save a new baseline")
     try:

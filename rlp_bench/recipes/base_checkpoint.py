@@ -97,7 +97,9 @@ def check_checkpoint(folder: Path) -> None:
         )
     pairs = [(pad, eos) for pad, eos in _pad_and_eos(folder) if pad is not None and eos]
     if not pairs:
-        raise DataError(f'checkpoint "{folder}": has no pad token or no EOS token; set both, as different tokens')
+        raise DataError(
+            f'checkpoint "{folder}": has no pad token or no EOS token; set both, as different tokens'
+        )
     for pad, eos in pairs:
         if pad in eos:
             raise DataError(

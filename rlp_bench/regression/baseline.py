@@ -78,7 +78,9 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
         DataError: the file is not a baseline, is newer than this rlp-bench, or its rows were changed.
     """
     data = read_bytes(path)
-    damaged = DataError(f'"{path}": is not a baseline; expected a file written by `rlp-bench baseline accept`')
+    damaged = DataError(
+        f'"{path}": is not a baseline; expected a file written by `rlp-bench baseline accept`'
+    )
     try:
         head, _, body = data.decode().partition("\n")
         manifest = json.loads(head)

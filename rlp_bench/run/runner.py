@@ -101,9 +101,7 @@ class StageRunner:
             base: Artifact = node.instance
             return base
         if self.store.has(node.kind, node.fingerprint):
-            self.display.say(
-                f"{node.label}: reused ({self.store.folder(node.kind, node.fingerprint).name})"
-            )
+            self.display.say(f"{node.label}: reused ({self.store.folder(node.kind, node.fingerprint).name})")
             return self.store.get(node.kind, node.fingerprint)
         if node.trainer == "data":
             return self._make_data(node)

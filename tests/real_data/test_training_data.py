@@ -247,7 +247,11 @@ def test_chosen_and_rejected_in_any_form(tmp_path, form):
             {"instruction": "I", "output_1": "a", "output_2": "b", "preference": 3},
             'row 1: "preference" is 3; expected 1, 2',
         ),
-        ("hh_rlhf", {"chosen": "a", "rejected": "b"}, "row 1: expected two dialogues with the same beginning"),
+        (
+            "hh_rlhf",
+            {"chosen": "a", "rejected": "b"},
+            "row 1: expected two dialogues with the same beginning",
+        ),
     ],
 )
 def test_a_preference_of_another_shape_is_one_line(tmp_path, source, row, said):

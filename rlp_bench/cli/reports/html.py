@@ -13,12 +13,12 @@ from rlp_bench.display import Display, print_json
 
 def html(
     matrix: MatrixName = None,
-    out: Annotated[Path, typer.Option("--out", help="The self-contained HTML file.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="The self-contained HTML file.")] = Path("report.html"),
     instructions: Annotated[
         int,
-        typer.Option("--instructions", help="Instructions shown with every method's output, at the lowest seed.", min=0),
+        typer.Option(
+            "--instructions", help="Instructions shown with every method's output, at the lowest seed.", min=0
+        ),
     ] = 60,
     store: StoreFolder = STORE,
     as_json: Json = False,

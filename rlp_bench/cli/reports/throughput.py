@@ -83,9 +83,7 @@ def _check(
         raise BenchError("report throughput: --matrix and --runs were given; expected one of them")
     for name, value in (("--price", price), ("--peak-flops", peak_flops)):
         if value is not None and not (0 < value < math.inf):
-            raise BenchError(
-                f"{name} {value:g}: expected a number above 0; leave it out if it is unknown"
-            )
+            raise BenchError(f"{name} {value:g}: expected a number above 0; leave it out if it is unknown")
     if measure_peak and peak_flops is not None:
         raise BenchError("--measure-peak and --peak-flops: both give the peak; give one of them")
 

@@ -113,17 +113,15 @@ class RayExecutor:
         if any(all(m.get(k, 0) >= v for k, v in asked.items()) for m in machines):
             return
         largest = {k: max(m.get(k, 0) for m in machines) for k in asked}
-        line = (
-            f"{task.name} needs {_text(asked)} on one machine; the largest has {_text(largest)}"
-        )
+        line = f"{task.name} needs {_text(asked)} on one machine; the largest has {_text(largest)}"
         if self._grows:
             if needs not in self._told:
                 self._told.add(needs)
                 print(f"{line}: waiting until the cluster has a larger one", file=sys.stderr, flush=True)
             return
         raise BenchError(
-            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started here), "
-            "give memory_gb by ray:FILE.toml, or the address of another cluster"
+            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started "
+            "here), give memory_gb by ray:FILE.toml, or the address of another cluster"
         )
 
     def _answer(self, ref: Any) -> tuple[str, str]:
@@ -135,7 +133,9 @@ class RayExecutor:
         except self._ray.exceptions.RayError as error:
             times = len(self.exchange.began(task.key))
             first = str(error).strip().splitlines()[0]
-            answer = failure(f"started {times} times, its worker was lost each time ({first}); see Ray's logs")
+            answer = failure(
+                f"started {times} times, its worker was lost each time ({first}); see Ray's logs"
+            )
         self._release(ref)
         return task.key, answer
 

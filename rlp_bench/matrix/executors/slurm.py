@@ -37,7 +37,9 @@ class SlurmExecutor:
 
     def __init__(self, argument: str, recipe: Recipe, root: Path, jobs: int) -> None:
         if not argument:
-            raise BenchError("--executor slurm: has no options; give slurm:FILE.toml (docs/scale.md has an example)")
+            raise BenchError(
+                "--executor slurm: has no options; give slurm:FILE.toml (docs/scale.md has an example)"
+            )
         self.options = load_options(argument, SlurmOptions)
         self.recipe, self.root = recipe, root
         self._here = self.options.executor == "local"

@@ -103,7 +103,6 @@ def _notes(prediction: Prediction) -> list[str]:
     assumed = "the limits" if lengths == limits else "from --lengths"
     notes = [
         "Memory per device: the peak of each kind and of their sum, with its phase (load, write, read, train, update).",
-## run/__init__.py
         f"Time for prompts of {lengths.prompt:g} and responses of {lengths.response:g} tokens ({assumed}), memory for "
         f"{limits.prompt:g} and {limits.response:g}. Each stage is assumed to produce its maximum number of rows.",
     ]

@@ -172,9 +172,7 @@ def _checked(shape: Shape) -> Shape:
     needed = {"layers": ("num_hidden_layers", "n_layer"), "hidden size": ("hidden_size", "n_embd")}
     missing = [name for name, keys in needed.items() if not any(shape.config.get(key) for key in keys)]
     if missing:
-        raise DataError(
-            f'"{shape.source}": its config lacks {" and ".join(missing)}; expected a decoder'
-        )
+        raise DataError(f'"{shape.source}": its config lacks {" and ".join(missing)}; expected a decoder')
     return shape
 
 
