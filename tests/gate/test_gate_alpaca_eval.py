@@ -1,11 +1,11 @@
 """The gate on AlpacaEval's own verdicts of two models by one judge."""
 
 import json
-from pathlib import Path
 
 import pytest
+from shared_files import shared
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "alpaca_eval"
+DATA = shared("data/alpaca_eval")
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs AlpacaEval's files in ../shared/data/alpaca_eval"
 )

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 from judging import pairs_of
+from shared_files import shared
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.types import Pair
 from rlp_bench.judges.coin import Coin
 from rlp_bench.judges.human import Human
 
-CROSS = (
-    Path(__file__).resolve().parents[3]
-    / "shared/data/alpaca_farm/alpacafarm_crossannotation_pairs_gpt4x8.json.gz"
-)
+CROSS = shared("data/alpaca_farm/alpacafarm_crossannotation_pairs_gpt4x8.json.gz")
 
 
 def row(preference, annotator=None, first="x", second="y", instruction="Q", **more):

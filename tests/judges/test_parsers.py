@@ -10,6 +10,7 @@ import pytest
 from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
+from shared_files import shared
 
 from rlp_bench.judges.api.parsers import (
     PARSERS,
@@ -21,7 +22,7 @@ from rlp_bench.judges.api.parsers import (
     weighted,
 )
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = shared("data")
 YES: dict[str, dict[float, list[str]]] = {
     "letter": {1.0: ["A", " A\n", '"A"', "(A)", "A.", "**A**", "[[A]]"], 0.0: ["B", "`B`", "\nB."]},
     "verdict_line": {

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from shared_files import shared
 
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.store.store import Store
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "best_of_n"
+DATA = shared("data/best_of_n")
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs the judged samples in ../shared/data/best_of_n"
 )

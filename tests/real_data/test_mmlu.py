@@ -4,15 +4,15 @@ import csv
 import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import pytest
+from shared_files import shared
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.suites.mmlu import MMLU, PROTOCOLS
 from rlp_bench.suites.mmlu_files import published_subjects
 
-ROOT = Path(__file__).parents[3] / "shared" / "data" / "mmlu"
+ROOT = shared("data/mmlu")
 DATA = ROOT / "data"
 pytestmark = pytest.mark.skipif(
     not (DATA / "test").is_dir(), reason="MMLU is not at ../shared/data/mmlu/data"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from shared_files import shared
 
 from rlp_bench.api.files import read_jsonl
 from rlp_bench.api.protocols import Context
@@ -24,7 +25,7 @@ from rlp_bench.run.records import find_run
 from rlp_bench.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
+DATA = shared("data")
 ALPACA, SPLITS = DATA / "alpaca" / "alpaca_data.json.gz", DATA / "alpaca" / "alpacafarm_like_splits.json.gz"
 HH = DATA / "preference" / "hh_rlhf" / "harmless-base_test.jsonl.gz"
 CROSS = DATA / "alpaca_farm" / "alpacafarm_crossannotation_pairs_gpt4x8.json.gz"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from shared_files import shared
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.plan.graph import build_plan
@@ -17,7 +18,7 @@ from rlp_bench.recipes.data_sources import open_source, read_split
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.suites.hh_dialogue import human_turns, read_dialogue
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = shared("data")
 ALPACA = f"{DATA}/alpaca/alpaca_data.json.gz,splits={DATA}/alpaca/alpacafarm_like_splits.json.gz"
 HH = DATA / "preference" / "hh_rlhf" / "harmless-base_test.jsonl.gz"
 CROSS = DATA / "alpaca_farm" / "alpacafarm_crossannotation_pairs_gpt4x8.json.gz"
