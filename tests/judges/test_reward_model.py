@@ -96,11 +96,11 @@ def test_the_manifest_names_the_weights_and_the_template(folder, tmp_path):
 def test_a_wrong_folder_template_or_option_is_one_line(folder, tmp_path):
     with pytest.raises(DataError, match="needs a checkpoint"):
         RewardModel("")
-    with pytest.raises(DataError, match=r"has no config\.json"):
+    with pytest.raises(DataError, match=r"no config\.json"):
         RewardModel(str(tmp_path))
     (tmp_path / "t.txt").write_text("no place")
     with pytest.raises(DataError, match=r"has no \{instruction\}; add it"):
         RewardModel(f"{folder},prompt={tmp_path / 't.txt'}")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="has no prompt template in a manifest.json"):
+    with pytest.raises(DataError, match=r"has no prompt template in a manifest\.json"):
         RewardModel(str(tmp_path))

@@ -203,7 +203,7 @@ test_our_own_sampler_is_rollout_itself = pytest.mark.without_vllm(test_our_own_s
             BenchError,
             "rollouts with repetition_penalty 1.1: .* expected 1",
         ),
-        ("openai", {}, BenchError, "cannot be given the weights"),
+        ("openai", {}, BenchError, "cannot be sent to an endpoint"),
         ("vlm", {}, UnknownName, 'did you mean "vllm"'),
     ],
 )
