@@ -62,11 +62,7 @@ def _against(
     row: dict[str, Any], other: Mapping[str, Any] | None, factor: float, reason: str
 ) -> dict[str, Any]:
     if other is None or other["version"] != row["version"]:
-        why = (
-            "not in the baseline"
-            if other is None
-            else f"the baseline has version {other['version']} of this workload"
-        )
+        why = "not in the baseline" if other is None else f"the baseline has its version {other['version']}"
         return {**row, "timing": "incomparable", "why": why, "changed": None, "verdict": "incomparable"}
     names = sorted({*row["counters"], *other["counters"]})
     changed = [

@@ -129,9 +129,7 @@ def _run(
         try:
             assert workers.stdout is not None
             for line in workers.stdout:
-                printed, mark, message = line.partition(
-                    MARK
-                )  # the line may begin with another worker's output
+                printed, mark, message = line.partition(MARK)  # other output may precede
                 log.write(printed)
                 if not mark:
                     continue

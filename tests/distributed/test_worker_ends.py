@@ -81,7 +81,7 @@ def test_a_stage_is_kept_with_a_warning_where_a_worker_aborts_after_the_metrics_
     assert artifact.metrics["answers"] == 7.0
     assert (artifact.path / "parrot.json").exists()
     [line] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert "ended with status 1 after the stage was done; its result is kept" in line
+    assert "ended with status 1 after the stage was complete; its result is kept" in line
     assert "Signal 6 (SIGABRT)" in line
 
 

@@ -272,7 +272,7 @@ def test_the_command_replays_llmbars_own_files(cli, tmp_path):
     assert found["coverage"]["unparsed"] == 1
     assert found["as_stored"]["correct_average"] == pytest.approx(100 * 3 / 6)
     shown = cli("audit", "replay:result.json", "--allow-missing")
-    assert "percent right" in shown.stdout
+    assert "percent correct" in shown.stdout
     assert "2 judged, 1 unparsed" in shown.stdout
 
 
@@ -357,7 +357,7 @@ def test_a_judge_on_the_embedded_worlds_pairs(cli):
     ("arguments", "line"),
     [
         (["longest"], 'suite "llmbar_pairs": needs its data'),
-        (["longest", "--suite", "micro_mmlu"], "has no labelled pairs"),
+        (["longest", "--suite", "micro_mmlu"], "has no labeled pairs"),
         (["longst", "--suite", "micro_llmbar_pairs"], 'did you mean "longest"'),
         (["longest", "--data", "nowhere"], "cannot be read"),
     ],

@@ -167,7 +167,7 @@ def test_what_is_measured_on_dev_prompts_reads_them_from_the_hub(hub, tmp_path, 
 
 def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):
     for reference, said in (
-        (f"hf://datasets/{REPO}@{COMMIT}/none.json", "cannot be fetched and is not in the cache"),
+        (f"hf://datasets/{REPO}@{COMMIT}/none.json", "cannot be downloaded and is not in the cache"),
         (f"hf://datasets/somebody/else@{COMMIT}/x.json", "no such repository"),
     ):
         code = f"""

@@ -276,7 +276,7 @@ def test_preference_out_of_range_is_refused(score, value):
         (b'[{"instruction": "x", "output": "y"}]', "row 1 lacks output_1, output_2"),
         (b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]', "output_2 must be text"),
         (b'[{"instruction": "x", "output_1": "y", "output_2": "z"}]', "no row has a preference"),
-        (b"\x1f\x8b\x08broken", "is not whole gzip"),
+        (b"\x1f\x8b\x08broken", "is damaged gzip"),
     ],
 )
 def test_broken_verdict_file_is_one_line(tmp_path, content, said):

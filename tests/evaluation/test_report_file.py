@@ -34,8 +34,8 @@ def test_one_suite_alone_and_a_report_without_version_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{", "is not JSON, or cut off"),
-        ("[]", "is no JSON object"),
+        ("{", "is not JSON, or truncated"),
+        ("[]", "is not a JSON object"),
         ("{}", "has no suites"),
         ('{"suites": {}}', "has no suites"),
         ('{"suites": [3]}', "has no suites"),

@@ -73,7 +73,7 @@ def test_what_no_machine_can_ever_take_is_one_line_and_nothing_is_made(cli, tmp_
     done = cli(*one("--store", "ray", "--executor", "ray", "--set", "compute.threads=64"), **QUIET)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
-    assert "asks for 64 CPUs, 0 GPUs and" in line
+    assert "needs 64 CPUs, 0 GPUs and" in line
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "ray" / "artifacts").exists()
     assert not (tmp_path / "ray" / "cluster").exists()
@@ -82,7 +82,7 @@ def test_what_no_machine_can_ever_take_is_one_line_and_nothing_is_made(cli, tmp_
 def test_an_address_where_nobody_listens_is_one_line_at_once(cli):
     done = cli(*one("--store", "ray", "--executor", "ray:127.0.0.1:1"), **QUIET)
     assert done.returncode == 2
-    assert 'error: --executor ray: nobody answers at "127.0.0.1:1"' in done.stderr
+    assert 'error: --executor ray: no server answers at "127.0.0.1:1"' in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_baseline_is_small_enough_for_git(bench):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace(",1.0,", ",0.0,", 1), "not those that were accepted"),
+        (lambda text: text.replace(",1.0,", ",0.0,", 1), "its rows were changed"),
         (lambda text: text.replace('"baseline_version": 1', '"baseline_version": 9'), "upgrade rlp-bench"),
         (lambda text: text.replace('"suites"', '"suits"', 1), "is no baseline"),
         (lambda text: "# notes\n" + text, "is no baseline"),
@@ -75,8 +75,8 @@ def test_a_broken_baseline_is_one_line(bench, change, said):
 @pytest.mark.parametrize(
     ("suites", "reason", "said"),
     [
-        ([suite([None] * 9 + OLD[9:])], "why", "a baseline with holes"),
-        ([suite(OLD)], "  ", "say why"),
+        ([suite([None] * 9 + OLD[9:])], "why", "a baseline must have scores"),
+        ([suite(OLD)], "  ", "give the reason"),
         ([{k: v for k, v in suite([]).items() if k != "given"}], "why", "no suite has scores"),
     ],
 )
@@ -172,7 +172,7 @@ def test_junit_xml_counts_what_it_says(bench):
     status, cases = junit(bench, "--report", bench.report("c", suite(WORSE), same))
     assert status == 1
     assert cases["alpacafarm"].find("failure").get("type") == "regression"
-    assert "canary" in cases["vicuna"].find("skipped").get("message")
+    assert "does not gate" in cases["vicuna"].find("skipped").get("message")
     assert "p_holm" in cases["alpacafarm"].findtext("system-out")
     noisy = bench.report("d", suite(NOISY), same)
     assert junit(bench, "--report", noisy)[1]["alpacafarm"].find("skipped") is not None

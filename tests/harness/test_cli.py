@@ -93,7 +93,7 @@ def test_stranger_runs_from_recipe_to_report_and_a_second_time_for_nothing(
     assert (tmp_path / said["run"] / "report.json").exists()
     second = run(cold_cli, recipe_file)
     assert "started" not in second.stderr
-    assert second.stderr.count("there already") == 5
+    assert second.stderr.count(": reused (") == 5
     assert "Stages" in second.stdout
     assert str(Path(said["run"]).name) in second.stdout
 
@@ -217,7 +217,7 @@ def test_ls_show_cp_validate_gc_doctor(cli: Cli, recipe_file: Path, tmp_path: Pa
     assert "def stranger(bench: Bench)" in cli("show", "method", "stranger").stdout
     assert cli("cp", "artifact", name, tmp_path / "copy").returncode == 0
     assert (tmp_path / "copy/manifest.json").exists()
-    assert "there already" in one_line(cli("cp", "artifact", name, tmp_path / "copy"))
+    assert '" exists; give another name' in one_line(cli("cp", "artifact", name, tmp_path / "copy"))
     assert json.loads(cli("validate", recipe_file, "--method", "stranger", "--json").stdout)["ok"]
     assert "0 folders" in cli("gc").stdout
     doctor = cli("doctor", "--json")

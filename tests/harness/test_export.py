@@ -152,7 +152,7 @@ def test_the_card_says_what_it_is(record: RunRecord, folder: Path, home: Path) -
 def test_a_run_that_was_not_evaluated_says_so(record: RunRecord, folder: Path) -> None:
     text = model_card(record, None, folder)
     assert "This run was not evaluated" in text
-    assert "No evaluation: nothing is known" in text
+    assert "This policy was not evaluated" in text
     assert "model-index" not in front(text)
 
 
@@ -201,13 +201,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(call: Call, home: Path, folder
     (home / "file").write_text("x")
     before = sorted(path.name for path in home.iterdir())
     for arguments, said in (
-        (["ppo", "--out", "policy"], '"policy" is there already and not empty; give another --out'),
-        (["ppo", "--out", "file"], '"file" is there already'),
-        (["ppo", "--out", "no/where"], '"no" is no folder; make it first'),
+        (["ppo", "--out", "policy"], '"policy" exists and is not an empty folder; give another --out'),
+        (["ppo", "--out", "file"], '"file" exists and is not an empty folder'),
+        (["ppo", "--out", "no/where"], '"no" is not a folder; create it first'),
         (["pqo"], 'run "pqo" does not exist'),
         (["ppo", "--push", "nobody"], '--push "nobody": expected OWNER/NAME'),
         (["ppo", "--push", REPO], "HF_TOKEN is not set"),
-        (["ppo", "--public"], "--public: is for --push OWNER/NAME"),
+        (["ppo", "--public"], "--public: is given without --push; add --push OWNER/NAME"),
     ):
         done = call("export", *arguments, "--store", "s", cwd=home)
         assert done.returncode == 2, (arguments, done.stdout)
@@ -223,7 +223,7 @@ def test_unfinished_and_damaged_runs_are_refused(call: Call, home: Path, tmp_pat
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1  # as long as it was
     weights.write_bytes(data)
-    with pytest.raises(BenchError, match=r"model\.safetensors is not what was sealed"):
+    with pytest.raises(BenchError, match=r"model\.safetensors has changed since it was sealed"):
         export_run(record, tmp_path / "out")
     about = json.loads((record.path / "run.json").read_text())
     (record.path / "run.json").write_text(json.dumps({**about, "status": "running"}))
@@ -320,6 +320,6 @@ def test_a_push_that_fails_is_one_line_and_the_folder_stays(
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()
     assert f'--push "{REPO}": ' in line
-    assert f"`hf upload {REPO} {out}` sends it" in line
+    assert f"upload it with `hf upload {REPO} {out}`" in line
     assert "hf_other" not in line
     assert (home / out / "model.safetensors").is_file()

@@ -105,7 +105,7 @@ def test_methods_that_end_in_another_stage_have_nothing_to_choose(recipe):
     ("override", "message"),
     [
         ("tuning.stage=poo", r'tuning.stage: trainer "poo" is not installed; did you mean "ppo"'),
-        ("tuning.setting=betta", r'tuning.setting: "betta" is no setting of ppo; did you mean "beta"'),
+        ("tuning.setting=betta", r'tuning.setting: "betta" is not a setting of ppo; did you mean "beta"'),
         ("tuning.values=[]", r"tuning.values: is empty or missing"),
     ],
 )

@@ -273,5 +273,5 @@ def test_an_unknown_option_in_a_toml_file_names_the_file(tmp_path: Path) -> None
 @pytest.mark.parametrize("option", ["extra.logit_bias={}", "extra.sampling.logit_bias=1"])
 def test_token_ids_are_not_sent_to_a_tokenizer_that_nobody_knows(option: str) -> None:
     # P24: AlpacaFarm favours and avoids token ids of one vocabulary.
-    with pytest.raises(DataError, match="token ids belong to one tokenizer"):
+    with pytest.raises(DataError, match="token ids depend on the tokenizer"):
         Chat(f"judge-1,{option}")

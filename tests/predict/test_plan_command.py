@@ -170,7 +170,7 @@ def test_text_names_the_shape_what_does_not_fit_and_what_would_help(tmp_path: Pa
     said = plan_on_the_command_line("--method", "ppo", "--store", str(tmp_path), *sets).stdout
     flat = " ".join(said.split())
     assert "shape llama-7b, 6.7G parameters, 1 x a100-80gb" in flat
-    assert "is not here: fingerprints are unknown" in flat
+    assert "is not on this machine: fingerprints are unknown" in flat
     assert "ppo does not fit: needs" in flat
     assert "fsdp over 8 devices" in flat
     assert not any(tmp_path.iterdir())
@@ -195,7 +195,7 @@ def test_json_has_bytes_tokens_seconds_and_changes(tmp_path: Path) -> None:
         (("--lengths", "long"), "--lengths 120,200"),
         (("--lengths", "500,100"), "expected at most 192,300"),
         (("--set", "compute.accelerator=a100"), 'did you mean "a100-80gb"'),
-        (("--set", "base.shape=lama"), 'there is no shape "lama"'),
+        (("--set", "base.shape=lama"), 'unknown shape "lama"'),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -217,7 +217,7 @@ def test_without_an_accelerator_memory_is_told_and_the_rest_is_unknown(tmp_path:
 @pytest.mark.usefixtures("stranger_plugins")
 def test_a_trainer_that_says_nothing_is_shown_as_such(recipe_file: Path, tmp_path: Path) -> None:
     arguments = ["plan", "--recipe", str(recipe_file), "--method", "stranger", "--store", str(tmp_path)]
-    assert "not predicted; no trainer says what it does" in CliRunner().invoke(app, arguments).stdout
+    assert "not predicted; no trainer describes its work" in CliRunner().invoke(app, arguments).stdout
 
 
 @pytest.mark.usefixtures("stranger_plugins")

@@ -63,10 +63,10 @@ def test_the_checkpoint_that_is_here_counts_and_not_the_named_shape(tmp_path: Pa
 
 
 def test_what_cannot_be_counted_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match='no shape "lama-7b"; did you mean "llama-7b"'):
+    with pytest.raises(BenchError, match='unknown shape "lama-7b"; did you mean "llama-7b"'):
         shape_of(Base(checkpoint=str(tmp_path / "gone"), shape="lama-7b"))
     with pytest.raises(BenchError, match=r"is not on this machine; give a folder, or set base\.shape"):
         shape_of(Base(checkpoint=str(tmp_path / "gone")))
     (tmp_path / "config.json").write_text('{"model_type": "no_such_model"}')
-    with pytest.raises(DataError, match="transformers makes no model of its config"):
+    with pytest.raises(DataError, match="transformers cannot build a model from its config"):
         read_folder(tmp_path)

@@ -153,7 +153,7 @@ def test_what_is_not_there_is_one_line(tmp_path):
     (tmp_path / "alpaca_instructions" / "val.json").unlink()
     assert "has no val.json" in fault(read, reference, "dev", 1)
     (tmp_path / "alpaca_instructions" / "sft.json").write_text('[{"instruction": "cut')
-    assert "not JSON, or cut off" in fault(read, reference, "sft", 1)
+    assert "not JSON, or truncated" in fault(read, reference, "sft", 1)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,7 @@ def test_an_evaluation_item_in_any_human_turn_is_left_out(tmp_path):
     path = tmp_path / "hh.jsonl"
     path.write_text(json.dumps({"chosen": f"{start} a", "rejected": f"{start} b"}) + "\n")
     assert open_source(f"hh_rlhf:{path}").drops("pairs") == [{"row": 1, "reason": "evaluation_item"}]
-    assert "leaves out all of its first 1 rows (evaluation_item)" in fault(
-        read, f"hh_rlhf:{path}", "pairs", 1
-    )
+    assert "drops all of its first 1 rows (evaluation_item)" in fault(read, f"hh_rlhf:{path}", "pairs", 1)
 
 
 @real
@@ -350,4 +348,4 @@ class Leaky:
 
 def test_a_source_whose_rows_do_not_add_up_is_refused():
     assert read_split("leaky", Leaky(), "dev", 2)[2] is None
-    assert 'data.dev: 3 rows asked for, "leaky" has 2' in fault(read_split, "leaky", Leaky(), "dev", 3)
+    assert 'data.dev: 3 rows requested, "leaky" has 2' in fault(read_split, "leaky", Leaky(), "dev", 3)

@@ -161,7 +161,7 @@ def test_chosen_runs_instead_of_a_matrix(cli: Cli, store: Path) -> None:
         (["--price", "nan"], "--price nan: expected a number above 0"),
         (["--peak-flops", "-1"], "--peak-flops -1: expected"),
         (["--peak-flops", "1e9", "--measure-peak"], "give one of them"),
-        (["--matrix", "nano@1", "--runs", "x"], "give one of them"),
+        (["--matrix", "nano@1", "--runs", "x"], "expected one of them"),
         (["--matrix", "nano@1"], 'matrix "nano@1" does not exist'),
         (["--runs", "nobody"], 'run "nobody" does not exist'),
     ],

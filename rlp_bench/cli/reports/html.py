@@ -17,7 +17,7 @@ def html(
     instructions: Annotated[
         int,
         typer.Option(
-            "--instructions", help="Instructions shown with every method's output, at the lowest seed.", min=0
+            "--instructions", help="Instructions shown with all outputs, at the lowest seed.", min=0
         ),
     ] = 60,
     store: StoreFolder = STORE,

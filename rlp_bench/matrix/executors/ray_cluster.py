@@ -120,8 +120,8 @@ class RayExecutor:
                 print(f"{line}: waiting until the cluster has a larger one", file=sys.stderr, flush=True)
             return
         raise BenchError(
-            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a cluster started "
-            "here), give memory_gb by ray:FILE.toml, or the address of another cluster"
+            f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a local cluster), "
+            "give memory_gb by ray:FILE.toml, or the address of another cluster"
         )
 
     def _answer(self, ref: Any) -> tuple[str, str]:
