@@ -62,7 +62,7 @@ class Task:
 
     def __init__(self, name: str, display: Display) -> None:
         self.name, self.display = name, display
-        self._began = self._said = time.monotonic()
+        self._began = self._printed_at = time.monotonic()
         self._bar: Any = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -72,9 +72,9 @@ class Task:
             if self._bar is None:
                 self._bar = bars.add_task(self.name, total=total, note="", rate="")
             bars.update(self._bar, completed=done, total=total, note=note, rate=rate)
-        elif time.monotonic() - self._said >= LINE_SECONDS:
-            self._said = time.monotonic()
-            left = time_left(done, total, self._said - self._began)
+        elif time.monotonic() - self._printed_at >= LINE_SECONDS:
+            self._printed_at = time.monotonic()
+            left = time_left(done, total, self._printed_at - self._began)
             self.display.say(f"{self.name}: {done}/{total} {rate} {left} {note}".rstrip())
 
     def close(self) -> None:

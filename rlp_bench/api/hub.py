@@ -49,5 +49,5 @@ def _fetch(match: re.Match[str]) -> Path:
     except RepositoryNotFoundError:
         raise DataError(f'"{match[0]}": no such repository, or access to it needs HF_TOKEN') from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise DataError(f'"{match[0]}": cannot be downloaded and is not in the cache: {told}') from None
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f'"{match[0]}": cannot be downloaded and is not in the cache: {reason}') from None

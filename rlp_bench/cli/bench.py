@@ -61,11 +61,11 @@ def _chosen(only: Sequence[str]) -> list[str]:
     from rlp_bench.perf.workloads import WORKLOADS
 
     known = [one.name for one in WORKLOADS]
-    asked = [name.strip() for text in only for name in text.split(",")]
-    for name in asked:
+    requested = [name.strip() for text in only for name in text.split(",")]
+    for name in requested:
         if name not in known:
             raise UnknownName(f'bench --only "{name}": no such workload; {nearest(name, known)}')
-    return [name for name in known if not asked or name in asked]
+    return [name for name in known if not requested or name in requested]
 
 
 def _check(k: int, factor: float, save: Path | None, cache: Path | None) -> None:

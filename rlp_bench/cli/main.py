@@ -101,8 +101,8 @@ for _name, (_help, _commands) in GROUPS.items():
     app.add_typer(_group, name=_name)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"rlp-bench {__version__}")
         raise typer.Exit
 

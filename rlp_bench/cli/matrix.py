@@ -172,14 +172,14 @@ def _watch(
         for _ in ended:
             pass
         return
-    began = said = time.monotonic()
+    began = printed_at = time.monotonic()
     if not sys.stderr.isatty():
         for job in ended:
             if job is not None:
                 state = "FAILED" if job.key in matrix.failed else f"{matrix.seconds[job.key]:.0f} s"
                 yield f"{_counts(matrix, executor)} · {job.name}: {state}"
-            elif executor.name != "local" and time.monotonic() - said >= LINE_SECONDS:
-                said = time.monotonic()
+            elif executor.name != "local" and time.monotonic() - printed_at >= LINE_SECONDS:
+                printed_at = time.monotonic()
                 yield states(matrix, executor)
         return
     from rich.console import Console, Group

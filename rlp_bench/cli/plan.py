@@ -46,8 +46,8 @@ def plan(
     prediction = predict(made, read_lengths(lengths))
     stages = _stages(made, Store(store), absent)
     if as_json:
-        said = {"recipe": read.id, "method": method, "seed": seed, "stages": stages}
-        print_json({**said, "checkpoint_here": not absent, "prediction": prediction_json(made, prediction)})
+        about = {"recipe": read.id, "method": method, "seed": seed, "stages": stages}
+        print_json({**about, "checkpoint_here": not absent, "prediction": prediction_json(made, prediction)})
         return
     columns = ["stage", "from", "trainer", "makes", "fingerprint", "state", ">CPU"]
     title = f"{method} on {read.id}, seed {seed}"

@@ -34,13 +34,13 @@ def validate(
         from rlp_bench.recipes.base_checkpoint import check_checkpoint
 
         check_checkpoint(path)
-        said: dict[str, Any] = {"checkpoint": str(path), "ok": True}
+        result: dict[str, Any] = {"checkpoint": str(path), "ok": True}
     else:
-        said = _check_recipe(what, methods or [], overrides or [])
+        result = _check_recipe(what, methods or [], overrides or [])
     if as_json:
-        print_json(said)
+        print_json(result)
     else:
-        show(f"ok: {said.get('recipe') or said.get('checkpoint')}")
+        show(f"ok: {result.get('recipe') or result.get('checkpoint')}")
 
 
 def _check_recipe(what: str, methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:

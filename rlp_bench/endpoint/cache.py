@@ -121,7 +121,7 @@ class Cache:
 
 
 def _broken(path: Path, error: Exception) -> StoreError:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return StoreError(
-        f'cache "{path}": cannot be used ({said}); move it away, or give another by cache=FILE or $RLP_BENCH_CACHE'
+        f'cache "{path}": cannot be used ({message}); move it away, or give another by cache=FILE or $RLP_BENCH_CACHE'
     )

@@ -52,8 +52,8 @@ def fault_of(error: Exception, secret: str) -> Fault:
 
 
 def _status_fault(status: int, headers: Mapping[str, str], body: Any, text: str, secret: str) -> Fault:
-    said = _said(body, text, secret)
-    reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+    message = _server_message(body, text, secret)
+    reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
     code = body.get("code") if isinstance(body, dict) else None
     if status in HOPELESS or code == "insufficient_quota":
         return Fault(reason, "stop", status)
@@ -62,7 +62,7 @@ def _status_fault(status: int, headers: Mapping[str, str], body: Any, text: str,
     return Fault(reason, "give_up", status)
 
 
-def _said(body: Any, text: str, secret: str) -> str:
+def _server_message(body: Any, text: str, secret: str) -> str:
     """The server's message in one line of at most 200 characters, without the key."""
     words = body.get("message") if isinstance(body, dict) else None
     line = " ".join(str(words or text).split())

@@ -153,9 +153,9 @@ def push(folder: Path, repository: str, token: str, message: str, *, public: boo
         api.create_repo(repository, private=not public, exist_ok=True)
         done = api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
     except Exception as error:  # of the client or of its HTTP library, which differs between releases
-        told = " ".join(str(error).split()).replace(token, "***")[:300]
+        reason = " ".join(str(error).split()).replace(token, "***")[:300]
         raise BenchError(
-            f'export --push "{repository}": {told}; "{folder}" is complete: '
+            f'export --push "{repository}": {reason}; "{folder}" is complete: '
             f"upload it with `hf upload {repository} {folder}`"
         ) from None
     return str(done.commit_url)

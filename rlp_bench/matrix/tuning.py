@@ -80,8 +80,8 @@ def _measure(
     policy: Artifact, sft: Artifact, recipe: Recipe, store: Store, runner: StageRunner, progress: Progress
 ) -> Mapping[str, float]:
     source = open_source(recipe.data.source)
-    asked = {item.id for alias in recipe.evaluation.suites for item in _questions(alias, recipe)}
-    prompts = dev_prompts(source, recipe.tuning.prompts, asked)
+    evaluated = {item.id for alias in recipe.evaluation.suites for item in _questions(alias, recipe)}
+    prompts = dev_prompts(source, recipe.tuning.prompts, evaluated)
     evaluation = Evaluation(store, recipe, runner.engine, None, None, progress)
     suite: Any = DevSuite(f"{recipe.data.source}:dev", source.version)
     plain = [Item(p["instruction"], p.get("input", ""), subset="dev") for p in prompts]

@@ -64,10 +64,10 @@ def check_fresh(document: Mapping[str, Any]) -> None:
         for counters in info["counters_of_rounds"]:
             hits = counters.get("cache_hits", 0)
             if hits:
-                asked = hits + counters.get("requests", 0)
+                total = hits + counters.get("requests", 0)
                 raise BenchError(
-                    f"bench: {info['workload']}: {hits:g} of {asked:g} answers came from the cache (hit rate "
-                    f"{hits / asked:.2f}), so the cache would be timed; leave --cache out, or give an empty folder"
+                    f"bench: {info['workload']}: {hits:g} of {total:g} answers came from the cache (hit rate "
+                    f"{hits / total:.2f}), so the cache would be timed; leave --cache out, or give an empty folder"
                 )
             wrong = [name for name in counters if counters[name] != info["counters"].get(name)]
             if wrong:

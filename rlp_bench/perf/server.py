@@ -18,7 +18,7 @@ class _Answers(BaseHTTPRequestHandler):
         """Answers one completion: "A" or "B" by a hash of the request; four characters count as one token."""
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         draw = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).digest()[0]
-        asked = sum(len(message["content"]) for message in body["messages"]) // 4
+        prompt_tokens = sum(len(message["content"]) for message in body["messages"]) // 4
         found = {
             "id": "bench",
             "object": "chat.completion",
@@ -31,7 +31,11 @@ class _Answers(BaseHTTPRequestHandler):
                     "message": {"role": "assistant", "content": "AB"[draw % 2]},
                 }
             ],
-            "usage": {"prompt_tokens": asked, "completion_tokens": 1, "total_tokens": asked + 1},
+            "usage": {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": 1,
+                "total_tokens": prompt_tokens + 1,
+            },
         }
         answer = json.dumps(found).encode()
         self.send_response(200)

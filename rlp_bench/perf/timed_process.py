@@ -20,8 +20,8 @@ BENCH_VERSION = 1
 class Plugin:
     """pytest plug-in: parametrizes `timed_tests` by workload, reports finished ones, and completes the document."""
 
-    def __init__(self, settings: dict[str, Any], said: TextIO) -> None:
-        self.chosen, self.said = settings, said
+    def __init__(self, settings: dict[str, Any], report_to: TextIO) -> None:
+        self.chosen, self.report_to = settings, report_to
 
     @pytest.fixture
     def settings(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Plugin:
             line = {"name": report.nodeid.partition("[")[2].rstrip("]"), "outcome": report.outcome}
             if report.outcome != "passed":
                 line["why"] = report.longreprtext
-            print(json.dumps(line), file=self.said, flush=True)
+            print(json.dumps(line), file=self.report_to, flush=True)
 
     def pytest_benchmark_update_json(self, config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
         """Adds the `rlp_bench` section; removes the host name."""
@@ -60,7 +60,7 @@ def _name(workload: Workload) -> str:
 def main(file: Path) -> int:
     """Runs the workloads; returns pytest's exit status."""
     settings = json.loads(file.read_text(encoding="utf-8"))
-    folder, said = file.parent, sys.stdout
+    folder, report_to = file.parent, sys.stdout
     (folder / "pytest.ini").write_text("[pytest]\n")
     arguments = [
         "--pyargs", "rlp_bench.perf.timed_tests", "-s", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder),
@@ -72,7 +72,7 @@ def main(file: Path) -> int:
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        return int(pytest.main(arguments, plugins=[Plugin(settings, said)]))
+        return int(pytest.main(arguments, plugins=[Plugin(settings, report_to)]))
 
 
 if __name__ == "__main__":

@@ -68,15 +68,15 @@ class HubSource:
 
 def identity(reference: str, source: Any, split: str, count: int) -> dict[str, Any]:
     """The identity of a split, from which its fingerprint is computed."""
-    told = getattr(source, "version_of", None)
-    version = source.version if told is None else told(split)
+    version_of = getattr(source, "version_of", None)
+    version = source.version if version_of is None else version_of(split)
     return {"trainer": "data", "suite": reference, "version": version, "split": split, "n": count}
 
 
 def drops_of(source: Any, split: str, count: int | None) -> list[dict[str, Any]] | None:
     """The rows that a source drops, with reasons; None where it does not implement `drops`."""
-    told = getattr(source, "drops", None)
-    found: list[dict[str, Any]] | None = None if told is None else told(split, count)
+    drops = getattr(source, "drops", None)
+    found: list[dict[str, Any]] | None = None if drops is None else drops(split, count)
     return found
 
 

@@ -20,7 +20,7 @@ def junit_xml(result: Mapping[str, Any]) -> bytes:
         case.find("error") is not None for case in cases
     ):
         alone = _element("testcase", classname="rlp-bench.regress", name="comparison", time="0")
-        alone.append(_told("error", result["verdict"], "; ".join(result["reasons"])))
+        alone.append(_verdict_element("error", result["verdict"], "; ".join(result["reasons"])))
         cases.insert(0, alone)
     counts = {
         tag + "s" if tag != "skipped" else tag: str(sum(case.find(tag) is not None for case in cases))
@@ -53,7 +53,7 @@ def _case(suite: Mapping[str, Any], strict: bool) -> xml.Element:
     if verdict == "inconclusive":
         tag = "failure" if strict else "skipped"
     if tag is not None:
-        case.append(_told(tag, verdict, suite["reason"]))
+        case.append(_verdict_element(tag, verdict, suite["reason"]))
     numbers = {
         key: suite[key] for key in ("n", "difference", "ci95", "p", "p_holm") if suite.get(key) is not None
     }
@@ -63,12 +63,12 @@ def _case(suite: Mapping[str, Any], strict: bool) -> xml.Element:
     return case
 
 
-def _told(tag: str, verdict: str, reason: str) -> xml.Element:
+def _verdict_element(tag: str, verdict: str, reason: str) -> xml.Element:
     if tag == "skipped":
         return _element(tag, message=f"{verdict}: {reason}")
-    told = _element(tag, type=verdict, message=reason)
-    told.text = clean(reason)
-    return told
+    element = _element(tag, type=verdict, message=reason)
+    element.text = clean(reason)
+    return element
 
 
 def _element(tag: str, **attributes: str) -> xml.Element:

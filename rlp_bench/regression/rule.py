@@ -143,7 +143,7 @@ def judge_candidate(
     differing, may = differences(baseline, candidate), changed(baseline, candidate)
     if differing:
         rows = [_incomparable(alias, gates[alias], differing) for alias in gates]
-        reasons = [said(difference) for difference in differing]
+        reasons = [difference_line(difference) for difference in differing]
         return Outcome("incomparable", reasons, rows, differing, may, strict)
     both = {alias: (suite, candidate.suites[alias]) for alias, suite in baseline.suites.items()}
     rows = [_exact(alias, *pair) for alias, pair in both.items()] if exact else _tested(both, gates)
@@ -153,7 +153,7 @@ def judge_candidate(
     return Outcome(verdict, reasons, rows, [], may, strict)
 
 
-def said(difference: Named) -> str:
+def difference_line(difference: Named) -> str:
     """A difference as one line of text."""
     old, new = (_short(difference[side]) for side in ("baseline", "candidate"))
     return f'suite "{difference["suite"]}": {difference["field"]} differs: baseline {old}, candidate {new}'
@@ -165,7 +165,7 @@ def _short(value: Any) -> str:
 
 
 def _incomparable(alias: str, margin: float | None, differing: Sequence[Named]) -> SuiteVerdict:
-    mine = [said(one).partition(": ")[2] for one in differing if one["suite"] == alias]
+    mine = [difference_line(one).partition(": ")[2] for one in differing if one["suite"] == alias]
     verdict, reason = ("incomparable", "; ".join(mine)) if mine else ("reported", "comparable")
     return SuiteVerdict(alias, verdict, reason, margin, None, None, {})
 

@@ -133,11 +133,11 @@ def _run(
                 log.write(printed)
                 if not mark:
                     continue
-                said = json.loads(message)
-                if "done" in said:
-                    context.progress(said["done"], said["total"], said["note"])
+                report = json.loads(message)
+                if "done" in report:
+                    context.progress(report["done"], report["total"], report["note"])
                 result |= {
-                    key: value for key, value in said.items() if key in ("metrics", "counters", "error")
+                    key: value for key, value in report.items() if key in ("metrics", "counters", "error")
                 }
             status = workers.wait()
         finally:
@@ -145,7 +145,7 @@ def _run(
     if "error" in result:
         raise BenchError(str(result["error"]))
     if "metrics" not in result:
-        _told(context.scratch / LOG, status)
+        _raise_failure(context.scratch / LOG, status)
     if status != 0:
         warn(_warning(context.scratch / LOG, status))
     context.meter.count(**result.get("counters", {}))
@@ -164,7 +164,7 @@ def _end(workers: "subprocess.Popen[str]") -> None:
             workers.wait()
 
 
-def _told(log: Path, status: int) -> None:
+def _raise_failure(log: Path, status: int) -> None:
     text = log.read_text(encoding="utf-8", errors="replace")
     if OUT_OF_MEMORY in text:
         raise BenchError(

@@ -35,7 +35,7 @@ def html(
         found = html_data(Store(store), matrix, display, instructions)
     text = registry.load("board", "html")().render([found], "html")
     _write(text, out)
-    told = {
+    summary = {
         "report": str(out),
         "bytes": len(text.encode()),
         "matrix": found["matrix"]["recipe_id"],
@@ -44,9 +44,9 @@ def html(
         "missing": found["missing"],
     }
     if as_json:
-        print_json(told)
+        print_json(summary)
     else:
-        print(f"report: {out} ({told['bytes'] / 1e6:.1f} MB, {told['instructions']} instructions)")
+        print(f"report: {out} ({summary['bytes'] / 1e6:.1f} MB, {summary['instructions']} instructions)")
 
 
 def _write(text: str, out: Path) -> None:

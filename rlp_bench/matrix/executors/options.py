@@ -101,8 +101,8 @@ def load_options(file: str, model: type[Options]) -> Options:
         for fault in error.errors(include_url=False):
             where = ".".join(str(part) for part in fault["loc"])
             known = Place if where.startswith("stages.") else model
-            said = f"{shown(fault['input'])}: {fault['msg']}"
+            message = f"{shown(fault['input'])}: {fault['msg']}"
             if fault["type"] == "extra_forbidden":
-                said = f"unknown option; {nearest(str(fault['loc'][-1]), known.model_fields)}"
-            lines.append(f"{path.name}: {where}: {said}")
+                message = f"unknown option; {nearest(str(fault['loc'][-1]), known.model_fields)}"
+            lines.append(f"{path.name}: {where}: {message}")
         raise BenchError("\n".join(dict.fromkeys(lines))) from None

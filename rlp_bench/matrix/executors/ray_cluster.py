@@ -48,7 +48,7 @@ class RayExecutor:
         """Ray's reference -> the task, and its placement group, if any."""
         self._ray, self._ours = _connect(address, self.options.cpus or jobs)
         self._grows = bool(address)  # an existing cluster may have an autoscaler
-        self._told: set[Requirements] = set()
+        self._warned: set[Requirements] = set()
         self.exchange = SharedFolder(root)
         try:
             _look_at_all(self._ray, self.exchange, root)
@@ -59,11 +59,11 @@ class RayExecutor:
 
     def check(self, task: Task) -> None:
         """See `Executor`."""
-        self._check_fits(task, self._asked(task))
+        self._check_fits(task, self._requirements(task))
 
     def submit(self, task: Task) -> None:
         """See `Executor`."""
-        needs = self._asked(task)
+        needs = self._requirements(task)
         group = _group(self._ray, needs) if needs.workers > 1 else None
         remote = self._execute.options(
             name=task.name, max_retries=self.options.retries, **_resources(needs), **_in_group(group)
@@ -97,7 +97,7 @@ class RayExecutor:
         if self._ours:
             self._ray.shutdown()
 
-    def _asked(self, task: Task) -> Requirements:
+    def _requirements(self, task: Task) -> Requirements:
         needs, given = task.needs, self.options.memory_gb
         if needs.nodes > 1:
             raise BenchError(
@@ -108,15 +108,15 @@ class RayExecutor:
 
     def _check_fits(self, task: Task, needs: Requirements) -> None:
         """Raises BenchError if no machine can run the task; prints a line instead if the cluster may grow."""
-        asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
+        needed = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if any(all(m.get(k, 0) >= v for k, v in asked.items()) for m in machines):
+        if any(all(m.get(k, 0) >= v for k, v in needed.items()) for m in machines):
             return
-        largest = {k: max(m.get(k, 0) for m in machines) for k in asked}
-        line = f"{task.name} needs {_text(asked)} on one machine; the largest has {_text(largest)}"
+        largest = {k: max(m.get(k, 0) for m in machines) for k in needed}
+        line = f"{task.name} needs {_text(needed)} on one machine; the largest has {_text(largest)}"
         if self._grows:
-            if needs not in self._told:
-                self._told.add(needs)
+            if needs not in self._warned:
+                self._warned.add(needs)
                 print(f"{line}: waiting until the cluster has a larger one", file=sys.stderr, flush=True)
             return
         raise BenchError(
@@ -200,9 +200,9 @@ def _look_at_all(ray: Any, exchange: SharedFolder, root: Path) -> None:
         try:
             answer = ray.get(ref, timeout=max(1.0, until - time.monotonic()))
         except ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines()[-1]
+            message = str(error).strip().splitlines()[-1]
             raise BenchError(
-                f"--executor ray: {host}: cannot run rlp-bench ({said}); install the same packages there as here"
+                f"--executor ray: {host}: cannot run rlp-bench ({message}); install the same packages there as here"
             ) from None
         check_view(json.loads(answer), exchange.token, root)
 

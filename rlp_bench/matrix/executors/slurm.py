@@ -119,9 +119,9 @@ class SlurmExecutor:
             self._submitit.core.utils.FailedJobError,
             self._submitit.core.utils.FailedSubmissionError,
         ) as error:
-            said = str(error).strip().splitlines()[-1]
+            message = str(error).strip().splitlines()[-1]
             raise BenchError(
-                f"--executor slurm: sbatch rejected {task.name} ({said}); check the options"
+                f"--executor slurm: sbatch rejected {task.name} ({message}); check the options"
             ) from None
 
     def _over(self) -> list[str]:
@@ -140,8 +140,8 @@ class SlurmExecutor:
         if not left or time.monotonic() - self._looked < self.options.poll_seconds:
             return set()
         self._looked = time.monotonic()
-        asked = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(sorted(left))}"]
-        found = subprocess.run(asked, capture_output=True, text=True)
+        command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(sorted(left))}"]
+        found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode != 0 and "Invalid job id" not in found.stderr:
             return set()  # the controller does not respond: state unknown
         missing = set(left) - set(found.stdout.split())

@@ -130,8 +130,10 @@ class _Trial:
         """The stage with these settings and this setup."""
         work: Work = self.needs.work
         if settings:
-            told = stage_works(self.plan, self.shape.d, self.prediction.limits, settings)[self.needs.stage]
-            work = told or work
+            changed_work = stage_works(self.plan, self.shape.d, self.prediction.limits, settings)[
+                self.needs.stage
+            ]
+            work = changed_work or work
         changed: Setup = replace(self.needs.setup, **setup)
         total = stage_memory(work, self.shape, changed).total
         return Change(what, settings, setup, total, total <= self.device.room)

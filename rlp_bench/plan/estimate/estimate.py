@@ -38,11 +38,11 @@ class Needs:
 
     def json(self) -> dict[str, Any]:
         """JSON values; bytes are per device."""
-        said = {"parameters": dict(self.parameters), "parameters_trained": self.trained}
+        counts = {"parameters": dict(self.parameters), "parameters_trained": self.trained}
         memory = {**asdict(self.memory), "total": self.memory.total}
         seconds = None if self.seconds is None else {**asdict(self.seconds), "total": self.seconds.total}
         return {
-            **said,
+            **counts,
             "devices": self.setup.devices,
             "memory_bytes": memory,
             "moments": [{**asdict(one), "total": one.total} for one in self.moments],
@@ -116,8 +116,8 @@ def predict(plan: Plan, lengths: Lengths | None = None) -> Prediction:
     stages: dict[str, Needs | None] = {}
     for label, most in longest.items():
         mean = usual[label]
-        told = None if most is None or mean is None else (most, mean)
-        stages[label] = _needs(nodes[label], *told, shape, recipe, device) if told else None
+        works = None if most is None or mean is None else (most, mean)
+        stages[label] = _needs(nodes[label], *works, shape, recipe, device) if works else None
     return Prediction(shape, *terms, stages)
 
 

@@ -146,16 +146,16 @@ def work_of(
     return read_work(tell(given), node.trainer)
 
 
-def read_work(told: Any, trainer: str) -> Work:
+def read_work(described: Any, trainer: str) -> Work:
     """The validated return value of a trainer's `work`.
 
     Raises:
         BenchError: it does not have the format in this module's docstring.
     """
-    if not isinstance(told, Mapping):
-        raise BenchError(f'trainer "{trainer}": work() returned {type(told).__name__}; expected a dict')
+    if not isinstance(described, Mapping):
+        raise BenchError(f'trainer "{trainer}": work() returned {type(described).__name__}; expected a dict')
     try:
-        work: Work = TypeAdapter(Work).validate_python(dict(told))
+        work: Work = TypeAdapter(Work).validate_python(dict(described))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -163,7 +163,7 @@ def read_work(told: Any, trainer: str) -> Work:
             f'trainer "{trainer}": work(): {where}: {first["msg"]}; see the top of rlp_bench/plan/estimate/workload.py'
         ) from None
     unknown = {name for one in work.passes for name in one.models} - {*work.models}
-    unknown |= {*told} - {"models", "passes", "updates", "makes", "extra"}
+    unknown |= {*described} - {"models", "passes", "updates", "makes", "extra"}
     if unknown:
         raise BenchError(
             f'trainer "{trainer}": work() names {", ".join(sorted(map(str, unknown)))}, which it does not describe; '
