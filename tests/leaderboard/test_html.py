@@ -232,8 +232,8 @@ def test_suites_measured_in_two_ways_do_not_stand_in_one_report():
         one_setting("a", {"ppo": {0: report("both")}, "sft": {0: report("given")}})
 
 
-@pytest.fixture
-def small(small_matrix, cli, tmp_path_factory):
+@pytest.fixture(scope="module")
+def small(small_matrix, warm, tmp_path_factory):
     """A store with a small matrix: three methods, two seeds, 80 items; all but `constant` was trained before."""
     store = tmp_path_factory.mktemp("html") / "store"
     shutil.copytree(small_matrix[0], store)
@@ -247,7 +247,7 @@ def small(small_matrix, cli, tmp_path_factory):
         "--jobs",
         "1",
     )
-    made = cli("matrix", "--recipe", "nano", *what, *small_matrix[1], "--store", store)
+    made = warm.run("matrix", "--recipe", "nano", *what, *small_matrix[1], "--store", store)
     assert made.returncode == 0, made.stderr
     return store
 
