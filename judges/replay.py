@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, LabelledPair, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
+from rlp_bench.api import (
+    DataError,
+    LabelledPair,
+    Pair,
+    Verdict,
+    merge_input,
+    parse_json,
+    parse_rows,
+    read_bytes,
+    sha256,
+)
 
 from .llmbar_results import (
     Shown,
@@ -39,13 +49,14 @@ class Replay:
         self.path = Path(argument)
         data = read_bytes(self.path)
         self._sha256 = sha256(data)
-        self._rows = parse_rows(self.path, data, EXPECTED)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
         self._shown: dict[Shown, list[Verdict]] = {}
-        if is_llmbar(self._rows):
-            self._rows = checked(self.path, self._rows)
+        document = parse_json(self.path, data, EXPECTED)
+        if is_llmbar(document):
+            self._rows = checked(self.path, document)
             self._shown = llmbar_verdicts(self._rows)
         else:
+            self._rows = parse_rows(self.path, data, EXPECTED)
             _check(self.path, self._rows)
             self._read_verdicts()
 

@@ -4,6 +4,7 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError, RecipeError, StoreError, UnknownName, nearest
 from rlp_bench.api.files import (
     fingerprint,
+    parse_json,
     parse_rows,
     read_bytes,
     read_json,
@@ -113,6 +114,7 @@ __all__ = [
     "mean_over_orders",
     "merge_input",
     "nearest",
+    "parse_json",
     "parse_rows",
     "prompt_id",
     "read_bytes",

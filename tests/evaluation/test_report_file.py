@@ -41,10 +41,10 @@ def test_one_suite_alone_and_a_report_without_version_are_read(tmp_path):
         ('{"suites": [3]}', "has no suites"),
         ('{"suites": [{"alias": 1, "suite": "s", "kind": "k"}]}', "has no suites"),
         ('{"report_version": 2, "suites": []}', "version 2, this rlp-bench knows up to 1: upgrade"),
-        ('{"report_version": "new", "suites": []}', "report_version 'new' is no version"),
-        ('{"report_version": 0, "suites": []}', "report_version 0 is no version"),
-        ('{"report_version": true, "suites": []}', "report_version True is no version"),
-        ('{"report_version": null, "suites": []}', "report_version None is no version"),
+        ('{"report_version": "new", "suites": []}', "report_version 'new' is not a version"),
+        ('{"report_version": 0, "suites": []}', "report_version 0 is not a version"),
+        ('{"report_version": true, "suites": []}', "report_version True is not a version"),
+        ('{"report_version": null, "suites": []}', "report_version None is not a version"),
     ],
 )
 def test_what_is_no_report_is_one_line(tmp_path, text, line):

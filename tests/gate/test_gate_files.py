@@ -56,10 +56,10 @@ def test_a_baseline_is_small_enough_for_git(bench):
     [
         (lambda text: text.replace(",1.0,", ",0.0,", 1), "its rows were changed"),
         (lambda text: text.replace('"baseline_version": 1', '"baseline_version": 9'), "upgrade rlp-bench"),
-        (lambda text: text.replace('"suites"', '"suits"', 1), "is no baseline"),
-        (lambda text: "# notes\n" + text, "is no baseline"),
-        (lambda text: "[]", "is no baseline"),
-        (lambda text: "", "is no baseline"),
+        (lambda text: text.replace('"suites"', '"suits"', 1), "is not a baseline"),
+        (lambda text: "# notes\n" + text, "is not a baseline"),
+        (lambda text: "[]", "is not a baseline"),
+        (lambda text: "", "is not a baseline"),
     ],
 )
 def test_a_broken_baseline_is_one_line(bench, change, said):

@@ -221,7 +221,7 @@ def test_a_wrong_question_is_one_line(small_matrix, cli, arguments, line):
 def test_no_matrix_is_one_line(cli):
     done = cli("report", "results", "--store", "empty")
     assert done.returncode == 2
-    assert "has no matrix; run `rlp-bench matrix`" in done.stderr
+    assert "has no matrix; `rlp-bench matrix` makes one" in done.stderr
 
 
 def test_a_matrix_marks_stand_ins_and_does_no_work_twice(small_matrix, cli, tmp_path):
