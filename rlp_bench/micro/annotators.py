@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro.chance import stream, uniform
-from rlp_bench.micro.knowledge import WORLD_VERSION
-from rlp_bench.micro.utility import UNFINISHED_COST, account, ceiling
+from .chance import stream, uniform
+from .knowledge import WORLD_VERSION
+from .utility import UNFINISHED_COST, account, ceiling
 
 FILLERS_ENJOYED = 3  # further polite sentences add nothing
 

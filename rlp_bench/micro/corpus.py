@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro import writing
-from rlp_bench.micro.annotators import population
-from rlp_bench.micro.knowledge import CORPUS_FAME, beliefs, truth
-from rlp_bench.micro.prompts import ask
-from rlp_bench.micro.tasks import understand
+from . import lexicon as lx
+from . import writing
+from .annotators import population
+from .knowledge import CORPUS_FAME, beliefs, truth
+from .prompts import ask
+from .tasks import understand
 
 Document = list[tuple[str, float]]
 

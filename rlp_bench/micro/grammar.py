@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro import lexicon as lx
+from . import lexicon as lx
 
 Claim = tuple[str, ...]
 IT, BOTH = "it", "both"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.chance import stream
+from . import lexicon as lx
+from .chance import stream
 
 #: Changes whenever a prompt, fact, utility or verdict changes.
 WORLD_VERSION = "micro-1"

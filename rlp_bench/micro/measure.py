@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlp_bench.micro import corpus, suites
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.chance import stream
-from rlp_bench.micro.knowledge import WORLD_VERSION
-from rlp_bench.micro.tokenizer import vocabulary
+from . import corpus, suites
+from . import lexicon as lx
+from .chance import stream
+from .knowledge import WORLD_VERSION
+from .tokenizer import vocabulary
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlp_bench.micro import corpus
-from rlp_bench.micro.chance import stream
-from rlp_bench.micro.knowledge import WORLD_VERSION
-from rlp_bench.micro.tokenizer import build_tokenizer
+from . import corpus
+from .chance import stream
+from .knowledge import WORLD_VERSION
+from .tokenizer import build_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -181,7 +181,7 @@ def pretrain(
     Returns:
         The content of `base.json`: recipe, SHA-256 of the weights, first losses, measured figures, seconds.
     """
-    from rlp_bench.micro.measure import figures
+    from .measure import figures
 
     recipe, out, began = BaseRecipe(seed=seed), Path(out_dir), (time.time(), time.process_time())
     model, losses = train(recipe, progress=progress)

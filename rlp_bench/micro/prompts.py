@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from zlib import crc32
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.chance import stream
-from rlp_bench.micro.knowledge import PROMPT_FAME, WORLD_VERSION, Fame, truth
-from rlp_bench.micro.tasks import CLOSINGS, OPENINGS, Task, render, wordings
+from . import lexicon as lx
+from .chance import stream
+from .knowledge import PROMPT_FAME, WORLD_VERSION, Fame, truth
+from .tasks import CLOSINGS, OPENINGS, Task, render, wordings
 
 #: Fraction of all instruction texts in each split.
 SHARES = {

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro import grammar
-from rlp_bench.micro.grammar import BOTH, IT, Claim
-from rlp_bench.micro.lexicon import COMPARATIVES
-from rlp_bench.micro.tasks import Task, understand
+from . import grammar
+from .grammar import BOTH, IT, Claim
+from .lexicon import COMPARATIVES
+from .tasks import Task, understand
 
 
 @dataclass(frozen=True)

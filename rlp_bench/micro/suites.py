@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.chance import stream
-from rlp_bench.micro.knowledge import WORLD_VERSION, beliefs, truth
-from rlp_bench.micro.prompts import ask
-from rlp_bench.micro.tasks import OBJECTIVE, SKILLS, Task, understand
-from rlp_bench.micro.utility import utility
-from rlp_bench.micro.writing import Writer, expert
+from . import lexicon as lx
+from .chance import stream
+from .knowledge import WORLD_VERSION, beliefs, truth
+from .prompts import ask
+from .tasks import OBJECTIVE, SKILLS, Task, understand
+from .utility import utility
+from .writing import Writer, expert
 
 
 @dataclass(frozen=True)

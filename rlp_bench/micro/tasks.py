@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro import lexicon as lx
+from . import lexicon as lx
 
 #: The skills, which are also the eight categories of the Vicuna-like suite.
 SKILLS = ("qa", "verify", "list", "recommend", "describe", "compare", "contrast", "combine")

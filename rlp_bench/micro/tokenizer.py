@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlp_bench.micro import grammar, tasks
-from rlp_bench.micro import lexicon as lx
+from . import grammar, tasks
+from . import lexicon as lx
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

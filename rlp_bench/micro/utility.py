@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.grammar import Claim
-from rlp_bench.micro.knowledge import truth
-from rlp_bench.micro.reading import read
-from rlp_bench.micro.tasks import Task, understand
+from . import lexicon as lx
+from .grammar import Claim
+from .knowledge import truth
+from .reading import read
+from .tasks import Task, understand
 
 #: Maximum number of correct claims that count (K).
 CAPS = {"qa": 1, "verify": 1, "recommend": 1, "contrast": 1, "describe": 7, "compare": 6}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from rlp_bench.micro import annotators, prompts, reading, suites, tasks, utility, writing
-from rlp_bench.micro.annotators import Annotator
-from rlp_bench.micro.grammar import Claim
-from rlp_bench.micro.knowledge import WORLD_VERSION
-from rlp_bench.micro.suites import EvalItem, LabelledPair, Question
+from . import annotators, prompts, reading, suites, tasks, utility, writing
+from .annotators import Annotator
+from .grammar import Claim
+from .knowledge import WORLD_VERSION
+from .suites import EvalItem, LabelledPair, Question
 
 
 class World:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from rlp_bench.micro import lexicon as lx
-from rlp_bench.micro.chance import stream
-from rlp_bench.micro.knowledge import PROMPT_FAME, Fame, Knowledge, beliefs, truth
-from rlp_bench.micro.tasks import Task, understand
+from . import lexicon as lx
+from .chance import stream
+from .knowledge import PROMPT_FAME, Fame, Knowledge, beliefs, truth
+from .tasks import Task, understand
 
 
 @dataclass(frozen=True)

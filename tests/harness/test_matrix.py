@@ -202,7 +202,7 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(cli, tmp_path):
     assert (
         "failed: rlaif seed 0 rlaif: rlaif: the policy cannot tell the answers A and B apart" in done.stderr
     )
-    assert "could not begin" in done.stderr
+    assert "could not start" in done.stderr
     assert "Traceback" not in done.stderr
     document = json.loads((next((tmp_path / "store" / "matrix").glob("*/matrix.json"))).read_text())
     assert [(run["method"], run["seed"]) for run in document["runs"]] == [("ppo", 0), ("ppo", 1)]

@@ -161,7 +161,7 @@ def test_all_mistakes_of_a_method_are_reported(recipe_file: Path) -> None:
 
 
 def test_override_of_what_the_method_fixes_is_an_error(recipe_file: Path) -> None:
-    with pytest.raises(RecipeError, match=r"suffix: method stranger fixes suffix = '!'"):
+    with pytest.raises(RecipeError, match=r"suffix: method stranger sets suffix = '!'"):
         plan(recipe_file, "stages.stranger_parrot.suffix=?")
 
 

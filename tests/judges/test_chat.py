@@ -250,7 +250,7 @@ def test_a_toml_file_holds_the_same_options(tmp_path: Path) -> None:
     ("argument", "said"),
     [("", "needs a model"), ("m,temprature=1", 'no option "temprature"; did you mean "temperature"'),
      ("m,temperature=hot", "temperature=hot: expected a number"), ("m,logprobs=maybe", "expected true or false"),
-     ("m,max_tokens=1.5", "expected a whole number"), ("m,other", '"other" is no option'),
+     ("m,max_tokens=1.5", "expected a whole number"), ("m,other", '"other" is not an option'),
      ("m,prompt=chta", 'did you mean "chat"'), ("m,parser=lettre", 'did you mean "letter"'),
      ("nowhere.toml", "cannot be read"), ("m,timeout=0", "timeout"), ("m,attempts=0", "attempts"),
      ("m,logprobs=true,prompt=chat_reasoned", "parser=letter"), ("m,budget=lots", "expected dollars"),

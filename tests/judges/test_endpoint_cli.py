@@ -136,8 +136,7 @@ def test_a_budget_stops_with_one_line_and_the_next_run_goes_on(
         done_now = cli(*call, "--budget", "100000tokens")
         assert done_now.returncode == 0
         assert (
-            f"{stub.url}: {20 - done} requests sent, {20 - done} answered, {done} known already"
-            in done_now.stderr
+            f"{stub.url}: {20 - done} requests sent, {20 - done} answered, {done} cached" in done_now.stderr
         )
         assert len(stub.log) == 20
 

@@ -305,7 +305,7 @@ def test_a_server_that_is_not_there_is_one_line_soon() -> None:
     with socket.socket() as nobody:  # bound and not listening: nobody else can answer there
         nobody.bind(("127.0.0.1", 0))
         judge = chat(f"http://127.0.0.1:{nobody.getsockname()[1]}/v1")
-        with pytest.raises(BenchError, match="is the server there") as raised:
+        with pytest.raises(BenchError, match="check that the server is running") as raised:
             judge.judge(pairs_of(200))
     assert "\n" not in str(raised.value)
     assert judge.spent()["sent"] <= 400 * DEAF_ATTEMPTS  # not 400 times all their attempts
