@@ -149,7 +149,7 @@ def test_the_engine_is_described_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (3, "gave int; expected a dict"),
+        (3, "returned int; expected a dict"),
         ({"models": {"policy": {"head": "both"}}, "passes": ()}, "models.policy.head"),
         ({"models": {}, "passes": ({"does": "read", "models": ("reward",), "rows": 3},)}, "names reward"),
         ({"models": {}, "passes": (), "updtes": 3}, "names updtes"),
@@ -224,7 +224,7 @@ def test_a_trainer_that_says_nothing_is_shown_as_such(recipe_file: Path, tmp_pat
 def test_a_base_that_cannot_be_counted_leaves_the_rest_of_the_plan(recipe_file: Path, tmp_path: Path) -> None:
     arguments = ["plan", "--recipe", str(recipe_file), "--method", "sft", "--store", str(tmp_path)]
     flat = " ".join(CliRunner().invoke(app, arguments).stdout.split())
-    assert "stages to do" in flat
+    assert "stages to run" in flat
     assert "Memory, time and cost are not predicted:" in flat
 
 
