@@ -46,8 +46,8 @@ def make_tokenizer():
     )
 
 
-def make_policy(folder: Path, seed: int = 0, processes: float = 0.3) -> Path:
-    """A checkpoint of two layers and 16 dimensions; `processes` makes its distribution far from uniform."""
+def make_policy(folder: Path, seed: int = 0, spread: float = 0.3) -> Path:
+    """A checkpoint of two layers and 16 dimensions; `spread` makes its distribution far from uniform."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -63,7 +63,7 @@ def make_policy(folder: Path, seed: int = 0, processes: float = 0.3) -> Path:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
-        initializer_range=processes,
+        initializer_range=spread,
     )
     model = LlamaForCausalLM(config)
     model.save_pretrained(folder)

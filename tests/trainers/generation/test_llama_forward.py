@@ -9,8 +9,9 @@ from rlp_bench.trainers.modeling.llama import lean_llama, llama_hidden
 
 
 def close_gradients(one, other):
+    """To float32's precision of each tensor's largest entry: which sums come first hangs on the machine."""
     return all(
-        torch.allclose(a.grad, b.grad, atol=2e-5, rtol=1e-4)
+        torch.allclose(a.grad, b.grad, atol=2e-6 * float(b.grad.abs().max()), rtol=1e-4)
         for a, b in zip(one.parameters(), other.parameters(), strict=True)
         if b.grad is not None
     )

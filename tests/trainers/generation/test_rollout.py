@@ -88,7 +88,7 @@ def test_masks_and_finish_flags_agree_with_the_tokens():
 
 
 def test_next_tokens_are_drawn_from_the_models_distribution():
-    model, prompt = make_model("llama", processes=0.1), [5, 9, 3]
+    model, prompt = make_model("llama", spread=0.1), [5, 9, 3]
     drawn = rollout(
         model, make_tokenizer(), [prompt], Decoding(max_response_tokens=2), seed=0, n=6000, slots=500
     )

@@ -168,13 +168,13 @@ def test_best_of_n_has_options_but_no_log_probabilities(policy, reward, engine):
     assert engine.options(folder, ["ask"], [["red", "big"]]) == engine.options(
         policy, ["ask"], [["red", "big"]]
     )
-    with pytest.raises(DataError, match="no log-probabilities"):
+    with pytest.raises(DataError, match="log-probabilities of best-of-n are not available"):
         engine.logprobs(folder, ["ask"], [Sample("red", 1, True)])
 
 
 def test_a_broken_best_of_n_folder_is_one_line(policy, engine, tmp_path):
     (tmp_path / "best_of_n.json").write_text('{"policy": "../x"}')
-    with pytest.raises(DataError, match=r"best_of_n\.json: broken") as caught:
+    with pytest.raises(DataError, match=r"best_of_n\.json: invalid") as caught:
         engine.sample(tmp_path, ["ask"], DECODING)
     assert "\n" not in str(caught.value)
 

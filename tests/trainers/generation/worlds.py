@@ -9,8 +9,8 @@ ARCHITECTURES = ("llama", "grouped", "gpt2", "qwen2")
 """Llama (lean decoder), Llama with shared key-value heads (lean), learnt positions, biases in the attention."""
 
 
-def make_model(kind: str, seed: int = 0, processes: float = 0.2) -> Any:
-    """A random causal model of two layers in eval mode; `processes` makes its distribution far from uniform."""
+def make_model(kind: str, seed: int = 0, spread: float = 0.2) -> Any:
+    """A random causal model of two layers in eval mode; `spread` makes its distribution far from uniform."""
     import torch
     from transformers import (
         GPT2Config,
@@ -25,11 +25,11 @@ def make_model(kind: str, seed: int = 0, processes: float = 0.2) -> Any:
     common = {"vocab_size": len(make_tokenizer()), "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
     llama = dict(
         common, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=96, initializer_range=processes,
+        max_position_embeddings=96, initializer_range=spread,
     )  # fmt: skip
     if kind == "gpt2":
         config = GPT2Config(
-            **common, n_embd=32, n_layer=2, n_head=4, n_positions=96, initializer_range=processes
+            **common, n_embd=32, n_layer=2, n_head=4, n_positions=96, initializer_range=spread
         )
         return GPT2LMHeadModel(config).eval()
     if kind == "qwen2":
