@@ -13,6 +13,8 @@ from pathlib import Path
 from rlp_bench.api.errors import StoreError
 
 SCHEMA_VERSION = 1
+LOCK_SECONDS = 60.0
+"""Maximum wait for another process that writes."""
 FILE = "answers.sqlite"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -80,20 +82,34 @@ class Cache:
     def __enter__(self) -> "Cache":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                self.path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
+            )
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(
                     f'cache "{self.path}": has version {version}, this rlp-bench knows up to {SCHEMA_VERSION}; '
                     "upgrade rlp-bench or give another cache"
                 )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._set_up()
         except (sqlite3.DatabaseError, OSError) as error:
             raise _broken(self.path, error) from None
         return self
+
+    def _set_up(self) -> None:
+        """WAL mode and the table. Two processes may do it at once, and SQLite does not wait for the change to WAL."""
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute(SCHEMA)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def __exit__(self, *_: object) -> None:
         self._db.close()

@@ -41,7 +41,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(package: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "rlp_bench", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(package), "COLUMNS": "200"}, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(package), "COLUMNS": "200"},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

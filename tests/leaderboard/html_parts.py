@@ -86,7 +86,8 @@ def curves() -> dict[str, Any]:
 
 
 def scores(seeds: int) -> dict[str, Any]:
-    """80 items a method and seed; ppo and rlp_spg cannot be told apart, the others can. (wins at seed 0, more a seed)"""
+    """80 items a method and seed; ppo and rlp_spg cannot be told apart, the others can."""
+    # wins at seed 0, and how many more a seed
     wins = {"ppo": (42, 1), "rlp_spg": (44, -1), "base": (16, 2), "constant": (5, 0)}
     return {
         name: {
