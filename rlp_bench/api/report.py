@@ -211,9 +211,7 @@ class Report(TypedDict, total=False):
 
 def write_report(path: Path, report: Report) -> None:
     """Writes the report atomically; equal reports give equal bytes."""
-    partial = path.with_name(f".{path.name}")
-    write_json(partial, report)
-    partial.replace(path)
+    write_json(path, report)
 
 
 def read_report(path: Path) -> Report:

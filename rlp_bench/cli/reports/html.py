@@ -7,6 +7,7 @@ import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import write_atomic
 from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
 from rlp_bench.display import Display, print_json
 
@@ -55,11 +56,9 @@ def _write(text: str, out: Path) -> None:
     Raises:
         DataError: `out` cannot be written.
     """
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
+        write_atomic(out, text.encode("utf-8"))
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise DataError(
             f'report html: --out "{out}" cannot be written ({error.strerror}); give another'
