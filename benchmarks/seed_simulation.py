@@ -139,9 +139,9 @@ def main() -> None:
     for row in rows:
         old, plain, new = (row[test] for test in TESTS)
         print(
-            f"| {row['spread']} | {row['seeds']} | {old['family']:.1f} | {plain['family']:.1f} | {new['family']:.1f} | "
-            f"{new['single']:.1f} | {new['step']:.1f} | "
-            f"{old['power']:.0f} | {plain['power']:.0f} | {new['power']:.0f} |"
+            f"| {row['spread']} | {row['seeds']} | {old['family']:.1f} | {plain['family']:.1f} | "
+            f"{new['family']:.1f} | {new['single']:.1f} | {new['step']:.1f} | {old['power']:.0f} | "
+            f"{plain['power']:.0f} | {new['power']:.0f} |"
         )
     print(f"{given.tables} tables a row, {time.process_time() - began:.0f} CPU seconds")
 

@@ -12,7 +12,15 @@ from .methods import LOOKS, first_method, in_order, legend, look, marked, plain
 from .svg import Look
 from .text import percent, span
 
-VERDICTS = {"replicated": "yes", "contradicted": "no", "inconclusive": "open", "not run": "none"}
+VERDICTS = {
+    "replicated": "yes",
+    "contradicted": "no",
+    "smaller than published": "open",
+    "larger than published": "open",
+    "inconclusive": "open",
+    "no test of its own": "none",
+    "not run": "none",
+}
 
 
 def header(r: Results) -> Section:
@@ -63,7 +71,7 @@ def header(r: Results) -> Section:
 def _marks(r: Results) -> list[str]:
     """What the marks at the names mean, and what was found in one sentence."""
     lines = []
-    tried = {name: n for name, n in r["verdicts"].items() if name != "not run" and n}
+    tried = {name: n for name, n in r["verdicts"].items() if VERDICTS[name] != "none" and n}
     if tried:
         said = ", ".join(f"{n} {name}" for name, n in tried.items())
         lines.append(f"Of {sum(tried.values())} claims of the paper that could be tried: {said}.")
@@ -321,15 +329,15 @@ def claims(r: Results) -> Section:
     tables = list(dict.fromkeys(row["table"] for row in r["claims"]))
     charts = []
     for name in tables:
-        run = [row for row in r["claims"] if row["table"] == name and row["verdict"] != "not run"]
+        run = [row for row in r["claims"] if row["table"] == name and row["p_holm"] is not None]
         if run:
             title = f"Table {name}" if str(name).isdigit() else str(name)
             charts.append(Chart(title, dots([_claim(row) for row in run], f"{title}, points", reference=0.0)))
     said = ", ".join(f"{n} {verdict}" for verdict, n in r["verdicts"].items())
     note = (
-        f"{said}. Points, candidate minus baseline, 95 %, paired over items and seeds; p after Holm over all that were "
-        "tried. could see: the smallest difference found in 80 % of repetitions. Published values are copied, one run "
-        "each, and enter no test."
+        f"{said}. Points, candidate minus baseline, 95 %, paired over items and seeds; p corrected within the "
+        "family (primary: the report's error rate of 5 %; exploratory). could see: the smallest difference found in "
+        "80 % of repetitions. Published values are copied, one run each."
     )
     head = [
         "claim",
@@ -337,7 +345,8 @@ def claims(r: Results) -> Section:
         "paper",
         "paper could see",
         "here",
-        "Holm's p",
+        "family",
+        "corrected p",
         "could see",
         "verdict",
     ]
@@ -365,7 +374,9 @@ def _claim_row(row: Mapping[str, Any]) -> list[Cell | str]:
     paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
     seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
     if row["verdict"] == "not run":
-        return [row["id"], text, paper, seen, "", "", "", Cell("not run", kind="none")]
+        return [row["id"], text, paper, seen, "", row["family"], "", "", Cell("not run", kind="none")]
     here = Cell(signed(row["effect"]), ends(row["ci95"]))
-    verdict = Cell(row["verdict"], kind=VERDICTS[row["verdict"]])
-    return [row["id"], text, paper, seen, here, p_value(row["p_holm"]), f"{row['detectable']:.1f}", verdict]
+    p = "" if row["p_holm"] is None else p_value(row["p_holm"])
+    size = row["size"] if row["size"] != row["verdict"] else ""
+    verdict = Cell(row["verdict"], size, kind=VERDICTS[row["verdict"]])
+    return [row["id"], text, paper, seen, here, row["family"], p, f"{row['detectable']:.1f}", verdict]

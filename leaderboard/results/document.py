@@ -6,8 +6,10 @@ from typing import Any
 from rlp_bench.api import UnknownName, nearest
 
 from ..published import PUBLISHED, SOURCE
+from .claims import claims, told
+from .differences import differences, equal_kl, named_collapses
 from .figures import by_kl_figure, subset_figure
-from .text import accuracy, ends, label, listed, p_value, ranked, rate, short, signed, spread, table
+from .text import accuracy, at_edge, ends, label, listed, ranked, rate, short, signed, spread, table
 
 Results = Mapping[str, Any]
 FORMATS = ("md", "subsets.svg", "kl.svg")
@@ -40,83 +42,25 @@ class ResultsBoard:
 
 
 def _head(r: Results) -> str:
-    m, v = r["matrix"], r["verdicts"]
-    tried = sum(v.values()) - v["not run"]
-    told = [f"{v[name]} {name}" for name in ("replicated", "contradicted", "inconclusive") if v[name]]
+    m = r["matrix"]
     lines = [f"# Results on the recipe `{m['recipe_id']}`", ""]
     lines.append(
         f"{len(m['methods'])} methods, {len(m['seeds'])} seeds ({listed(m['seeds'])}); every stage after the base "
-        "model is "
-        "trained anew for each seed, retrained reward models with a draw of their own. Intervals are 95 % over "
-        "items and "
-        "seeds; tests are paired over both and corrected by Holm. Written by `rlp-bench report results`."
+        "model is trained anew for each seed, retrained reward models with a draw of their own. Intervals are 95 % "
+        "over items and seeds; tests are paired over both and corrected for their number. Every estimator, test and "
+        "verdict: [statistics.md](statistics.md). Written by `rlp-bench report results`."
     )
-    lines += ["", f"**Of {tried} claims of the paper that could be tried: {', '.join(told)}.**", ""]
-    for name in ("contradicted", "replicated"):
-        rows = [row for row in r["claims"] if row["verdict"] == name]
-        if rows:
-            lines.append(f"{name.capitalize()}:")
-            lines += [
-                f"- {row['text']}{'†' if row['stand_in'] else ''}: {signed(row['effect'])} points ({ends(row['ci95'])})"
-                for row in rows
-            ] + [""]
+    lines += ["", *told(r)]
     control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
     if control is not None:
         lines.append(
-            "Drawing the reward model again from the same pairs, the control `rm_retrain`, is worth, each at the beta "
-            "chosen for it, "
-            f"{signed(control['difference'])} points over PPO ({ends(control['ci95'])}): a gain over PPO of that size "
-            "is not one of policy samples.\n"
+            "Drawing the reward model again from the same pairs, the control `rm_retrain`, is worth, each at the "
+            f"beta chosen for it, {signed(control['difference'])} points over PPO ({ends(control['ci95'])}): a gain "
+            "over PPO of that size is not one of policy samples.\n"
         )
+    lines += named_collapses(r)
     lines.append(LIMITS)
     return "\n".join(lines)
-
-
-def _claims(r: Results) -> str:
-    rows = []
-    for row in r["claims"]:
-        text = row["text"] + ("†" if row["stand_in"] else "")
-        paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
-        seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
-        if row["verdict"] == "not run":
-            rows.append([row["table"], text, paper, seen, "", "", "", "", "not run"])
-            continue
-        word = row["verdict"]
-        if word == "inconclusive":
-            word += f": below {row['detectable']:.1f} is often missed"
-        effect = f"{signed(row['effect'])} ({ends(row['ci95'])})"
-        rows.append(
-            [
-                row["table"],
-                text,
-                paper,
-                seen,
-                effect,
-                p_value(row["p"]),
-                p_value(row["p_holm"]),
-                f"{row['detectable']:.1f}",
-                word,
-            ]
-        )
-    head = [
-        "table",
-        "claim",
-        "paper",
-        "paper could see",
-        "here, points",
-        "p",
-        "Holm's p",
-        "could see",
-        "verdict",
-    ]
-    note = (
-        "*Paper* is the published difference; *paper could see* the smallest difference that one run on that "
-        "many items "
-        "finds in 80 % of repetitions (two rates taken as independent; variation over seeds not counted). A "
-        "published "
-        "difference below it is not told from chance by the paper's own setup."
-    )
-    return f"## Claims\n\n{note}\n\n{table(head, rows)}"
 
 
 def _table_2(r: Results) -> str:
@@ -203,8 +147,8 @@ def _labels(r: Results) -> str:
     ]
     text = (
         "How often the noise-free pool (13 annotators, both orders) and the gold utility prefer the chosen "
-        "response; ties "
-        "dropped. *Length rule*: how often the longer of the two is what the pool prefers, on the same pairs."
+        "response; ties dropped. *Length rule*: how often the longer of the two is what the pool prefers, on the "
+        "same pairs."
     )
     parts = ["## Preference accuracy", text, table(head, rows), _categories(r), _confidence(r)]
     return "\n\n".join(part for part in parts if part)
@@ -256,9 +200,8 @@ def _reward_models(r: Results) -> str:
         rows.append(cells)
     head = ["reward model", "SFT pairs", "first PPO's pairs", "matched", "own policy's pairs", "matched"]
     text = (
-        "Pool accuracy, mean over seeds with the standard error of that mean. *Matched* weights a policy's pairs "
-        "to the "
-        "distribution of |gold utility gap| among the SFT pairs: a drop that stays is of the texts, one that "
+        "Pool accuracy, mean over seeds with the standard error of that mean. *Matched* weights a policy's pairs to "
+        "the distribution of |gold utility gap| among the SFT pairs: a drop that stays is of the texts, one that "
         "goes was of harder pairs."
     )
     return f"## Where reward models are right\n\n{text}\n\n{table(head, rows)}" if rows else ""
@@ -273,57 +216,6 @@ def _mean_of(models: Sequence[Mapping[str, Any]], place: str, key: str) -> str:
         return f"{mean:.3f}"
     error = (sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)) ** 0.5
     return f"{mean:.3f} ± {error:.3f}"
-
-
-def _differences(r: Results) -> str:
-    parts = []
-    if r["comparisons"]:
-        parts.append(f"## Every method against PPO\n\n{_compared(r, r['comparisons'], 'PPO')}")
-    if r["against_control"]:
-        text = (
-            "`rm_retrain` draws the reward model again from the same pairs and does nothing else. What RLP adds to "
-            "that, policy samples, is worth:"
-        )
-        table_ = _compared(r, r["against_control"], "rm_retrain")
-        parts.append(f"## Every retrained reward model against the control\n\n{text}\n\n{table_}")
-    return "\n\n".join(parts)
-
-
-def _compared(r: Results, compared: Sequence[Mapping[str, Any]], baseline: str) -> str:
-    rows = [
-        [
-            label(r, row["candidate"]),
-            f"{signed(row['difference'])} ({ends(row['ci95'])})",
-            p_value(row["p"]),
-            p_value(row["p_holm"]),
-            row["verdict"],
-        ]
-        for row in compared
-    ]
-    return table([f"method minus {baseline}", "points", "p", "Holm's p", "verdict"], rows)
-
-
-def _equal_kl(r: Results) -> str:
-    kls = sorted({row["kl"] for row in r["matched_kl"]})
-    if not kls:
-        return ""
-    names = list(dict.fromkeys(row["candidate"] for row in r["matched_kl"]))
-    cell = {(row["candidate"], row["kl"]): row for row in r["matched_kl"]}
-    rows = [[label(r, name), *(_matched_cell(cell[name, kl]) for kl in kls)] for name in names]
-    text = (
-        "Win rate minus PPO's at the same KL to the SFT policy, points (95 %): item scores interpolated between the "
-        "two snapshots around it, paired over items and seeds, not corrected for their number. Between points that "
-        "lie far apart a bent curve is underestimated, at low KL most for methods that move fast. Empty: a seed of "
-        "one of the two does not get there."
-    )
-    return (
-        f"## At equal KL\n\n{text}\n\n{table(['method', *(f'KL {kl:g}' for kl in kls)], rows)}\n\n![Win rate "
-        "against KL](figures/results-kl.svg)"
-    )
-
-
-def _matched_cell(row: Mapping[str, Any]) -> str:
-    return "" if row["difference"] is None else f"{signed(row['difference'])} ({ends(row['ci95'])})"
 
 
 def _figure_2(r: Results) -> str:
@@ -368,7 +260,7 @@ def _tuning(r: Results) -> str:
     if not tuning["choices"]:
         return ""
     rule = tuning["rule"]
-    values = rule["values"]
+    values = sorted({m["value"] for c in tuning["choices"].values() for m in c["measured"]})
     rows = []
     for method, choice in tuning["choices"].items():
         by_value = {m["value"]: m for m in choice["measured"]}
@@ -377,16 +269,16 @@ def _tuning(r: Results) -> str:
             for v in values
         ]
         rows.append([label(r, method), f"{choice['value']:g}", *cells])
-    edge = [m for m, c in tuning["choices"].items() if c["value"] in (min(values), max(values))]
+    edge = [m for m in tuning["choices"] if at_edge(r, m)]
     text = (
-        f"{rule['setting']} of the last {rule['stage']}: of {listed(values)} the one whose policy beats the SFT "
-        "policy most often on "
-        f"{rule['prompts']} dev prompts, at seed {rule['seed']}, which no comparison uses. Standard error of a "
-        "cell about "
-        f"{_typical_error(tuning):.1f} points, so neighbours are often not told apart."
+        f"{rule['setting']} of the last {rule['stage']}: of {listed(rule['values'])}, and beyond where the best lay "
+        f"at an end, the one whose policy beats the SFT policy most often on {rule['prompts']} dev prompts, at seed "
+        f"{rule['seed']}, which no comparison uses. Standard error of a cell about {_typical_error(tuning):.1f} "
+        "points, so neighbours are often not told apart."
     )
     if edge:
-        text += f" At the edge of what was tried: {', '.join(label(r, m) for m in edge)}."
+        names = ", ".join(label(r, method) for method in edge)
+        text += f" ‡: still at the edge of what was tried, so that a better value may lie beyond: {names}."
     return f"## Tuning\n\n{text}\n\n{table(['method', 'chosen', *(f'{v:g}' for v in values)], rows)}"
 
 
@@ -419,7 +311,7 @@ TABLE_4 = ["infomax", "mvi", "cl"]
 TABLE_5 = ["rlaif", "reward_pairs", "select_all"]
 SECTIONS: tuple[Callable[[Results], str], ...] = (
     _head,
-    _claims,
+    claims,
     _table_2,
     _ablations("Table 4: objectives", "4", ["rlp_uml", *TABLE_4, "rm_retrain"]),
     _ablations(
@@ -429,8 +321,8 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     ),
     _labels,
     _reward_models,
-    _differences,
-    _equal_kl,
+    differences,
+    equal_kl,
     _figure_2,
     _table_8,
     _tuning,

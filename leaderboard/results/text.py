@@ -7,13 +7,21 @@ Results = Mapping[str, Any]
 
 
 def label(r: Results, method: str) -> str:
-    return method + ("†" if method in r["stand_ins"] else "")
+    """With † where a stage stands in for what its name says, ‡ where tuning ended at the edge of its grid."""
+    return method + ("†" if method in r["stand_ins"] else "") + ("‡" if at_edge(r, method) else "")
+
+
+def at_edge(r: Results, method: str) -> bool:
+    """Whether the value that was chosen for a method is the least or the most that was measured."""
+    choice = (r["matrix"].get("tuning") or {}).get("choices", {}).get(method)
+    measured = [m["value"] for m in choice["measured"]] if choice else []
+    return len(measured) > 1 and choice["value"] in (min(measured), max(measured))
 
 
 def ranked(r: Results, names: Sequence[str]) -> list[str]:
-    """The methods that ran, the worst first."""
+    """The methods that ran, the worst first; equal ones, up to rounding, in the order given."""
     rates = r["suites"][r["main"]]
-    return sorted((n for n in names if n in rates), key=lambda n: rates[n]["win_rate"])
+    return sorted((n for n in names if n in rates), key=lambda n: round(rates[n]["win_rate"], 9))
 
 
 def rate(cell: Mapping[str, Any] | None) -> str:

@@ -1,24 +1,17 @@
-"""Claims of a paper as data, and what a matrix of runs says to each: replicated, contradicted or inconclusive."""
+"""Claims of a paper as data; what a matrix of runs says to each: `verdicts`."""
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rlp_bench.analysis.compare import ByMethod
 from rlp_bench.api.errors import DataError
-from rlp_bench.statistics import (
-    Difference,
-    Scores,
-    holm,
-    paired_difference_over_seeds,
-    paired_differences,
-    smallest_detectable_difference,
-)
+from rlp_bench.statistics import smallest_detectable_difference
 
 FILE = Path(__file__).parent / "claims_rlp.toml"
+MOST_PRIMARY = 8
+"""Claims that share the error rate of the document; with more, none could be told from chance."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,17 @@ class Claim:
     """(candidate, baseline), percent; empty where the value is not at hand."""
     n: int = 0
     """Items behind the published values, one run each."""
+    primary: bool = False
+    """Of the family that a document's error rate is stated for; declared before the runs."""
+    part_of: str = ""
+    """A claim whose items include this one's: shown, never tested beside it."""
+    same_as: str = ""
+    """A claim that is made of the same numbers."""
+
+    @property
+    def data(self) -> tuple[str, str, str, str]:
+        """What it is tested on; claims with equal data are one table."""
+        return self.metric, self.suite, self.judge, self.subset
 
     @property
     def published_effect(self) -> float | None:
@@ -64,7 +68,7 @@ def load_claims(path: Path = FILE) -> list[Claim]:
     """The claims of a file.
 
     Raises:
-        DataError: the file is no TOML, or a claim has another key or lacks one.
+        DataError: the file is no TOML, a claim has another key or lacks one, or the claims contradict each other.
     """
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
@@ -73,77 +77,23 @@ def load_claims(path: Path = FILE) -> list[Claim]:
         raise DataError(
             f'claims "{path.name}": {error}; expected [[claim]] tables as in claims_rlp.toml'
         ) from None
-    twice = {claim.id for claim in claims if [c.id for c in claims].count(claim.id) > 1}
-    if twice:
-        raise DataError(
-            f'claims "{path.name}": id {", ".join(sorted(twice))} is there twice; give each its own'
-        )
+    _check(claims, f'claims "{path.name}"')
     return claims
 
 
-def judge_claims(claims: Sequence[Claim], scores: Callable[[Claim], ByMethod]) -> list[dict[str, Any]]:
-    """One row a claim: effect in points, 95 % interval, p, Holm's p over all claims that could be tested, verdict.
-
-    Args:
-        scores: what a claim is tested on: method -> seed -> item -> score in [0, 1].
-    """
-    found = [_difference(claim, scores(claim)) for claim in claims]
-    adjusted = iter(holm([d.p for d in found if d is not None]))
-    return [
-        _row(claim, d, None if d is None else next(adjusted)) for claim, d in zip(claims, found, strict=True)
-    ]
-
-
-def _difference(claim: Claim, scores: ByMethod) -> Difference | None:
-    candidate, baseline = scores.get(claim.candidate), scores.get(claim.baseline)
-    if not candidate or not baseline or not set(candidate) & set(baseline):
-        return None
-    if claim.metric == "preference_accuracy":
-        return over_seeds(candidate, baseline)
-    return paired_difference_over_seeds(candidate, baseline)
-
-
-def over_seeds(candidate: Mapping[int, Scores], baseline: Mapping[int, Scores]) -> Difference | None:
-    """Difference of means that are over other items in each: paired by seed alone, Student's t over seeds."""
-    if len(set(candidate) & set(baseline)) < 2:
-        return None
-    table = {"candidate": candidate, "baseline": baseline}
-    return paired_differences(table, [("candidate", "baseline")], same_items=False)[0]
-
-
-def _row(claim: Claim, d: Difference | None, p_holm: float | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": claim.id,
-        "table": claim.table,
-        "text": claim.text,
-        "published": list(claim.published) or None,
-        "published_effect": claim.published_effect,
-        "published_detectable": claim.published_detectable,
-    }
-    if d is None or p_holm is None:
-        return {**row, "verdict": "not run"}
-    return {
-        **row,
-        "effect": 100 * d.mean,
-        "ci95": [100 * d.low, 100 * d.high],
-        "p": d.p,
-        "p_holm": p_holm,
-        "n_items": d.n,
-        "detectable": 100 * d.detectable(),
-        "verdict": verdict(d.mean, p_holm),
-    }
-
-
-def verdict(effect: float, p_holm: float) -> str:
-    """Replicated: the candidate is better; contradicted: it is worse; else inconclusive. Level .05 after Holm."""
-    if p_holm >= 0.05:
-        return "inconclusive"
-    return "replicated" if effect > 0 else "contradicted"
-
-
-def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many claims have each verdict."""
-    return {name: sum(row["verdict"] == name for row in rows) for name in VERDICTS}
-
-
-VERDICTS = ("replicated", "contradicted", "inconclusive", "not run")
+def _check(claims: Sequence[Claim], where: str) -> None:
+    names = [claim.id for claim in claims]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}: id {', '.join(twice)} is there twice; give each its own")
+    for claim in claims:
+        other = claim.part_of or claim.same_as
+        if other and (other not in names or other == claim.id):
+            raise DataError(f'{where}: {claim.id} belongs to "{other}"; expected the id of another claim')
+        if other and claim.primary:
+            raise DataError(
+                f"{where}: {claim.id} is primary and belongs to {other}; only one of them is a test"
+            )
+    primary = [claim.id for claim in claims if claim.primary]
+    if len(primary) > MOST_PRIMARY:
+        raise DataError(f"{where}: {len(primary)} claims are primary; expected {MOST_PRIMARY} at most")

@@ -55,7 +55,6 @@ def html_data(
     return {
         **found,
         "matrix": {key: value for key, value in matrix.items() if key not in LEFT_OUT},
-        "labels": [{key: value for key, value in row.items() if key != "scores"} for row in found["labels"]],
         "judge_hash": fingerprint(found["judge"])[:16],
         "methods": {method: about(method) for method in reports},
         "measured": measured,

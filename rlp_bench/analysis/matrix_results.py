@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.analysis.claims import Claim, counts, judge_claims, load_claims
-from rlp_bench.analysis.compare import ByMethod, compare, means
+from rlp_bench.analysis.claims import Claim, load_claims
+from rlp_bench.analysis.compare import ByMethod, collapsed, compare, means
 from rlp_bench.analysis.compute_budget import budgets
 from rlp_bench.analysis.item_scores import by_method, reports_of
 from rlp_bench.analysis.preference_accuracy import preference_report
+from rlp_bench.analysis.verdicts import EXPLORATORY, PRIMARY, counts, judge_claims
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import Report, suite_name
 from rlp_bench.display import Display
@@ -50,63 +51,124 @@ def open_matrix(store: Store, name: str | None) -> dict[str, Any]:
 
 def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
     """Everything that docs/results-*.md shows. Label accuracies are measured here if they are not sealed yet."""
+    return analyse(gather(store, matrix, display))
+
+
+def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
+    """What the runs of a matrix left, without a test: `analyse` makes every table of it, `write_stored` keeps it.
+
+    "tables" are item scores, named as `table_name` does; "subsets" are items of the main suite.
+    """
     reports = reports_of(store, matrix["runs"])
     folders = [store.root / run["folder"] for run in matrix["runs"]]
     records = [open_run(folder, store) for folder in folders]
     first = next(iter(next(iter(reports.values())).values()))
     aliases = [suite_name(suite) for suite in first["suites"]]
-    main, measured = aliases[0], first["suites"][0]
+    main = first["suites"][0]
     labels = preference_report(store, records[0].recipe, records, display)
-    stood_in = {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)}
-    ledger = load_claims()
-    claims = [
-        {**row, "stand_in": bool({claim.candidate, claim.baseline} & stood_in.keys())}
-        for claim, row in zip(
-            ledger,
-            judge_claims(ledger, lambda claim: _scores_for(claim, store, reports, labels)),
-            strict=True,
-        )
-    ]
     points = points_of_matrix(store, matrix)
-    scores = by_method(store, reports, main)
-    others = [(name, BASELINE) for name in matrix["methods"] if name in scores and name != BASELINE]
-    retrained = [(name, CONTROL) for name in points if name in scores and name not in (BASELINE, CONTROL)]
+    tables = {table_name(alias): by_method(store, reports, alias) for alias in aliases}
+    tables |= {
+        table_name(aliases[0], judge): by_method(store, reports, aliases[0], judge)
+        for judge in main.get("second_judges", {})
+    }
     return {
         "matrix": {key: value for key, value in matrix.items() if key not in ("runs", "recipe")},
         "versions": read_record(folders[0])["versions"],
         "machine": read_record(folders[0])["machine"],
         "judge": first["judge"],
-        "main": main,
-        "suites": {alias: means(found) for alias in aliases if (found := by_method(store, reports, alias))},
-        "second": {
-            judge: means(found)
-            for judge in measured.get("second_judges", {})
-            if (found := by_method(store, reports, main, judge))
-        },
-        "subsets": {
-            subset: means(by_method(store, reports, main, subset=subset))
-            for subset in measured.get("subsets", {})
-        },
+        "suites": aliases,
+        "judges": list(main.get("second_judges", {})),
         "runs": {method: _facts(seeds) for method, seeds in reports.items()},
-        "stand_ins": stood_in,
-        "comparisons": compare(scores, others) if BASELINE in scores else [],
-        "against_control": compare(scores, retrained) if CONTROL in scores else [],
+        "stand_ins": {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)},
+        "policies": list(points),
         "matched_kl": matched_to_ppo(points),
         "trajectories": {method: _way(found) for method, found in points.items()},
         "budgets": budgets(store, folders),
-        "labels": labels["labels"],
+        "labels": [{k: v for k, v in row.items() if k != "scores"} for row in labels["labels"]],
+        "label_accuracy": {
+            row["method"]: {seed: sum(s.values()) / len(s) for seed, s in row["scores"].items() if s}
+            for row in labels["labels"]
+        },
         "reward_models": labels["reward_models"],
-        "claims": claims,
-        "verdicts": counts(claims),
+        "subsets": {
+            name: sorted(
+                {
+                    i
+                    for of in by_method(store, reports, aliases[0], subset=name).values()
+                    for s in of.values()
+                    for i in s
+                }
+            )
+            for name in main.get("subsets", {})
+        },
+        "tables": {name: table for name, table in tables.items() if table},
     }
 
 
-def _scores_for(
-    claim: Claim, store: Store, reports: Mapping[str, Mapping[int, Report]], labels: Mapping[str, Any]
-) -> ByMethod:
+def table_name(suite: str, judge: str = "") -> str:
+    """How a table of item scores is called."""
+    return f"{suite} by {judge}" if judge else suite
+
+
+def analyse(gathered: Mapping[str, Any]) -> dict[str, Any]:
+    """Means, tests and verdicts of what `gather` gives; all from its numbers alone."""
+    tables: Mapping[str, ByMethod] = gathered["tables"]
+    main = gathered["suites"][0]
+    scores = tables[main]
+    names = [name for name in gathered["matrix"]["methods"] if name in scores]
+    against = [(name, BASELINE) for name in names if name != BASELINE] if BASELINE in scores else []
+    retrained = [name for name in gathered["policies"] if name in scores and name not in (BASELINE, CONTROL)]
+    ledger = load_claims()
+    claims = [
+        {**row, "stand_in": bool({claim.candidate, claim.baseline} & gathered["stand_ins"].keys())}
+        for claim, row in zip(
+            ledger, judge_claims(ledger, lambda claim: scores_for(claim, gathered)), strict=True
+        )
+    ]
+    found = {k: v for k, v in gathered.items() if k not in ("tables", "judges", "policies", "label_accuracy")}
+    return {
+        **found,
+        "main": main,
+        "suites": {alias: means(tables[alias]) for alias in gathered["suites"] if alias in tables},
+        "second": {
+            judge: means(tables[name])
+            for judge in gathered["judges"]
+            if (name := table_name(main, judge)) in tables
+        },
+        "subsets": {name: means(_only(scores, items)) for name, items in gathered["subsets"].items()},
+        "comparisons": compare(scores, against),
+        "comparisons_by": {
+            judge: compare(table, [pair for pair in against if set(pair) <= table.keys()])
+            for judge in gathered["judges"]
+            if BASELINE in (table := tables.get(table_name(main, judge), {}))
+        },
+        "against_control": compare(scores, [(n, CONTROL) for n in retrained]) if CONTROL in scores else [],
+        "collapsed": collapsed(scores),
+        "claims": claims,
+        "verdicts": counts(claims),
+        "primary": counts(claims, PRIMARY),
+        "exploratory": counts(claims, EXPLORATORY),
+    }
+
+
+def scores_for(claim: Claim, gathered: Mapping[str, Any]) -> ByMethod:
+    """What a claim is tested on. Label accuracies are over other items in every run: one mean a seed."""
     if claim.metric == "preference_accuracy":
-        return {row["method"]: row["scores"] for row in labels["labels"]}
-    return by_method(store, reports, claim.suite, claim.judge or None, claim.subset or None)
+        accuracy = gathered["label_accuracy"]
+        return {m: {int(s): {"mean": mean} for s, mean in seeds.items()} for m, seeds in accuracy.items()}
+    table: ByMethod = gathered["tables"].get(table_name(claim.suite, claim.judge), {})
+    return _only(table, gathered["subsets"].get(claim.subset, [])) if claim.subset else table
+
+
+def _only(table: ByMethod, items: Sequence[str]) -> ByMethod:
+    """A table's scores on some items; without the runs that have none of them."""
+    wanted = set(items)
+    found: ByMethod = {
+        m: {s: kept for s, of in seeds.items() if (kept := {i: v for i, v in of.items() if i in wanted})}
+        for m, seeds in table.items()
+    }
+    return {method: seeds for method, seeds in found.items() if seeds}
 
 
 def _facts(seeds: Mapping[int, Report]) -> dict[str, Any]:

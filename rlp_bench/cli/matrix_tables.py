@@ -14,7 +14,7 @@ def grid(matrix: Matrix, latest: dict[tuple[str, int], str]) -> Any:
     rows = []
     for method in matrix.methods:
         choice = matrix.choice(method)
-        complete = len(matrix.measured.get(method, ())) == len(matrix.recipe.tuning.values)
+        complete = not matrix.tuning_left(method)
         chosen = ", ".join(f"{k} {v:g}" for k, v in choice.items()) if choice and complete else ""
         rows.append([method, chosen, *(_cell(matrix, method, seed, latest) for seed in matrix.seeds)])
     return table(matrix.group, ["method", "tuned", *(f">seed {seed}" for seed in matrix.seeds)], rows)

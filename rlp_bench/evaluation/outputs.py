@@ -123,8 +123,7 @@ def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_mis
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise DataError(
             f'"{path}": answers an instruction that is not in the suite: '
-            f"{shown(unknown[0]['instruction'])}{more}; "
-            "give the outputs of this suite's items"
+            f"{shown(unknown[0]['instruction'])}{more}; give the outputs of this suite's items"
         )
     found = {by_text[key]: row for key, row in rows.items()}
     lacking = [item for item in items if item.id not in found]

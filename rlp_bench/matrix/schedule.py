@@ -16,7 +16,7 @@ from rlp_bench.api.files import write_json
 from rlp_bench.matrix.executors.executor import Executor, Task, outcome
 from rlp_bench.matrix.executors.requirements import Requirements, evaluation_requirements, stage_requirements
 from rlp_bench.matrix.jobs import JobSpec
-from rlp_bench.matrix.tuning import candidates, choose
+from rlp_bench.matrix.tuning import beyond, candidate, candidates, choose
 from rlp_bench.plan.graph import Node, Plan, build_plan
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.runner import is_done
@@ -91,6 +91,12 @@ class Matrix:
         found = self.measured.get(method)
         return {self.recipe.tuning.setting: choose(found)} if found else {}
 
+    def tuning_left(self, method: str) -> bool:
+        """Whether a value of a method is still to be measured, or could not be."""
+        return any(
+            j.what == "tune" and j.method == method and key not in self.done for key, j in self.jobs.items()
+        )
+
     def waiting(self) -> list[Job]:
         """Jobs that can start now, in the order they were added."""
         started = self.done | self.running | self.failed.keys()
@@ -123,13 +129,7 @@ def begin(matrix: Matrix) -> None:
             tuned_methods.append(method)
             matrix.measured[method] = []
         for value, plan in options:
-            _add_stages(matrix, plan, plan.nodes)
-            key = f"tune/{method}/{value!r}"
-            final = plan.final.fingerprint
-            made = JobSpec("tune", method, plan.seed, dict(plan.tuned or {}), final, value)
-            label = f"{matrix.recipe.tuning.setting} {value:g}"
-            asks = evaluation_requirements(matrix.recipe)
-            matrix.add(Job(key, "tune", method, plan.seed, label, made, frozenset({final}), asks))
+            _add_tuning(matrix, plan, value)
     for seed in matrix.seeds:
         for method in matrix.methods:
             plan = build_plan(matrix.recipe, method, seed)
@@ -148,9 +148,24 @@ def finish(matrix: Matrix, job: Job, result: Mapping[str, Any]) -> None:
     if job.what == "tune":
         found = [*matrix.measured[job.method], result["measured"]]
         matrix.measured[job.method] = sorted(found, key=lambda m: m["value"])
-        if len(found) == len(matrix.recipe.tuning.values):
+        if not matrix.tuning_left(job.method):
+            more = beyond(matrix.measured[job.method], matrix.recipe.tuning.values)
+            if more is not None:
+                _add_tuning(matrix, candidate(matrix.recipe, job.method, more), more)
+                return
             for seed in matrix.seeds:
                 _add_run(matrix, job.method, seed)
+
+
+def _add_tuning(matrix: Matrix, plan: Plan, value: float) -> None:
+    """The stages of a plan with one value, and the job that measures it."""
+    _add_stages(matrix, plan, plan.nodes)
+    final = plan.final.fingerprint
+    made = JobSpec("tune", plan.method, plan.seed, dict(plan.tuned or {}), final, value)
+    label = f"{matrix.recipe.tuning.setting} {value:g}"
+    asks = evaluation_requirements(matrix.recipe)
+    key = f"tune/{plan.method}/{value!r}"
+    matrix.add(Job(key, "tune", plan.method, plan.seed, label, made, frozenset({final}), asks))
 
 
 def _add_run(matrix: Matrix, method: str, seed: int) -> None:

@@ -200,7 +200,16 @@ def matched_kl(points: Sequence[Point], kl: float) -> list[dict[str, Any]]:
             rows.append({**row, "reason": f"outside the range of {reason}"})
             continue
         d = known[candidate]
-        test = {"p": d.p, "degrees": d.degrees, "standard_error": 100 * d.se, "n_items": d.n}
+        test: dict[str, Any] = {"p": d.p, "degrees": d.degrees, "standard_error": 100 * d.se, "n_items": d.n}
+        seeds = sorted(set(whole[candidate]) & set(whole[baseline]))
+        test |= {
+            "seeds": seeds,
+            "item_variance": None if np.isnan(d.item_variance) else 1e4 * d.item_variance,
+        }
+        test |= {
+            f"{who}_means": [100 * float(np.mean(list(whole[m][s].values()))) for s in seeds]
+            for who, m in (("candidate", candidate), ("baseline", baseline))
+        }
         rows.append({**row, "difference": 100 * d.mean, "ci95": [100 * d.low, 100 * d.high], **test})
     return corrected(rows)
 

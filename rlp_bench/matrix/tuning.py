@@ -22,6 +22,9 @@ from rlp_bench.store.store import Store, fingerprint
 Measured = Mapping[str, float]
 """value, win_rate (percent, against the SFT policy), standard_error, kl (nats), length (tokens)."""
 
+MOST_ADDED = 2
+"""Values that a grid grows by at most for each method: each is a training run."""
+
 
 @dataclass(frozen=True)
 class DevSuite:
@@ -39,9 +42,31 @@ def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
     plain = build_plan(recipe, method, rule.seed)
     if plain.final.trainer != rule.stage:
         return []
-    return [
-        (value, build_plan(recipe, method, rule.seed, tuned={rule.setting: value})) for value in rule.values
-    ]
+    return [(value, candidate(recipe, method, value)) for value in rule.values]
+
+
+def candidate(recipe: Recipe, method: str, value: float) -> Plan:
+    """The plan of a method with one value, at the tuning seed."""
+    rule = recipe.tuning
+    return build_plan(recipe, method, rule.seed, tuned={rule.setting: value})
+
+
+def beyond(measured: Sequence[Measured], values: Sequence[float]) -> float | None:
+    """The value to measure next, where the best lies at the edge of what was measured; None: the choice stands.
+
+    As far from the edge as its neighbour, as a factor. Grids of three positive values or more grow, by MOST_ADDED
+    values at most: with two, one is always at the edge. A grid of whole numbers keeps to whole numbers.
+    """
+    tried = sorted(m["value"] for m in measured)
+    chosen = choose(measured)
+    if len(values) < 3 or tried[0] <= 0 or len(tried) >= len(values) + MOST_ADDED:
+        return None
+    if chosen not in (tried[0], tried[-1]):
+        return None
+    neighbour = tried[1] if chosen == tried[0] else tried[-2]
+    found = float(f"{chosen * chosen / neighbour:.6g}")
+    whole = all(value == int(value) for value in values)
+    return None if whole and found != int(found) else found
 
 
 def measure(

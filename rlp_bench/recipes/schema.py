@@ -82,7 +82,8 @@ class Tuning(Section):
     """The hyperparameter that `matrix` tunes for each method, on dev prompts and never on a suite.
 
     Rule: the value whose policy, trained with `seed`, has the highest win rate against the SFT policy on the first
-    `prompts` dev prompts under the recipe's judge; ties go to the first in `values`.
+    `prompts` dev prompts under the recipe's judge; ties go to the first in `values`. Where the best value lies at the
+    edge of three values or more, up to two more are tried beyond it (`matrix.tuning.beyond`).
     """
 
     stage: str = ""

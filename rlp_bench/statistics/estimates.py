@@ -73,9 +73,9 @@ def student_interval(
     mean: float, se: float, degrees: float, confidence: float, bounds: tuple[float, float]
 ) -> tuple[float, float]:
     """Student's t interval, clipped to `bounds`."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = float(t.ppf((1 + confidence) / 2, degrees)) * se
+    half = float(stdtrit(degrees, (1 + confidence) / 2)) * se
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 

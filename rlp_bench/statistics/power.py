@@ -7,7 +7,7 @@ import numpy as np
 
 POWER = 0.8
 """In this share of repetitions the effect is found."""
-GRID = (np.arange(2000) + 0.5) / 2000
+GRID = (np.arange(500) + 0.5) / 500
 """Quantiles at which the error's own distribution is taken."""
 
 
@@ -26,11 +26,17 @@ def t_power(shift: float, degrees: float, level: float) -> float:
 
     Φ(shift - t sqrt(χ²/degrees)) averaged over quantiles of χ². `shift` is the effect over its standard error.
     """
-    from scipy.special import chdtri, ndtr, stdtrit
+    from scipy.special import ndtr
 
-    t = stdtrit(degrees, 1 - level / 2)
-    error = np.sqrt(chdtri(degrees, GRID) / degrees)
-    return float(ndtr(shift - t * error).mean())
+    return float(ndtr(shift - _bars(degrees, level)).mean())
+
+
+@lru_cache(maxsize=512)
+def _bars(degrees: float, level: float) -> np.ndarray:
+    """What the effect in true standard errors must exceed, at every quantile of the estimated error."""
+    from scipy.special import chdtri, stdtrit
+
+    return np.asarray(stdtrit(degrees, 1 - level / 2) * np.sqrt(chdtri(degrees, GRID) / degrees))
 
 
 @lru_cache(maxsize=4096)
@@ -41,7 +47,7 @@ def detectable_shift(degrees: float, level: float, power: float = POWER) -> floa
     low, high = 0.0, 1.0
     while t_power(high, degrees, level) < power:
         low, high = high, 2 * high
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if t_power(middle, degrees, level) < power else (low, middle)
     return high
@@ -64,7 +70,7 @@ def seeds_needed(
     def enough(seeds: int) -> bool:
         error = math.sqrt(seed_variance / seeds + item_variance)
         degrees = prior_degrees + seeds - 1
-        return error == 0 or abs(effect) / error >= detectable_shift(degrees, level)
+        return error == 0 or t_power(abs(effect) / error, degrees, level) >= POWER
 
     if effect == 0 or not enough(most):
         return math.inf

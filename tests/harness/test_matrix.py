@@ -74,6 +74,40 @@ def test_the_last_measurement_of_a_method_brings_its_runs(recipe, tmp_path):
     assert [j.work.tuned for j in matrix.jobs.values() if j.what == "evaluate"] == [{"beta": 0.4}] * 2
 
 
+def tuned(matrix, rates):
+    """Does the tuning jobs of ppo, also those that come up; the values in the order in which they were measured."""
+    begin(matrix)
+    order = []
+    while left := [j for j in matrix.jobs.values() if j.what == "tune" and j.key not in matrix.done]:
+        value = left[0].work.value
+        order.append(value)
+        finish(matrix, left[0], {"seconds": 1.0, "measured": {"value": value, "win_rate": rates(value)}})
+    return order
+
+
+def test_a_grid_grows_where_the_best_value_lies_at_its_edge(tmp_path):
+    recipe = load_recipe("nano", [*SMALL, "tuning.values=[0.05,0.1,0.2,0.4]"])
+    low = plain(recipe, tmp_path, ["ppo"])
+    assert tuned(low, lambda value: 60 - 100 * abs(value - 0.03)) == [0.05, 0.1, 0.2, 0.4, 0.025, 0.0125]
+    assert low.choice("ppo") == {"beta": 0.025}
+    assert [j.work.tuned for j in low.jobs.values() if j.what == "evaluate"] == [{"beta": 0.025}] * 2
+    high = plain(recipe, tmp_path, ["ppo"])
+    assert tuned(high, lambda value: value)[4:] == [0.8, 1.6]  # not for ever
+    inside = plain(recipe, tmp_path, ["ppo"])
+    assert tuned(inside, lambda value: -abs(value - 0.1)) == [0.05, 0.1, 0.2, 0.4]
+
+
+def test_what_was_tuned_before_keeps_its_name_when_a_grid_grows(tmp_path):
+    """Nothing that is stored gets another key: the grown value is a plan beside the others."""
+    recipe = load_recipe("nano", [*SMALL, "tuning.values=[0.05,0.1,0.2]"])
+    before = {plan.final.fingerprint for _, plan in candidates(recipe, "ppo")}
+    matrix = plain(recipe, tmp_path, ["ppo"])
+    tuned(matrix, lambda value: -value)
+    after = {j.work.fingerprint for j in matrix.jobs.values() if j.what == "tune"}
+    assert before < after
+    assert len(after) == 5
+
+
 def test_the_highest_win_rate_is_chosen_and_of_equal_ones_the_first():
     measured = [
         {"value": 0.1, "win_rate": 50.0},

@@ -45,6 +45,7 @@ def compared(candidate: str, difference: float, p: float) -> dict[str, Any]:
 def claim(id: str, verdict: str) -> dict[str, Any]:
     run = {"effect": 3.0, "ci95": [1.0, 5.0], "p": 0.01, "p_holm": 0.02, "detectable": 2.5}
     row = {"id": id, "table": "2", "text": f"a wins {BREAK_OUT}", "stand_in": False, "verdict": verdict}
+    row |= {"family": "primary", "size": ""}
     row |= {"published": [50.2, 46.8], "published_effect": 3.4, "published_detectable": 7.0}
     return row | (run if verdict != "not run" else {"effect": None, "ci95": None, "p": None, "p_holm": None})
 

@@ -29,21 +29,16 @@ def claims_table(rows: Sequence[Mapping[str, Any]]) -> Any:
         text = row["text"] + (" (stand-in)" if row["stand_in"] else "")
         paper = "" if row["published_effect"] is None else f"{row['published_effect']:+.1f}"
         if row["verdict"] == "not run":
-            lines.append((row["id"], text, paper, "", "", "", "not run"))
+            lines.append((row["id"], row["family"], text, paper, *[""] * 4, "not run"))
             continue
-        ends = "{:+.1f} to {:+.1f}".format(*row["ci95"])
-        seen = f"{row['detectable']:.1f}"
-        lines.append(
-            (
-                row["id"],
-                text,
-                paper,
-                f"{row['effect']:+.1f} ({ends})",
-                f"{row['p_holm']:.2g}",
-                seen,
-                row["verdict"],
-            )
+        here = f"{row['effect']:+.1f} ({{:+.1f}} to {{:+.1f}})".format(*row["ci95"])
+        p = "" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+        needed = "; ".join(
+            f"{'0' if name == 'zero' else 'paper'}: {'>1000' if n is None else n}"
+            for name, n in row.get("seeds_needed", {}).items()
         )
-    return table(
-        "Claims", ["id", "claim", ">paper", ">here, points", ">Holm p", ">could see", "verdict"], lines
-    )
+        words = list(dict.fromkeys(word for word in (row["verdict"], row["size"]) if word))
+        seen = f"{row['detectable']:.1f}"
+        lines.append((row["id"], row["family"], text, paper, here, p, seen, needed, ", ".join(words)))
+    columns = ["id", "family", "claim", ">paper", ">here, points", ">corrected p", ">could see"]
+    return table("Claims", [*columns, "seeds needed to exclude", "verdict"], lines)

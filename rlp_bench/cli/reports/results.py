@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from rlp_bench.api import registry
-from rlp_bench.api.files import write_json
 from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
 from rlp_bench.display import Display, print_json, show
 
@@ -21,31 +20,32 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Write a matrix's results beside the paper's tables, with the verdict on every claim."""
-    from rlp_bench.analysis.matrix_results import open_matrix
-    from rlp_bench.analysis.matrix_results import results as results_of
+    from rlp_bench.analysis.matrix_results import analyse, gather, open_matrix
+    from rlp_bench.analysis.stored_results import write_stored
     from rlp_bench.cli.reports.claims import claims_table
     from rlp_bench.store.store import Store
 
     opened = Store(store)
     document = open_matrix(opened, matrix)
     with Display(quiet=as_json) as display:
-        found = results_of(opened, document, display)
+        gathered = gather(opened, document, display)
+    found = analyse(gathered)
     if as_json:
         print_json(found)
         return
     figures = _write(found, out)
+    write_stored(figures / "results.json", gathered, found["claims"])
     show(claims_table(found["claims"]))
     print(f"results: {out}\npictures: {figures}")
 
 
 def _write(found: Mapping[str, Any], out: Path) -> Path:
-    """Writes the document, its figures and its data; returns the folder of the figures."""
+    """Writes the document and its figures; returns the folder of the figures."""
     board = registry.load("board", "results")()
     figures = out.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for picture in ("subsets", "kl"):
         drawn = board.render([found], f"{picture}.svg")
         (figures / f"results-{picture}.svg").write_text(drawn, encoding="utf-8")
-    write_json(figures / "results.json", found["claims"])
     out.write_text(board.render([found], "md"), encoding="utf-8")
     return figures

@@ -1,0 +1,100 @@
+"""The paper's claims in the results document: the summary at its top, and the ledger."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .text import ends, p_value, signed, table
+
+Results = Mapping[str, Any]
+DECIDED = ("contradicted", "replicated", "smaller than published", "larger than published")
+UNTESTED = ("no test of its own", "not run")
+
+
+def told(r: Results) -> list[str]:
+    """The primary family's verdicts with the document's error rate, then what is decided, family by family."""
+    primary, exploratory = r["primary"], r["exploratory"]
+    lines = [
+        f"**{_counted('primary claims', primary)}**",
+        "",
+        "At most 5 % of such documents have a wrong verdict among their primary claims, whatever is true; the "
+        f"exploratory ones ({_counted('', exploratory)}) share another 5 %, and every other table has 5 % of its own, "
+        "not added up.",
+        "",
+    ]
+    for family in ("primary", "exploratory"):
+        for word in DECIDED:
+            rows = [c for c in r["claims"] if c["verdict"] == word and c["family"] == family]
+            if rows:
+                lines.append(f"{word.capitalize()} ({family}):")
+                lines += [f"- {_sentence(row)}" for row in rows] + [""]
+    return lines
+
+
+def _counted(what: str, verdicts: Mapping[str, int]) -> str:
+    tried = {word: n for word, n in verdicts.items() if n and word not in UNTESTED}
+    said = ", ".join(f"{n} {word}" for word, n in tried.items()) or "none could be tried"
+    return f"Of {sum(tried.values())} {what} that could be tried: {said}." if what else said
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    mark = "†" if row["stand_in"] else ""
+    paper = "" if row["published_effect"] is None else f"; paper {signed(row['published_effect'])}"
+    size = f"; {row['size']}" if row["size"] and row["size"] != row["verdict"] else ""
+    return f"{row['text']}{mark}: {signed(row['effect'])} points ({ends(row['ci95'])}){paper}{size}"
+
+
+def claims(r: Results) -> str:
+    """The ledger, family by family."""
+    note = (
+        "*Paper* is the published difference; *paper could see* the smallest difference that one run on that many "
+        "items finds in 80 % of repetitions (two rates taken as independent; variation over seeds not counted). A "
+        "published difference below it cannot be told from chance by the paper's own setup. *p*: of no difference; "
+        "*corrected* for all tests of the family. *Could see*: what the deciding test finds in 80 % of repetitions, "
+        "after correction, on its degrees of freedom. *Seeds needed*: to exclude no difference, and the paper's, if "
+        "the truth is what is estimated here. The intervals are each claim's own."
+    )
+    families: dict[str, list[Mapping[str, Any]]] = {"primary": [], "exploratory": [], "": []}
+    for row in r["claims"]:
+        families.get(row["family"], families[""]).append(row)
+    parts = [f"## Claims\n\n{note}"]
+    for name, rows in families.items():
+        title = (
+            f"{name.capitalize()} claims" if name else "Parts of other claims, and the same numbers: no tests"
+        )
+        if rows:
+            parts.append(f"### {title}\n\n{_ledger(rows, belongs=not name)}")
+    return "\n\n".join(parts)
+
+
+def _ledger(rows: Sequence[Mapping[str, Any]], belongs: bool) -> str:
+    head = ["table", "claim", "paper", "paper could see", "here, points"]
+    head += (
+        ["is"]
+        if belongs
+        else ["p", "corrected", "could see", "seeds needed: not 0", "not the paper's", "verdict"]
+    )
+    return table(head, [_line(row, belongs) for row in rows])
+
+
+def _line(row: Mapping[str, Any], belongs: bool) -> list[str]:
+    paper = "not at hand" if row["published_effect"] is None else signed(row["published_effect"])
+    seen = "" if row["published_detectable"] is None else f"{row['published_detectable']:.1f}"
+    first = [row["table"], row["text"] + ("†" if row["stand_in"] else ""), paper, seen]
+    if row["verdict"] == "not run":
+        return [*first, "", "not run"] if belongs else [*first, *[""] * 6, "not run"]
+    here = f"{signed(row['effect'])} ({ends(row['ci95'])})"
+    if belongs:
+        return [*first, here, row["family"]]
+    needed = row.get("seeds_needed", {})
+    seeds = [_seeds(needed[name]) if name in needed else "" for name in ("zero", "published")]
+    tests = [p_value(row["p"]), p_value(row["p_holm"]), f"{row['detectable']:.1f}"]
+    return [*first, here, *tests, *seeds, words(row)]
+
+
+def _seeds(needed: int | None) -> str:
+    return "over 1000" if needed is None else str(needed)
+
+
+def words(row: Mapping[str, Any]) -> str:
+    """The verdict, and how the effect lies to the published one where that is known too."""
+    return ", ".join(dict.fromkeys(word for word in (row["verdict"], row["size"]) if word))

@@ -1,0 +1,89 @@
+"""results.json of a document: everything that its tables and tests are made of, item by item, and back again."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.analysis.item_scores import ByMethod
+from rlp_bench.api.errors import DataError
+
+VERSION = 2
+UNITS = (1, 2, 26, 52, 100, 1000, 10_000)
+"""Scores are stored as whole numbers of one of these parts of 1: the first that is exact, or else the last."""
+MISSING = "-"
+
+
+def pack(table: ByMethod) -> dict[str, Any]:
+    """{"unit", "items", "scores": method -> seed -> one number an item, MISSING where there is none}."""
+    items = sorted({item for seeds in table.values() for scores in seeds.values() for item in scores})
+    values = {v for seeds in table.values() for scores in seeds.values() for v in scores.values()}
+    unit = next((u for u in UNITS if all(abs(v * u - round(v * u)) < 1e-9 for v in values)), UNITS[-1])
+
+    def line(scores: Mapping[str, float]) -> str:
+        return " ".join(str(round(scores[i] * unit)) if i in scores else MISSING for i in items)
+
+    rows = {m: {str(s): line(scores) for s, scores in seeds.items()} for m, seeds in table.items()}
+    return {"unit": unit, "items": " ".join(items), "scores": rows}
+
+
+def unpack(packed: Mapping[str, Any]) -> ByMethod:
+    """What `pack` was given; scores that no unit holds exactly, to 1e-4."""
+    items, unit = packed["items"].split(), packed["unit"]
+    return {
+        method: {
+            int(seed): {
+                item: int(word) / unit
+                for item, word in zip(items, line.split(), strict=True)
+                if word != MISSING
+            }
+            for seed, line in seeds.items()
+        }
+        for method, seeds in packed["scores"].items()
+    }
+
+
+def write_stored(path: Path, gathered: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what `matrix_results.gather` gave, and the claims as they were judged, as JSON."""
+    document = {
+        "results_version": VERSION,
+        "claims": claims,
+        **gathered,
+        "tables": {name: pack(table) for name, table in gathered["tables"].items()},
+        "subsets": {name: " ".join(items) for name, items in gathered["subsets"].items()},
+    }
+    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_stored(path: Path) -> dict[str, Any]:
+    """What `matrix_results.analyse` takes, from a file that `write_stored` wrote.
+
+    Raises:
+        DataError: the file is of another kind, or from before item scores were stored.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f'results "{path}": {error}; `rlp-bench report results` writes one') from None
+    if not isinstance(found, dict) or found.get("results_version") != VERSION:
+        raise DataError(
+            f'results "{path}": holds no item scores (expected results_version {VERSION}); '
+            "`rlp-bench report results` writes them from the runs"
+        )
+    del found["results_version"], found["claims"]
+    found["tables"] = {name: unpack(table) for name, table in found["tables"].items()}
+    found["subsets"] = {name: items.split() for name, items in found["subsets"].items()}
+    return dict(found)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what is no number, and for dicts with keys that are not strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inside) for inside in value]
+    return value
