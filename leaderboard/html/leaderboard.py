@@ -322,6 +322,16 @@ def _kl_cell(row: Mapping[str, Any]) -> Cell:
     return Cell(signed(row["difference"]), ends(row["ci95"]))
 
 
+VERDICT_LOOKS = {
+    "replicated": Look(4, "circle"),
+    "contradicted": Look(3, "square"),
+    "smaller than published": Look(2, "down"),
+    "larger than published": Look(5, "up"),
+    "inconclusive": Look(1, "hollow"),
+}
+"""Verdict -> its mark in the charts."""
+
+
 def claims(r: Results) -> Section:
     """The ledger: what the paper says, what this matrix says to it."""
     if not r["claims"]:
@@ -329,7 +339,7 @@ def claims(r: Results) -> Section:
     tables = list(dict.fromkeys(row["table"] for row in r["claims"]))
     charts = []
     for name in tables:
-        run = [row for row in r["claims"] if row["table"] == name and row["p_holm"] is not None]
+        run = [row for row in r["claims"] if row["table"] == name and row.get("p_holm") is not None]
         if run:
             title = f"Table {name}" if str(name).isdigit() else str(name)
             charts.append(Chart(title, dots([_claim(row) for row in run], f"{title}, points", reference=0.0)))
@@ -350,20 +360,13 @@ def claims(r: Results) -> Section:
         "could see",
         "verdict",
     ]
-    keys = [
-        (Look(4, "circle"), "replicated"),
-        (Look(3, "square"), "contradicted"),
-        (Look(1, "hollow"), "inconclusive"),
-        (Look(7, "cross"), "published"),
-    ]
+    keys = [(look, verdict) for verdict, look in VERDICT_LOOKS.items()] + [(Look(7, "cross"), "published")]
     table = Table(head, [_claim_row(row) for row in r["claims"]], words=2)
     return Section("claims", "Claims", [Text([note]), Panels(charts, keys), table])
 
 
 def _claim(row: Mapping[str, Any]) -> Dot:
-    shape = {"replicated": Look(4, "circle"), "contradicted": Look(3, "square")}.get(
-        row["verdict"], Look(1, "hollow")
-    )
+    shape = VERDICT_LOOKS.get(row["verdict"], Look(1, "hollow"))
     tip = f"{row['id']}: {row['verdict']}, {signed(row['effect'])} ({ends(row['ci95'])}), p {p_value(row['p_holm'])}"
     interval = (row["ci95"][0], row["ci95"][1])
     return Dot(row["id"], shape, row["effect"], interval, tip, signed(row["effect"]), row["published_effect"])

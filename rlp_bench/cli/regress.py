@@ -14,6 +14,9 @@ from rlp_bench.display import pairs, print_json, show, table
 
 if TYPE_CHECKING:
     from rlp_bench.regression.snapshot import Snapshot
+    from rlp_bench.store.store import Store
+
+NO_ATTEMPT = "no attempt: nothing was compared"
 
 Report = Annotated[
     Path | None, typer.Option("--report", help="Instead of a run: a file with the output of `eval --json`.")
@@ -144,10 +147,13 @@ def regress(
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
-    """Test whether a run is worse than a baseline. Exit status 0 pass, 1 regression, 2 error, 3 incomparable."""
+    """Test whether a run is worse than a baseline. Exit status 0 pass, 1 regression, 2 error, 3 incomparable.
+
+    Without --run or --report, the newest run of the baseline's method and recipe is tested.
+    """
     from rlp_bench.regression.baseline import read_baseline
     from rlp_bench.regression.history import default_history, earlier_attempts, record_attempt, told
-    from rlp_bench.regression.outcome import attempt_of, failed, result_of
+    from rlp_bench.regression.outcome import attempt_of, failed, no_candidate, result_of
     from rlp_bench.regression.rule import judge_candidate, read_margins
     from rlp_bench.regression.snapshot import Snapshot, choose, take_snapshot
     from rlp_bench.store.store import Store
@@ -160,18 +166,45 @@ def regress(
         raise BenchError("--exact and --margin were given; expected one of them, as --exact allows no change")
     history = history or default_history(baseline)
     earlier = earlier_attempts(history, about["sha256"])
+    opened = Store(store)
+    named = run if run or report else _newest(opened, whole)
     candidate: Snapshot | None = None
-    try:
-        candidate = choose(take_snapshot(Store(store), run, report), suites or [])
-        outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)
-    except BenchError as error:  # also recorded in the history
-        outcome = failed(str(error), strict)
+    if named is None and report is None:
+        outcome, attempts = no_candidate(whole, strict), NO_ATTEMPT
+    else:
+        attempts = told(earlier)
+        try:
+            candidate = choose(take_snapshot(opened, named, report), suites or [])
+            outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)
+        except UnknownName:  # a mistyped name is not an attempt
+            raise
+        except BenchError as error:  # also recorded in the history
+            outcome = failed(str(error), strict)
     result = {**result_of(outcome, accepted, about, candidate, earlier), "history": str(history)}
-    record_attempt(history, attempt_of(result))
-    _write(result, told(earlier), junit, summary, as_json)
+    if attempts == NO_ATTEMPT:
+        result["attempts"] = len(earlier)
+    else:
+        record_attempt(history, attempt_of(result))
+    _write(result, attempts, junit, summary, as_json)
     if outcome.verdict == "error":
         raise BenchError("\n".join(outcome.reasons))
     raise typer.Exit(outcome.status)
+
+
+def _newest(store: "Store", baseline: "Snapshot") -> str | None:
+    """The run that is tested where none is named.
+
+    Raises:
+        BenchError: the baseline was accepted from a report, which names no method and recipe.
+    """
+    from rlp_bench.regression.snapshot import newest_like
+
+    if not baseline.origin.get("method") or not baseline.origin.get("recipe"):
+        raise BenchError(
+            "regress: neither --run nor --report was given, and the baseline was accepted from a report that names no "
+            "method and recipe; give one of the two options"
+        )
+    return newest_like(store, baseline.origin)
 
 
 def _check_suites(baseline: "Snapshot", suites: Sequence[str]) -> None:

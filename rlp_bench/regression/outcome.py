@@ -36,6 +36,16 @@ def failed(reason: str, strict: bool) -> Outcome:
     return Outcome("error", reason.splitlines(), [], [], [], strict)
 
 
+def no_candidate(baseline: Snapshot, strict: bool) -> Outcome:
+    """The outcome where no run was named and the store has none of the baseline's method and recipe."""
+    method, recipe = baseline.origin["method"], baseline.origin["recipe"]
+    reason = (
+        f"the store has no finished run of {method} on {recipe}, the baseline's method and recipe; make one by "
+        f"`rlp-bench run --method {method} --recipe {str(recipe).partition('@')[0]}`, or name the candidate by --run"
+    )
+    return Outcome("incomparable", [reason], [], [], [], strict)
+
+
 def suite_of(one: SuiteVerdict) -> dict[str, Any]:
     """The result of one suite, as JSON values."""
     row: dict[str, Any] = {

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.errors import BenchError, DataError, UnknownName
 from rlp_bench.api.files import read_jsonl, read_rows
 from rlp_bench.api.report import EXPECTED, Report, SuiteReport, is_subset, read_report
 from rlp_bench.run.provenance import versions
-from rlp_bench.run.records import REPORT, find_run, read_record
+from rlp_bench.run.records import REPORT, find_run, read_record, run_folders
 from rlp_bench.store.store import Store, fingerprint
 
 AS_STORED = "as stored"
@@ -84,11 +84,14 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
     """The snapshot of a run (by default the newest) or of a report printed by `rlp-bench eval --json`.
 
     Raises:
-        BenchError: both are given, the run does not exist or was not evaluated, or its scores are missing.
+        UnknownName: there is no such run, or no such file.
+        BenchError: both are given, the run was not evaluated, or its scores are missing.
     """
     if run is not None and report is not None:
         raise BenchError("--run and --report were given; expected one of them")
     if report is not None:
+        if not report.exists():
+            raise UnknownName(f'--report "{report}": cannot be read, there is no such file; give another')
         return _of_report(store, report, {"report": report.name, "versions": versions()})
     record = find_run(store, run)
     path = record.path / REPORT
@@ -99,6 +102,16 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
         )
     origin = {"run": record.path.name, "versions": read_record(record.path).get("versions", {})}
     return _of_report(store, path, origin)
+
+
+def newest_like(store: Store, origin: Mapping[str, Any]) -> str | None:
+    """RECIPE/RUN of the newest finished run of a snapshot's method and recipe; None if the store has none."""
+    wanted = (origin["recipe"], origin["method"])
+    for folder in reversed(run_folders(store)):
+        record = read_record(folder)
+        if record["status"] == "done" and (record["recipe_id"], record["method"]) == wanted:
+            return f"{folder.parent.name}/{folder.name}"
+    return None
 
 
 def _of_report(store: Store, path: Path, origin: Mapping[str, Any]) -> Snapshot:

@@ -122,7 +122,12 @@ def test_every_attempt_is_appended_and_counted(bench):
         assert after.startswith(before)
         before = after
         assert (found["verdict"], found["attempts"]) == (verdict, number)
-    bench.regress("--run", "nobody")  # a candidate that cannot be read was an attempt too
+    (bench.folder / "torn.json").write_text("{")
+    bench.regress(
+        "--report", bench.folder / "torn.json"
+    )  # a candidate that cannot be read was an attempt too
+    for mistyped in (("--run", "nobody"), ("--report", bench.folder / "nobody.json")):  # these are none
+        assert bench.regress(*mistyped)[0] == 2
     rows = [json.loads(line) for line in history.read_text().splitlines()]
     assert [row["verdict"] for row in rows] == [*(verdict for *_, verdict in attempts), "error"]
     _, text, _ = bench.call("regress", "--baseline", bench.baseline, "--report", bench.folder / "same.json")
@@ -179,8 +184,9 @@ def test_junit_xml_counts_what_it_says(bench):
     assert junit(bench, "--report", noisy, "--strict")[1]["alpacafarm"].find("failure") is not None
     _, cases = junit(bench, "--report", bench.report("e", suite(OLD, order="random"), same))
     assert cases["alpacafarm"].find("error").get("type") == "incomparable"
-    _, cases = junit(bench, "--run", "nobody")
-    assert "does not exist" in cases["comparison"].find("error").get("message")
+    (bench.folder / "torn.json").write_text("{")
+    _, cases = junit(bench, "--report", bench.folder / "torn.json")
+    assert "not JSON" in cases["comparison"].find("error").get("message")
 
 
 HOSTILE = "a<b>&\"'|]]>\x00\x1b[31m`x` \ud800\n# <script>"

@@ -1,6 +1,8 @@
 """A seeded regression on the recipe nano is caught; the same policy, decoded with another seed, is not."""
 
 import json
+import os
+import shutil
 
 
 def accept(nano, run):
@@ -50,3 +52,39 @@ def test_a_baseline_of_a_run_keeps_its_recipe_versions_and_policy(nano):
     assert said["origin"]["versions"]["transformers"]
     assert baseline.stat().st_size < 100_000
     assert baseline.read_bytes() == accept(nano, nano.run).read_bytes()
+
+
+def newest(nano, folder):
+    """Makes the run of a folder the newest of the store."""
+    path = folder / "run.json"
+    later = max(f.stat().st_mtime_ns for f in (nano.folder / "store").glob("runs/*/*/run.json")) + 10**9
+    os.utime(path, ns=(later, later))
+
+
+def test_without_a_name_the_newest_run_of_the_baselines_method_and_recipe_is_tested(nano):
+    """Was: the newest run of any method."""
+    baseline = accept(nano, nano.run)
+    history = nano.folder / "newest.jsonl"
+    folders = {f.parent.name: f.parent for f in (nano.folder / "store").glob("runs/*/*/run.json")}
+    stranger = folders[nano.run].parent / "other-s0"
+    shutil.copytree(folders[nano.run], stranger)
+    record = json.loads((stranger / "run.json").read_text())
+    (stranger / "run.json").write_text(json.dumps({**record, "method": "other"}))
+    newest(nano, stranger)
+    said = nano.call("regress", "--baseline", baseline, "--history", history, "--json")
+    found = json.loads(said.stdout)
+    assert (said.returncode, found["candidate"]["run"]) == (0, nano.run)
+    assert found["candidate"]["recipe"] == found["baseline"]["recipe"]  # the other decoding is another recipe
+    attempts = history.read_text()
+
+    content = baseline.read_text().replace('"method": "sft"', '"method": "sft2"')
+    lonely = nano.folder / "lonely.jsonl"
+    lonely.write_text(content)
+    junit = nano.folder / "lonely.xml"
+    said = nano.call("regress", "--baseline", lonely, "--history", history, "--json", "--junit", junit)
+    found = json.loads(said.stdout)
+    assert (said.returncode, found["verdict"], found["attempts"]) == (3, "incomparable", 0)
+    assert "no finished run of sft2 on nano@" in found["reasons"][0]
+    assert "rlp-bench run --method sft2 --recipe nano" in junit.read_text()
+    assert history.read_text() == attempts  # nothing was compared
+    shutil.rmtree(stranger)

@@ -223,6 +223,16 @@ def test_a_mistake_is_one_line_and_status_2(bench, arguments, said):
     assert any(each in line for each in said.split("|"))
 
 
+def test_a_baseline_of_a_report_without_a_method_needs_a_name(bench):
+    bench.accept(suite(OLD))
+    manifest, _, rows = bench.baseline.read_text().partition("\n")
+    origin = {**json.loads(manifest)["origin"], "method": None}
+    bench.baseline.write_text(json.dumps({**json.loads(manifest), "origin": origin}) + "\n" + rows)
+    status, _, err = bench.regress()
+    assert status == 2
+    assert "neither --run nor --report was given" in lines(err)[0]
+
+
 def test_only_canaries_gate_nothing_and_that_is_an_error(bench):
     bench.accept(suite(OLD[:80]))
     status, _, err = bench.regress("--report", bench.report("c", suite(OLD[:80])))
