@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from warm import Cold, Warm  # noqa: E402  # beside this file
+from warm import Cold, Started, Warm  # noqa: E402  # beside this file
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -97,7 +96,7 @@ def warm(shared: Shared) -> Iterator[Warm | Cold]:
 
     def start(folder: Path) -> None:
         path = Path(tempfile.mkdtemp(prefix="warm-")) / "socket"  # a socket's path must be short
-        Warm.start(path)
+        Warm.launch(path)
         (folder / "path").write_text(str(path))
 
     server = Warm(Path((shared("warm", start) / "path").read_text()))
@@ -158,22 +157,25 @@ def cold_cli(stranger: Path, tmp_path: Path) -> Cli:
     return call
 
 
+Start = Callable[..., "Started | subprocess.Popen[str]"]
+
+
 @pytest.fixture
-def start(stranger: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def start(warm: Warm | Cold, stranger: Path, tmp_path: Path) -> Start:
     """Starts `rlp-bench ARGUMENTS` in an empty folder, in a process group of its own, and does not wait."""
 
-    def begin(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*command_line(), *arguments],
-            cwd=tmp_path,
-            env={**environment(stranger), **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            # a runner in the background ignores interrupts, and its children would inherit that
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    def begin(*arguments: str, **variables: str) -> "Started | subprocess.Popen[str]":
+        return warm.start(*arguments, cwd=tmp_path, env={**environment(stranger), **variables})
+
+    return begin
+
+
+@pytest.fixture
+def cold_start(stranger: Path, tmp_path: Path) -> Start:
+    """The same as a person starts it."""
+
+    def begin(*arguments: str, **variables: str) -> "Started | subprocess.Popen[str]":
+        return Cold().start(*arguments, cwd=tmp_path, env={**environment(stranger), **variables})
 
     return begin
 

@@ -61,7 +61,7 @@ class Warm:
         self._held.send(b"hold")
 
     @staticmethod
-    def start(path: Path) -> None:
+    def launch(path: Path) -> None:
         """Starts a server; it answers when it has the libraries."""
         command = [sys.executable, __file__, "serve", str(path)]
         quiet = subprocess.DEVNULL
@@ -99,6 +99,50 @@ class Warm:
             err.seek(0)
             return subprocess.CompletedProcess([str(target), *given], status, out.read(), err.read())
 
+    def start(self, *arguments: object, cwd: Path, env: Mapping[str, str]) -> "Started":
+        """`rlp-bench ARGUMENTS` in a process group of its own, without waiting for it."""
+        return Started(self.path, [str(one) for one in arguments], cwd, env)
+
+
+class Started:
+    """A command that was started: what the tests need of `subprocess.Popen`."""
+
+    def __init__(self, path: Path, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._outputs = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+        numbers = (self._outputs[0].fileno(), self._outputs[1].fileno())
+        self._server = _asked(path, COMMAND_LINE, arguments, 0, cwd, env, numbers, group=True)
+        self.args = [COMMAND_LINE, *arguments]
+        self.pid = int(self._server.recv(64))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, if it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status; raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._server], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._server.recv(64) or b"1")
+            self._server.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Standard output and error, at its end."""
+        self.wait(timeout)
+        for file in self._outputs:
+            file.seek(0)
+        return self._outputs[0].read(), self._outputs[1].read()
+
+    def kill(self) -> None:
+        """Ends it, if it did not end."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
 
 class Cold:
     """The same by real starts, where libraries do not survive a fork."""
@@ -126,6 +170,20 @@ class Cold:
         command = [*self.command(target, ranks), *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
+    def start(self, *arguments: object, cwd: Path, env: Mapping[str, str]) -> "subprocess.Popen[str]":
+        """See `Warm`."""
+        return subprocess.Popen(
+            [*self.command(COMMAND_LINE), *map(str, arguments)],
+            cwd=cwd,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # a runner in the background ignores interrupts, and its children would inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -144,20 +202,30 @@ def _connect(path: Path) -> socket.socket:
             time.sleep(0.05)
 
 
-def _call(
+def _asked(
     path: Path, target: str | Path, arguments: Sequence[str], ranks: int, cwd: Path | None,
-    env: Mapping[str, str] | None, outputs: tuple[int, int], timeout: float | None,
-) -> int | None:  # fmt: skip
-    """The exit status; None if it took too long. Whoever hangs up ends what was started."""
+    env: Mapping[str, str] | None, outputs: tuple[int, int], group: bool = False,
+) -> socket.socket:  # fmt: skip
+    """Where the exit status will be said; `group`: the process id before it. Whoever hangs up ends what was started."""
     request = {
         "target": str(target),
         "arguments": list(arguments),
         "ranks": ranks,
         "cwd": str(cwd or Path.cwd()),
         "env": dict(os.environ if env is None else env),
+        "group": group,
     }
-    with _connect(path) as server:
-        socket.send_fds(server, [json.dumps(request).encode()], outputs)
+    server = _connect(path)
+    socket.send_fds(server, [json.dumps(request).encode()], outputs)
+    return server
+
+
+def _call(
+    path: Path, target: str | Path, arguments: Sequence[str], ranks: int, cwd: Path | None,
+    env: Mapping[str, str] | None, outputs: tuple[int, int], timeout: float | None,
+) -> int | None:  # fmt: skip
+    """The exit status; None if it took too long."""
+    with _asked(path, target, arguments, ranks, cwd, env, outputs) as server:
         if not select.select([server], [], [], timeout)[0]:
             return None
         return int(server.recv(64) or b"1")
@@ -196,6 +264,7 @@ def serve(path: Path) -> None:
         if not holders:
             break
     path.unlink()
+    path.parent.rmdir()  # made for the socket alone
     os._exit(0)
 
 
@@ -210,8 +279,12 @@ def _watch(request: dict[str, Any], caller: socket.socket, outputs: Sequence[int
             caller.close()
             for port in ports:
                 os.close(port[1])
+            if request["group"]:
+                os.setsid()
             _become(request, outputs, rank, ports[rank][0] if ranks else None)
         running[os.pidfd_open(pid)] = pid
+        if request["group"]:
+            caller.send(str(pid).encode())
     if ranks:  # as torchrun does: the meeting place is in the process that waits
         from torch.distributed import TCPStore
 
@@ -247,6 +320,7 @@ def _become(request: dict[str, Any], outputs: Sequence[int], rank: int, port: in
     for number, fd in enumerate(outputs, 1):
         os.dup2(fd, number)
         os.close(fd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as at the start of an interpreter
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

@@ -218,8 +218,8 @@ def test_a_matrix_killed_twice_equals_an_undisturbed_one_in_one_process(start, c
     assert len(points[1]["scores"]) == 80
 
 
-def test_processes_end_with_the_matrix_that_started_them(start):
-    process = start(*arguments("--jobs", "2"))
+def test_processes_end_with_the_matrix_that_started_them(cold_start):
+    process = cold_start(*arguments("--jobs", "2"))
     driver = psutil.Process(process.pid)
     wait_until(lambda: len(driver.children(recursive=True)) >= 3)  # two workers and the resource tracker
     children = driver.children(recursive=True)

@@ -48,10 +48,10 @@ def reward_uml(root: Path, base: Path, d: int, prompt: int, response: int, **how
 
 
 def ppo(root: Path, base: Path, d: int, prompt: int, response: int, **how: Any) -> Run:
-    prompts = artifact(root / "prompts", "prompts", rows_of("prompts", 64, prompt, response))
+    prompts = artifact(root / "prompts", "prompts", rows_of("prompts", 32, prompt, response))
     scorer = Artifact("reward", "1", reward_checkpoint(root / "reward", base))
     inputs = {"init": Artifact("policy", "0", base), "reward": scorer, "prompts": prompts}
-    stage = PPO(rollouts=2, rollout_batch=32, minibatch=16, microbatch=8)
+    stage = PPO(rollouts=1, rollout_batch=32, minibatch=16, microbatch=8)
     return Run(root, stage, prompt, response, inputs, d, **how)
 
 

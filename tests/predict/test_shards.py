@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize(
     ("stage", "size", "precision", "checkpointing"),
-    [("sft", "narrow", "fp32", False), ("reward", "narrow", "bf16", False), ("ppo", "grouped", "bf16", True)],
+    [("sft", "narrow", "fp32", False), ("reward", "narrow", "bf16", False), ("ppo", "small", "bf16", True)],
 )
 def test_of_each_of_two_processes(
     warm: Warm, tmp_path: Path, stage: str, size: str, precision: str, checkpointing: bool
