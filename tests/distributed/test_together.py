@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE, wait_until
+from patience import wait_until
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.display import Display
@@ -230,50 +230,20 @@ def test_the_launcher_asks_for_a_slurm_allocation(monkeypatch, tmp_path):
     assert "--standalone" in one
 
 
-def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(tmp_path):
-    """Through the command line: a person's mistake inside a worker, then the run itself."""
-    command = [
-        sys.executable,
-        "-m",
-        "rlp_bench",
-        "run",
-        "--method",
-        "sft",
-        "--recipe",
-        "nano",
-        "--no-eval",
-    ]
-    command += [
-        "--store",
-        str(tmp_path / "s"),
-        "--set",
-        "compute.strategy=fsdp",
-        "--set",
-        "compute.workers=2",
-        "--json",
-    ]
-    wrong = subprocess.run(
-        [*command, "--set", "prompting.max_prompt_tokens=1"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(warm, tmp_path):
+    """Through the command line: a user error inside a worker, then the run itself."""
+    run = ("run", "--method", "sft", "--recipe", "nano", "--no-eval", "--store", tmp_path / "s")
+    command = (*run, "--set", "compute.strategy=fsdp", "--set", "compute.workers=2", "--json")
+    wrong = warm.run(*command, "--set", "prompting.max_prompt_tokens=1")
     assert wrong.returncode == 2, wrong.stderr
     assert "error: sft: none of" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = warm.run(*command)
     assert done.returncode == 0, done.stderr
     policy = Path(json.loads(done.stdout)["policy"])
     meter = json.loads((policy / "meter.json").read_text())
     assert meter["counters"]["tokens_trained"] > 0
     assert (policy / "model.safetensors").exists()
-    mixed = subprocess.run(
-        [*command[:-5], "--set", "compute.workers=2"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    mixed = warm.run(*run, "--set", "compute.workers=2")
     assert mixed.returncode == 2
     assert "2 training processes with strategy one; choose ddp" in mixed.stderr

@@ -195,7 +195,7 @@ def test_a_length_controlled_rate_says_what_it_is_wherever_it_stands():
 def test_the_interval_covers_where_weights_are_fitted_again_and_not_where_they_are_taken_for_known():
     # P30: AlpacaEval's error holds the weights fixed; here the truth is known.
     weights, truth, refit, fixed = (-1.5, 0.8, -0.5), [], 0, 0
-    runs = 100
+    runs = 60
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         y, differences, difficulty = drawn(rng, 300, weights)

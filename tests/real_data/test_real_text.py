@@ -6,9 +6,6 @@
 import gzip
 import json
 import math
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -43,29 +40,15 @@ WITH_INPUT = (
 )
 
 
-def call(*command: str | Path) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        [str(part) for part in command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
+def base(warm, tmp_path_factory) -> Path:
     """A Llama with random weights, and a byte-level BPE trained on Alpaca."""
     folder = tmp_path_factory.mktemp("real") / "base"
-    call(sys.executable, ROOT / "tools" / "tiny_base.py", ALPACA, folder)
+    warm.run(ALPACA, folder, target=ROOT / "tools" / "tiny_base.py").check_returncode()
     return folder
 
 
-def run(method: str, base: Path, store: Path, preferences: str, count: int):
+def run(warm, method: str, base: Path, store: Path, preferences: str, count: int):
     """The finished run, with every stage's ledger printed and checked."""
     sets = [
         f"base.checkpoint={base}",
@@ -75,8 +58,9 @@ def run(method: str, base: Path, store: Path, preferences: str, count: int):
     ]
     options = [part for each in sets for part in ("--set", each)]
     began = time.monotonic()
-    command = [Path(sys.executable).parent / "rlp-bench", "run", "--method", method, "--recipe", "real_text"]
-    call(*command, "--no-eval", "--store", store, *options)
+    command = ("run", "--method", method, "--recipe", "real_text", "--no-eval", "--store", store, *options)
+    done = warm.run(*command, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
     print(f"\n{method}: {time.monotonic() - began:.0f} s")
     record = find_run(Store(store))
     for label, artifact in record.lineage:
@@ -96,9 +80,9 @@ def ledger_of(artifact: Artifact) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def ppo(base, tmp_path_factory):
+def ppo(warm, base, tmp_path_factory):
     """SFT on Alpaca, a reward model on HH-RLHF, and PPO."""
-    return run("ppo", base, tmp_path_factory.mktemp("real") / "store", f"hh_rlhf:{HH}", 800)
+    return run(warm, "ppo", base, tmp_path_factory.mktemp("real") / "store", f"hh_rlhf:{HH}", 800)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +189,7 @@ def test_the_reward_model_reads_the_humans_pairs(ppo, tokenizer, prompting):
         assert max(row["chosen_tokens"], row["rejected_tokens"]) <= prompting.max_response_tokens
 
 
-def test_alpacafarms_preferences_train_a_reward_model(ppo, base, tmp_path):
+def test_alpacafarms_preferences_train_a_reward_model(warm, ppo, base, tmp_path):
     """AlpacaFarm's cross-annotation pairs by the majority of GPT-4's four labels: half are evaluation items."""
     rows = json.loads(gzip.decompress(CROSS.read_bytes()))
     for row in rows:
@@ -214,7 +198,7 @@ def test_alpacafarms_preferences_train_a_reward_model(ppo, base, tmp_path):
     path = tmp_path / "preferences.json"
     path.write_text(json.dumps(rows))
     store = ppo.path.parents[2]
-    record = run("best_of_n", base, store, f"alpacafarm_preferences:{path}", len(rows))
+    record = run(warm, "best_of_n", base, store, f"alpacafarm_preferences:{path}", len(rows))
     assert record.named("sft").fingerprint == ppo.named("sft").fingerprint  # shared with the other run
     assert ledger_of(record.named("data-pairs")) == {
         "rows_in": 648,
