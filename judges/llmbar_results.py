@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, LabelledPair, Verdict
+from rlp_bench.api import DataError, LabeledPair, Verdict
 
 Shown = tuple[str, str, str]
 """(instruction, first answer, second answer) as they were shown."""
@@ -70,9 +70,9 @@ def _fault(row: Any, seen: set[Shown]) -> str:
     return ""
 
 
-def labelled_pairs(rows: Sequence[Mapping[str, Any]]) -> list[LabelledPair]:
+def labeled_pairs(rows: Sequence[Mapping[str, Any]]) -> list[LabeledPair]:
     """What the file judged, row by row."""
-    return [LabelledPair(row["input"], row["output_1"], row["output_2"], row["label"]) for row in rows]
+    return [LabeledPair(row["input"], row["output_1"], row["output_2"], row["label"]) for row in rows]
 
 
 def llmbar_verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[Shown, list[Verdict]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rlp_bench.api import (
     DataError,
-    LabelledPair,
+    LabeledPair,
     Pair,
     Verdict,
     merge_input,
@@ -28,7 +28,7 @@ from .llmbar_results import (
     Shown,
     checked,
     is_llmbar,
-    labelled_pairs,
+    labeled_pairs,
     llmbar_statistics,
     llmbar_verdicts,
 )
@@ -78,9 +78,9 @@ class Replay:
         """The file's rows as they stand, for a suite that takes its items from what was judged."""
         return self._rows
 
-    def labelled(self) -> list[LabelledPair]:
+    def labeled(self) -> list[LabeledPair]:
         """The pairs of a file of LLMBar's, with their labels; AlpacaEval's has none."""
-        return labelled_pairs(self._rows) if self._shown else []
+        return labeled_pairs(self._rows) if self._shown else []
 
     def own_statistics(self) -> dict[str, float]:
         """What LLMBar publishes beside such a file; empty for AlpacaEval's."""

@@ -43,7 +43,7 @@ class AlpacaFarmData:
 
     name = "alpacafarm_data"
     version = "1"
-    licence = "CC BY-NC 4.0 (tatsu-lab: research use only)"
+    license = "CC BY-NC 4.0 (tatsu-lab: research use only)"
 
     def __init__(self, argument: str = "") -> None:
         path, comma, splits = argument.partition(",splits=")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from rlp_bench.api import DataError, Item, LabelledPair, content_id, nearest, read_rows
+from rlp_bench.api import DataError, Item, LabeledPair, content_id, nearest, read_rows
 
 SUBSETS = {
     "Natural": "Natural",
@@ -44,7 +44,7 @@ class LLMBarPairs:
             if name not in SUBSETS:
                 raise DataError(f'suite "llmbar_pairs": no subset "{name}"; {nearest(name, SUBSETS)}')
 
-    def items(self) -> list[LabelledPair]:
+    def items(self) -> list[LabeledPair]:
         """Every pair, with the number of its better output."""
         return [pair for name in self.subsets for pair in read_subset(_needed(self.name, self.folder), name)]
 
@@ -81,7 +81,7 @@ class LLMBar:
         ]
 
 
-def read_subset(folder: Path, name: str) -> list[LabelledPair]:
+def read_subset(folder: Path, name: str) -> list[LabeledPair]:
     """The pairs of one subset.
 
     Raises:
@@ -97,7 +97,7 @@ def read_subset(folder: Path, name: str) -> list[LabelledPair]:
             raise DataError(
                 f'"{path}": row {number}: expected input, output_1, output_2 as text and label 1 or 2'
             )
-        pairs.append(LabelledPair(row["input"], row["output_1"], row["output_2"], row["label"], name))
+        pairs.append(LabeledPair(row["input"], row["output_1"], row["output_2"], row["label"], name))
     if content_hash(pairs) != CONTENT[name]:
         raise DataError(
             f'"{path}": {len(pairs)} pairs that are not the published {COUNTS[name]} of {name}; fetch '
@@ -106,7 +106,7 @@ def read_subset(folder: Path, name: str) -> list[LabelledPair]:
     return pairs
 
 
-def content_hash(pairs: list[LabelledPair]) -> str:
+def content_hash(pairs: list[LabeledPair]) -> str:
     """What CONTENT holds."""
     text = "\n".join(f"{pair.id} {pair.label}" for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from rlp_bench.api import DataError, Item, LabelledPair, Question, UnknownName, nearest
+from rlp_bench.api import DataError, Item, LabeledPair, Question, UnknownName, nearest
 
 TRAINING = ("sft", "preferences", "unlabeled", "dev")
 
@@ -113,10 +113,10 @@ class MicroLLMBarPairs:
         self.world = _world(self.name, argument)
         self.version = _version()
 
-    def items(self) -> list[LabelledPair]:
+    def items(self) -> list[LabeledPair]:
         """Labeled pairs; `subset` is natural or the name of the adversarial set."""
         return [
-            LabelledPair(p.instruction, p.output_1, p.output_2, p.label, p.subset)
+            LabeledPair(p.instruction, p.output_1, p.output_2, p.label, p.subset)
             for p in self.world.llmbar_pairs()
         ]
 

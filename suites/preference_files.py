@@ -96,7 +96,7 @@ class AlpacaFarmPreferences(PreferenceFile):
     """AlpacaFarm's human, GPT-4 and simulated sets: alpaca_{human,gpt4,noisy_multi}_preference.json."""
 
     name = "alpacafarm_preferences"
-    licence = "CC BY-NC 4.0 (tatsu-lab: research use only)"
+    license = "CC BY-NC 4.0 (tatsu-lab: research use only)"
     expected = '{"instruction", "input", "output_1", "output_2", "preference": 1 or 2}'
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
@@ -137,7 +137,7 @@ class HHRLHF(PreferenceFile):
     """Anthropic's HH-RLHF (Bai et al. 2022, arXiv:2204.05862), raw files: dialogues that differ in the last answer."""
 
     name = "hh_rlhf"
-    licence = "MIT (anthropics/hh-rlhf)"
+    license = "MIT (anthropics/hh-rlhf)"
     expected = r'{"chosen", "rejected"}, each "\n\nHuman: ...\n\nAssistant: ..."'
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:

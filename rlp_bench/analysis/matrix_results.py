@@ -51,11 +51,11 @@ def open_matrix(store: Store, name: str | None) -> dict[str, Any]:
 
 def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
     """Everything that docs/results-*.md shows. Label accuracies are measured here if they are not sealed yet."""
-    return analyse(gather(store, matrix, display))
+    return analyze(gather(store, matrix, display))
 
 
 def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
-    """What the runs of a matrix left, without a test: `analyse` makes every table of it, `write_stored` keeps it.
+    """What the runs of a matrix left, without a test: `analyze` makes every table of it, `write_stored` keeps it.
 
     "tables" are item scores, named as `table_name` does; "subsets" are items of the main suite.
     """
@@ -111,7 +111,7 @@ def table_name(suite: str, judge: str = "") -> str:
     return f"{suite} by {judge}" if judge else suite
 
 
-def analyse(gathered: Mapping[str, Any]) -> dict[str, Any]:
+def analyze(gathered: Mapping[str, Any]) -> dict[str, Any]:
     """Means, tests and verdicts of what `gather` gives; all from its numbers alone."""
     tables: Mapping[str, ByMethod] = gathered["tables"]
     main = gathered["suites"][0]

@@ -58,7 +58,7 @@ def write_stored(path: Path, gathered: Mapping[str, Any], claims: Sequence[Mappi
 
 
 def read_stored(path: Path) -> dict[str, Any]:
-    """What `matrix_results.analyse` takes, from a file that `write_stored` wrote.
+    """What `matrix_results.analyze` takes, from a file that `write_stored` wrote.
 
     Raises:
         DataError: the file is of another kind, or from before item scores were stored.

@@ -12,7 +12,7 @@ from rlp_bench.api.types import (
     Choices,
     Decoding,
     Item,
-    LabelledPair,
+    LabeledPair,
     Pair,
     ProcessGroup,
     Prompting,
@@ -151,7 +151,7 @@ class Suite(Protocol):
     kind: str
     """A name in `rlp_bench.evaluation.kinds`: "win_rate", "options", "pairs", "few_shot"."""
 
-    def items(self) -> Sequence[Item] | Sequence[Question] | Sequence[LabelledPair]: ...
+    def items(self) -> Sequence[Item] | Sequence[Question] | Sequence[LabeledPair]: ...
 
 
 class FewShotSuite(Protocol):

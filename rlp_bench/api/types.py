@@ -76,7 +76,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class LabelledPair:
+class LabeledPair:
     """Two answers to one instruction and a label for the better one; tests a judge or a reward model."""
 
     instruction: str

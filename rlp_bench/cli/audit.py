@@ -8,7 +8,7 @@ import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.types import LabelledPair
+from rlp_bench.api.types import LabeledPair
 from rlp_bench.cli.options import Json, plugin_names
 from rlp_bench.display import Display, pairs, print_json, show, table
 
@@ -52,7 +52,7 @@ def audit(
     loaded = load_judge(judge)
     with Display(quiet=as_json) as display:
         task = display.task("audit")
-        items = labelled_pairs(loaded, suite, data)
+        items = labeled_pairs(loaded, suite, data)
         found = ask_everything(loaded, items, task, repeats, allow_missing=allow_missing)
         if humans is not None:
             people: Any = load_judge(f"human:{humans}")
@@ -64,15 +64,15 @@ def audit(
     show(*_tables(judge, found))
 
 
-def labelled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabelledPair]:
+def labeled_pairs(judge: Any, suite: str, data: Path | None) -> list[LabeledPair]:
     """The suite's labeled pairs; without --data, for a replay judge those in its file.
 
     Raises:
         DataError: the suite has no labeled pairs.
     """
     reference = ALIASES.get(suite, suite)
-    if reference == ALIASES["llmbar"] and data is None and hasattr(judge, "labelled"):
-        stored: list[LabelledPair] = judge.labelled()
+    if reference == ALIASES["llmbar"] and data is None and hasattr(judge, "labeled"):
+        stored: list[LabeledPair] = judge.labeled()
         if stored:
             return stored
     found = registry.resolve("suite", reference if data is None else f"{reference.partition(':')[0]}:{data}")

@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlp_bench.api.protocols import Judge, Progress
-from rlp_bench.api.types import LabelledPair, Pair, Verdict
+from rlp_bench.api.types import LabeledPair, Pair, Verdict
 from rlp_bench.evaluation.verdicts import ask_judge
 from rlp_bench.evaluation.win_rate_report import outcomes, refuse_missing
 from rlp_bench.statistics import Estimate, estimate_mean, pairwise_credit
 
 Round = tuple[list[Verdict], list[Verdict]]
 """What a judge said of every pair as given, and swapped; each is of the answer shown first."""
-Judged = tuple[LabelledPair, tuple[float, float]]
+Judged = tuple[LabeledPair, tuple[float, float]]
 """A pair and its two preferences for the answer shown first: output_1, then output_2."""
 
 
 def audit(
     judge: Judge,
-    items: Sequence[LabelledPair],
+    items: Sequence[LabeledPair],
     progress: Progress,
     repeats: int = 1,
     *,
@@ -99,12 +99,12 @@ def in_both_orders(given: Verdict, swapped: Verdict) -> dict[str, Any]:
     return {"score": (given.preference, swapped.preference)}
 
 
-def _right(item: LabelledPair, score: tuple[float, float]) -> float:
+def _right(item: LabeledPair, score: tuple[float, float]) -> float:
     """Accuracy over both orders: the unit of the interval."""
     return (credit(score[0], item.label == 1) + credit(score[1], item.label == 2)) / 2
 
 
-def _both_orders(judge: Judge, items: Sequence[LabelledPair], seed: int, progress: Progress) -> Round:
+def _both_orders(judge: Judge, items: Sequence[LabeledPair], seed: int, progress: Progress) -> Round:
     pairs = [Pair(item.instruction, item.output_1, item.output_2) for item in items]
     pairs += [Pair(item.instruction, item.output_2, item.output_1) for item in items]
     said = ask_judge(judge, pairs, seed, progress)
@@ -142,13 +142,13 @@ def _self_agreement(rounds: Sequence[Round]) -> float | None:
     return 100 * sum(same) / len(same) if same else None
 
 
-def _mirrored(items: Sequence[LabelledPair]) -> int:
+def _mirrored(items: Sequence[LabeledPair]) -> int:
     """How many pairs stand in the data once more, in either order."""
     seen = Counter((item.instruction, frozenset((item.output_1, item.output_2))) for item in items)
     return sum(count - 1 for count in seen.values())
 
 
-def _longest(item: LabelledPair) -> float:
+def _longest(item: LabeledPair) -> float:
     return credit(longer_first(item.output_1, item.output_2), item.label == 1)
 
 

@@ -1,4 +1,4 @@
-"""The model card of an exported policy: method, recipe, results, training data and licences.
+"""The model card of an exported policy: method, recipe, results, training data and licenses.
 
 External text (names, reports, recipes) is escaped: table cells as Markdown, the front matter by a YAML writer, code
 blocks by fences longer than any in them. Paths of this machine are removed.
@@ -46,8 +46,8 @@ def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
         "vLLM: `vllm serve FOLDER`; the prompt is the template above, filled in by the caller.",
         "## Training data",
         table(["stage", "made by", "rows", "content (sha256)"], list(_stages(record))),
-        "## Licence",
-        "\n".join(f"- {cell(each)}" for each in licences(record)),
+        "## License",
+        "\n".join(f"- {cell(each)}" for each in licenses(record)),
         f"## Recipe `{record.group}`",
         code("json", json.dumps(clean(record.recipe.content), indent=1, sort_keys=True, ensure_ascii=False)),
     ]
@@ -72,7 +72,7 @@ def front_matter(record: RunRecord, report: Report | None, name: str) -> str:
         for suite in (report["suites"] if report else ())
         if (value := headline(suite)) is not None
     ]
-    stated = any(licence != NOT_STATED for _, licence in _data_licences(record))
+    stated = any(terms != NOT_STATED for _, terms in _data_licenses(record))
     data = ModelCardData(
         model_name=line(name),
         library_name="transformers",
@@ -126,19 +126,19 @@ def warnings(record: RunRecord, report: Report | None) -> list[str]:
     return found
 
 
-def licences(record: RunRecord) -> list[str]:
+def licenses(record: RunRecord) -> list[str]:
     """One line for the base and one per data source."""
-    lines = [f"base checkpoint {base_name(record)}: {NOT_STATED} here; its own licence applies"]
-    lines += [f"data {clean(reference)}: {licence}" for reference, licence in _data_licences(record)]
+    lines = [f"base checkpoint {base_name(record)}: {NOT_STATED} here; its own license applies"]
+    lines += [f"data {clean(reference)}: {terms}" for reference, terms in _data_licenses(record)]
     return lines
 
 
-def _data_licences(record: RunRecord) -> list[tuple[str, str]]:
+def _data_licenses(record: RunRecord) -> list[tuple[str, str]]:
     data = record.recipe.data
     found = []
     for reference in filter(None, (data.source, data.preferences_from)):
         plugin = registry.load("suite", reference.partition(":")[0])
-        found.append((reference, str(getattr(plugin, "licence", NOT_STATED))))
+        found.append((reference, str(getattr(plugin, "license", NOT_STATED))))
     return found
 
 

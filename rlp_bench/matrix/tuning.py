@@ -54,7 +54,7 @@ def candidate(recipe: Recipe, method: str, value: float) -> Plan:
 def beyond(measured: Sequence[Measured], values: Sequence[float]) -> float | None:
     """The value to measure next, where the best lies at the edge of what was measured; None: the choice stands.
 
-    As far from the edge as its neighbour, as a factor. Grids of three positive values or more grow, by MOST_ADDED
+    As far from the edge as its neighbor, as a factor. Grids of three positive values or more grow, by MOST_ADDED
     values at most: with two, one is always at the edge. A grid of whole numbers keeps to whole numbers.
     """
     tried = sorted(m["value"] for m in measured)
@@ -63,8 +63,8 @@ def beyond(measured: Sequence[Measured], values: Sequence[float]) -> float | Non
         return None
     if chosen not in (tried[0], tried[-1]):
         return None
-    neighbour = tried[1] if chosen == tried[0] else tried[-2]
-    found = float(f"{chosen * chosen / neighbour:.6g}")
+    neighbor = tried[1] if chosen == tried[0] else tried[-2]
+    found = float(f"{chosen * chosen / neighbor:.6g}")
     whole = all(value == int(value) for value in values)
     return None if whole and found != int(found) else found
 

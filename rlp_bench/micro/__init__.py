@@ -5,7 +5,7 @@ Everything except the shipped base model is a pure function of seeds. It imports
 
 from .annotators import Annotator
 from .knowledge import WORLD_VERSION
-from .suites import EvalItem, LabelledPair, Question
+from .suites import EvalItem, LabeledPair, Question
 from .tokenizer import MAX_PROMPT_TOKENS, MAX_RESPONSE_TOKENS, PROMPT_TEMPLATE, base_path
 from .world import World, load_world
 
@@ -16,7 +16,7 @@ __all__ = [
     "WORLD_VERSION",
     "Annotator",
     "EvalItem",
-    "LabelledPair",
+    "LabeledPair",
     "Question",
     "World",
     "base_path",

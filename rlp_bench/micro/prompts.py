@@ -42,14 +42,14 @@ MIXTURE = {
 OPENING_RATE, CLOSING_RATE = 0.5, 0.25
 
 
-def normalise(instruction: str) -> str:
+def normalize(instruction: str) -> str:
     """The normalized text, by which prompts are compared: lower case, single spaces."""
     return " ".join(instruction.lower().split())
 
 
 def split_of(instruction: str) -> str:
     """The split of an instruction text."""
-    at = crc32(normalise(instruction).encode()) / 2**32
+    at = crc32(normalize(instruction).encode()) / 2**32
     for name, share in SHARES.items():
         at -= share
         if at < 0:

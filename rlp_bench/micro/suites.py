@@ -27,7 +27,7 @@ class EvalItem:
 
 
 @dataclass(frozen=True)
-class LabelledPair:
+class LabeledPair:
     """Two outputs of which number `label` (1 or 2) is objectively better."""
 
     instruction: str
@@ -87,7 +87,7 @@ def llmbar() -> tuple[EvalItem, ...]:
 
 
 @lru_cache(maxsize=1)
-def llmbar_pairs() -> tuple[LabelledPair, ...]:
+def llmbar_pairs() -> tuple[LabeledPair, ...]:
     """300 pairs with an objective winner, which is first in half of each kind."""
     rng, pairs = stream(WORLD_VERSION, "llmbar pairs"), []
     seen: set[str] = set()
@@ -97,7 +97,7 @@ def llmbar_pairs() -> tuple[LabelledPair, ...]:
         for label in labels:
             text, better, worse = _pair(subset, rng, seen)
             outputs = (better, worse) if label == 1 else (worse, better)
-            pairs.append(LabelledPair(text, *outputs, label, subset))
+            pairs.append(LabeledPair(text, *outputs, label, subset))
     return tuple(pairs)
 
 

@@ -8,7 +8,7 @@ from . import annotators, prompts, reading, suites, tasks, utility, writing
 from .annotators import Annotator
 from .grammar import Claim
 from .knowledge import WORLD_VERSION
-from .suites import EvalItem, LabelledPair, Question
+from .suites import EvalItem, LabeledPair, Question
 
 
 class World:
@@ -40,7 +40,7 @@ class World:
         """The LLMBar-like items: 100 natural instructions with objective answers."""
         return list(suites.llmbar())
 
-    def llmbar_pairs(self) -> list[LabelledPair]:
+    def llmbar_pairs(self) -> list[LabeledPair]:
         """300 pairs with an objective winner: 100 natural, 50 of each of four adversarial kinds."""
         return list(suites.llmbar_pairs())
 

@@ -141,8 +141,8 @@ def outlying_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, dict[i
     sd = math.sqrt(float(np.median(spreads)))
     found: dict[str, dict[int, float]] = {}
     for method, of_seed in left.items():
-        centre = float(np.median(list(of_seed.values())))
-        far = {seed: (y - centre) / sd for seed, y in of_seed.items() if sd > 0}
+        center = float(np.median(list(of_seed.values())))
+        far = {seed: (y - center) / sd for seed, y in of_seed.items() if sd > 0}
         if any(abs(away) > OUTLYING for away in far.values()):
             found[method] = {seed: away for seed, away in far.items() if abs(away) > OUTLYING}
     return found

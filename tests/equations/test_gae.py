@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlp_bench.trainers.equations.gae import generalised_advantages
+from rlp_bench.trainers.equations.gae import generalized_advantages
 
 REWARDS = [0.0, -0.1, 0.2, 1.0]
 VALUES = [0.5, 0.4, 0.3, 0.2]
@@ -11,7 +11,7 @@ VALUES = [0.5, 0.4, 0.3, 0.2]
 
 def advantages(rewards, values, mask, gamma, lam):
     tensors = (torch.tensor([row], dtype=torch.float64) for row in (rewards, values))
-    return generalised_advantages(*tensors, torch.tensor([mask]), gamma, lam)[0].tolist()
+    return generalized_advantages(*tensors, torch.tensor([mask]), gamma, lam)[0].tolist()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlp_bench.trainers.equations.gae import generalised_advantages
+from rlp_bench.trainers.equations.gae import generalized_advantages
 from rlp_bench.trainers.equations.whiten import scale_masked, whiten_all_slots, whiten_masked
 
 LENGTHS = [1, 2, 3, 4, 1, 2, 3, 4]
@@ -58,7 +58,7 @@ def return_of_zero_rewards(whiten, counted_slots):
     rewards = torch.cat([rewards, torch.zeros(2, 4, dtype=torch.float64)])
     mask = torch.cat([mask, torch.arange(4) < torch.tensor([[1], [4]])])
     counted = torch.ones_like(mask) if counted_slots == "all" else mask
-    advantages = generalised_advantages(whiten(rewards, mask), torch.zeros_like(rewards), counted, 1.0, 1.0)
+    advantages = generalized_advantages(whiten(rewards, mask), torch.zeros_like(rewards), counted, 1.0, 1.0)
     return advantages[-2:, 0].tolist()
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.types import LabelledPair, Verdict
+from rlp_bench.api.types import LabeledPair, Verdict
 from rlp_bench.evaluation.human_agreement import human_agreement, majority
 from rlp_bench.evaluation.judge_audit import audit, statistics
 from rlp_bench.evaluation.resolve import load_judge
@@ -16,9 +16,9 @@ def silent(done, total, note=""):
 
 
 PAIRS = [
-    LabelledPair("q1", "long answer", "short", 1, "Natural"),
-    LabelledPair("q2", "a", "a longer answer", 1, "Manual"),
-    LabelledPair("q3", "one two", "two one", 2, "GPTOut"),
+    LabeledPair("q1", "long answer", "short", 1, "Natural"),
+    LabeledPair("q2", "a", "a longer answer", 1, "Manual"),
+    LabeledPair("q3", "one two", "two one", 2, "GPTOut"),
 ]
 
 
@@ -52,7 +52,7 @@ def test_the_five_statistics_by_hand():
 
 
 def many(n):
-    return [LabelledPair(f"q{i}", f"right {i}", f"wrong answer {i}", 1, "Natural") for i in range(n)]
+    return [LabeledPair(f"q{i}", f"right {i}", f"wrong answer {i}", 1, "Natural") for i in range(n)]
 
 
 def knows(n, lost):
@@ -115,7 +115,7 @@ def test_two_silences_do_not_agree():
 
 
 def test_a_pair_that_stands_twice_in_either_order_is_counted():
-    turned = LabelledPair("q1", "short", "long answer", 2, "Natural")
+    turned = LabeledPair("q1", "short", "long answer", 2, "Natural")
     assert audit(load_judge("longest"), [*PAIRS, turned], silent)["mirrored"] == 1
     assert audit(load_judge("longest"), PAIRS, silent)["mirrored"] == 0
 
@@ -290,7 +290,7 @@ def test_the_verdict_is_the_last_of_several_steps(tmp_path):
     rows[0]["results"].append(result("2", "2"))  # settles the contradiction of the first round
     rows[1]["results"] = [["metrics", "stop"], ["a reference", "stop"], *rows[1]["results"]]
     judge = replay(tmp_path, rows)
-    found = audit(judge, judge.labelled(), silent)
+    found = audit(judge, judge.labeled(), silent)
     assert found["statistics"] == found["as_stored"]
     assert found["statistics"]["correct_both"] == pytest.approx(200 / 3)
     assert found["statistics"]["equal"] == 100.0
@@ -300,7 +300,7 @@ def test_a_pair_in_both_orders_keeps_the_verdicts_of_each_row(tmp_path):
     rows = llmbar_rows([("1", "1"), ("1", "1"), ("2", "2")])
     turned = {**rows[0], "output_1": rows[0]["output_2"], "output_2": rows[0]["output_1"], "label": 2}
     judge = replay(tmp_path, [*rows, {**turned, "results": [result("1", "1")]}])
-    found = audit(judge, judge.labelled(), silent)
+    found = audit(judge, judge.labeled(), silent)
     assert found["statistics"] == found["as_stored"]
     assert found["statistics"]["correct_both"] == 75.0
 
@@ -310,14 +310,14 @@ def test_a_row_without_a_result_is_a_missing_verdict(tmp_path, results):
     rows = llmbar_rows([("1", "1"), ("1", "1"), ("2", "2")])
     rows[1]["results"] = results
     judge = replay(tmp_path, rows)
-    found = audit(judge, judge.labelled(), silent, allow_missing=True)
+    found = audit(judge, judge.labeled(), silent, allow_missing=True)
     assert found["coverage"] == {"judged": 2, "unparsed": 0, "truncated": 0, "failed": 0, "missing": 1}
     assert found["accuracy"]["mean"] == 100.0
 
 
 def test_another_winner_than_one_of_the_two_is_unparsed(tmp_path):
     judge = replay(tmp_path, llmbar_rows([("1", "1"), ("3", "Output (a)"), ("2", "2")]))
-    found = audit(judge, judge.labelled(), silent, allow_missing=True)
+    found = audit(judge, judge.labeled(), silent, allow_missing=True)
     assert found["coverage"]["unparsed"] == 1
     assert found["ties"] == 0
 

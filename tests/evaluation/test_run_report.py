@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from evaluation_parts import TableEngine, artifact, asking, silent
 
-from rlp_bench.api.types import LabelledPair, Question
+from rlp_bench.api.types import LabeledPair, Question
 from rlp_bench.evaluation.diagnostics import Diagnostics, agreement, best_of, underlying
 from rlp_bench.evaluation.evaluate import eval_command, evaluate_run, render, summarize
 from rlp_bench.evaluation.kinds.options import _hit, options_report
@@ -137,7 +137,7 @@ def test_options_accuracy_by_hand(store, engine, policy):
 
 
 def test_pairs_accuracy_is_the_reward_models(store, engine, reward):
-    pairs = [LabelledPair(f"q{i}", *ANSWERS, label=label) for i, label in enumerate((1, 1, 2))]
+    pairs = [LabeledPair(f"q{i}", *ANSWERS, label=label) for i, label in enumerate((1, 1, 2))]
     report = pairs_report(asking(store, engine, reward=reward), "pairs", suite("pairs"), pairs)
     assert report["accuracy"] == pytest.approx(200 / 3)
     none = pairs_report(asking(store, engine), "pairs", suite("pairs"), pairs)

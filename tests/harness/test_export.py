@@ -156,7 +156,7 @@ def test_a_run_that_was_not_evaluated_says_so(record: RunRecord, folder: Path) -
     assert "model-index" not in front(text)
 
 
-def test_the_datas_licence_is_told_and_this_machines_folders_are_not(record: RunRecord, folder: Path) -> None:
+def test_the_datas_license_is_told_and_this_machines_folders_are_not(record: RunRecord, folder: Path) -> None:
     data = "/home/somebody/a"
     sets = [
         f"data.source=alpacafarm_data:{data}/all.json,splits={data}/s.json",

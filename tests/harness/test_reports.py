@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlp_bench.analysis.claims import MOST_PRIMARY, Claim, load_claims
-from rlp_bench.analysis.matrix_results import analyse
+from rlp_bench.analysis.matrix_results import analyze
 from rlp_bench.analysis.preference_accuracy import matched_accuracy
 from rlp_bench.analysis.stored_results import pack, read_stored, unpack
 from rlp_bench.analysis.verdicts import VERDICTS, judge_claims, size_of, verdict
@@ -350,7 +350,7 @@ def test_the_results_document_and_the_ledger(small_matrix, cli, tmp_path):
     done = cli("report", "results", "--store", store, "--out", "docs/results.md")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "docs" / "results.md").read_text()
-    stored = analyse(read_stored(tmp_path / "docs" / "figures" / "results.json"))
+    stored = analyze(read_stored(tmp_path / "docs" / "figures" / "results.json"))
     assert (
         registry.load("board", "results")().render([stored], "md") == text
     )  # every table, from the file alone

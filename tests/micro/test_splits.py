@@ -7,7 +7,7 @@ import pytest
 from rlp_bench.micro import load_world
 from rlp_bench.micro.chance import stream
 from rlp_bench.micro.corpus import CHAT_MIXTURE
-from rlp_bench.micro.prompts import TRAINING_SPLITS, ask, normalise, split_of
+from rlp_bench.micro.prompts import TRAINING_SPLITS, ask, normalize, split_of
 from rlp_bench.micro.tasks import OBJECTIVE, SKILLS
 
 WORLD = load_world()
@@ -27,7 +27,7 @@ def splits() -> dict[str, list[str]]:
 def test_no_prompt_is_in_two_splits(splits):
     owner: dict[str, str] = {}
     for name, texts in splits.items():
-        for text in set(map(normalise, texts)):
+        for text in set(map(normalize, texts)):
             assert owner.setdefault(text, name) == name, f"{text!r} is in {owner[text]} and in {name}"
             assert split_of(text) == name
 
@@ -43,7 +43,7 @@ def test_splits_have_their_sizes_and_no_repetition(splits):
         "llmbar_pairs": 300,
     }
     for name, size in sizes.items():
-        assert len(splits[name]) == len(set(map(normalise, splits[name]))) == size
+        assert len(splits[name]) == len(set(map(normalize, splits[name]))) == size
 
 
 def test_splitting_does_not_look_at_case_or_spaces():

@@ -25,7 +25,7 @@ def percent(text: str) -> float:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: "-".join(p.parts[-5:-1]))
 def test_published_statistics(path):
     judge = load_judge(f"replay:{path}")
-    found = audit(judge, judge.labelled(), lambda *_: None, allow_missing=True)
+    found = audit(judge, judge.labeled(), lambda *_: None, allow_missing=True)
     published = json.loads((path.parent / "statistics.json").read_text())
     for key in KEYS:
         assert found["as_stored"][key] == pytest.approx(percent(published[key]), abs=1e-9), key

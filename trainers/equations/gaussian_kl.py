@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def symmetrised_kl(mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor) -> Tensor:
+def symmetrized_kl(mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor) -> Tensor:
     """½ [KL(p₁‖p₂) + KL(p₂‖p₁)] in closed form; the logarithms of the two directions cancel.
 
     Per dimension ¼ [(σ₁² + δ²)/σ₂² + (σ₂² + δ²)/σ₁²] − ½ with δ = μ₁ − μ₂.
@@ -21,7 +21,7 @@ def symmetrised_kl(mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor)
     return ((first + squared) / second + (second + squared) / first - 2).sum(-1) / 4
 
 
-def symmetrised_kl_sample(
+def symmetrized_kl_sample(
     mean_1: Tensor, std_1: Tensor, mean_2: Tensor, std_2: Tensor, latent_1: Tensor, latent_2: Tensor
 ) -> Tensor:
     """Its one-sample estimate: ½ [log p₁(z₁) − log p₂(z₁) + log p₂(z₂) − log p₁(z₂)].

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..equations.gae import generalised_advantages
+from ..equations.gae import generalized_advantages
 from ..equations.kl_estimators import ESTIMATORS
 from ..equations.kl_shaped_rewards import kl_shaped_rewards
 from ..equations.whiten import scale_masked, whiten_all_slots, whiten_masked
@@ -166,7 +166,7 @@ def experience(seen: Observations, scores: Tensor, flags: Flags, beta: float, ga
         paid = scale_masked(rewards, counted)
     elif flags.whiten_rewards == "keep_mean":
         paid = _whiten(rewards, seen.mask, flags, shift_mean=False)
-    advantages = generalised_advantages(paid, seen.values, counted, gamma, flags.gae_lambda)
+    advantages = generalized_advantages(paid, seen.values, counted, gamma, flags.gae_lambda)
     returns = torch.where(seen.mask, advantages + seen.values, 0.0)
     if flags.whiten_advantages:
         advantages = _whiten(advantages, seen.mask, flags, shift_mean=True)

@@ -52,7 +52,7 @@ class Preferences:
             swap = uniform(seed, "position", prompt_id(row)) < 0.5
             shown.append((row, second, first) if swap else (row, first, second))
         preferred = _preferred(shown, context, seed)
-        write_jsonl(out / "rows.jsonl", list(_labelled(shown, preferred, context.annotator.name, account)))
+        write_jsonl(out / "rows.jsonl", list(_labeled(shown, preferred, context.annotator.name, account)))
         decided = [first for first in preferred if first is not None and first != 0.5]
         return {
             **account.close(len(decided)),
@@ -81,7 +81,7 @@ def _preferred(
     return [verdict.preference for verdict in context.annotator.judge(pairs, seed)]
 
 
-def _labelled(
+def _labeled(
     shown: Sequence[tuple[Mapping[str, Any], Sample, Sample]],
     preferred: Sequence[float | None],
     annotator: str,

@@ -20,7 +20,7 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Write a matrix's results beside the paper's tables, with the verdict on every claim."""
-    from rlp_bench.analysis.matrix_results import analyse, gather, open_matrix
+    from rlp_bench.analysis.matrix_results import analyze, gather, open_matrix
     from rlp_bench.analysis.stored_results import write_stored
     from rlp_bench.cli.reports.claims import claims_table
     from rlp_bench.store.store import Store
@@ -29,7 +29,7 @@ def results(
     document = open_matrix(opened, matrix)
     with Display(quiet=as_json) as display:
         gathered = gather(opened, document, display)
-    found = analyse(gathered)
+    found = analyze(gathered)
     if as_json:
         print_json(found)
         return

@@ -7,13 +7,13 @@ from typing import Any
 from rlp_bench.api.files import read_jsonl, write_lines
 from rlp_bench.api.protocols import Suite
 from rlp_bench.api.report import SuiteReport
-from rlp_bench.api.types import LabelledPair, Sample
+from rlp_bench.api.types import LabeledPair, Sample
 from rlp_bench.evaluation.kinds.kind import Asking, Kind, accuracy, accuracy_by, header
 from rlp_bench.statistics import pairwise_credit
 from rlp_bench.store.store import fingerprint
 
 
-def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[LabelledPair]) -> SuiteReport:
+def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[LabeledPair]) -> SuiteReport:
     """How often the run's reward model ranks a labelled pair rightly; equal scores count half."""
     reward = asking.reward
     if reward is None:

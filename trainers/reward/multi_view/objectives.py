@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from ...equations.gaussian_kl import symmetrised_kl, symmetrised_kl_sample
+from ...equations.gaussian_kl import symmetrized_kl, symmetrized_kl_sample
 from ...equations.infomax import infomax_loss
 from ...equations.multi_view_bottleneck import multi_view_bottleneck_loss
 from ...equations.mutual_information import contrast, infonce_nats, jensen_shannon_objective, nwj_nats
@@ -59,9 +59,9 @@ class MultiViewBottleneck(GaussianViews):
         scores = self.critic(latent_1, latent_2)
         information = jensen_shannon_objective(*contrast(scores, self.negatives))
         if self.divergence == "closed":
-            divergence = symmetrised_kl(mean_1, std_1, mean_2, std_2)
+            divergence = symmetrized_kl(mean_1, std_1, mean_2, std_2)
         else:
-            divergence = symmetrised_kl_sample(mean_1, std_1, mean_2, std_2, latent_1, latent_2)
+            divergence = symmetrized_kl_sample(mean_1, std_1, mean_2, std_2, latent_1, latent_2)
         beta = self.beta(step)
         loss = multi_view_bottleneck_loss(information, divergence, beta)
         return loss, {
@@ -88,7 +88,7 @@ class InfoMax(GaussianViews):
         loss = infomax_loss(*information)
         return loss, {
             **_information_terms(-loss, scores, self.negatives),
-            "skl": float(symmetrised_kl(mean_1, std_1, mean_2, std_2).detach().mean()),
+            "skl": float(symmetrized_kl(mean_1, std_1, mean_2, std_2).detach().mean()),
             **_encoding_terms(mean_1, std_1),
         }
 
