@@ -1,4 +1,4 @@
-"""PPO's settings. What published PPOs for language models differ in are flags; a preset is a set of their defaults."""
+"""The settings of PPO. Published PPO variants for language models differ in the `Flags`; a preset sets all of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,12 +15,12 @@ MissingEos = Literal["none", "replace", "penalty"]
 Calibrate = Literal["none", "center", "standardise"]
 
 SLOTS = 128
-"""Rows that `rollout` decodes side by side."""
+"""Rows that `rollout` decodes in parallel."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Every choice, made. Each can be set alone on the stage; what is not set comes from the preset."""
+    """Resolved implementation choices. Each can be set on the stage; the preset supplies the others."""
 
     kl_estimator: KlEstimator
     whiten_rewards: Whiten
@@ -33,8 +33,8 @@ class Flags:
 
 
 PRESETS = {
-    # Dubois et al. 2023 (arXiv:2305.14387), code rl/ppo_trainer.py. Departs: values after EOS count as 0, where
-    # theirs are whatever the value net says of padding (the same for λ = 1).
+    # Dubois et al. 2023 (arXiv:2305.14387), code rl/ppo_trainer.py. Departs: values after EOS count as 0; theirs are
+    # the value network's outputs on padding (no difference for λ = 1).
     "alpacafarm": Flags(
         kl_estimator="clamp",
         whiten_rewards="keep_mean",
@@ -46,7 +46,7 @@ PRESETS = {
         calibrate="none",
     ),
     # Stiennon et al. 2020 (arXiv:2009.01325) as reproduced by Huang et al. 2024 (arXiv:2403.17031), rewards not
-    # whitened; the score centred on samples of the SFT policy, so that it means the same for every reward model.
+    # whitened; the score is centered on samples of the SFT policy, so that reward models are comparable.
     "standard": Flags(
         kl_estimator="k1",
         whiten_rewards="off",
@@ -61,7 +61,7 @@ PRESETS = {
 
 
 def resolve(preset: str, **chosen: Any) -> Flags:
-    """The preset's flags with those that were chosen (not None) in their place."""
+    """The preset's flags, overridden by those that are not None."""
     return replace(PRESETS[preset], **{name: value for name, value in chosen.items() if value is not None})
 
 
@@ -70,69 +70,69 @@ class PPOSettings:
     """The settings of the stage; flags left at None take the preset's value."""
 
     preset: Literal["standard", "alpacafarm"] = "standard"
-    """Defaults of the flags that are not set."""
+    """Supplies the flags that are not set."""
     rollouts: Count = 80
-    """How often the policy samples and learns. AlpacaFarm: 20 to 80 give the useful policies."""
+    """Number of rollouts, each followed by its updates. AlpacaFarm: useful policies after 20 to 80."""
     rollout_batch: Count = 512
     """Prompts per rollout, one response each. AlpacaFarm: 512."""
     minibatch: Count = 256
-    """Responses per update. AlpacaFarm: 256."""
+    """Responses per optimizer update. AlpacaFarm: 256."""
     epochs: Count = 2
     """Passes over each rollout. AlpacaFarm: 2."""
     microbatch: Count = 32
-    """Rows per forward pass, of like length; a memory and speed knob."""
+    """Rows of similar length per forward pass (gradient accumulation): memory and speed."""
     learning_rate: Positive = 1e-5
-    """Peak rate of policy and value net. AlpacaFarm: 1e-5 for 7B; the embedded world's 0.2 M need about 3e-4."""
+    """Peak learning rate of policy and value network. AlpacaFarm: 1e-5 for 7B; the micro world needs about 3e-4."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """Per rollout, after the warm-up. AlpacaFarm: linear."""
+    """Learning-rate schedule per rollout, after warmup. AlpacaFarm: linear."""
     warmup: NotNegative = 5.0
-    """Rollouts from 1, a share of them below. AlpacaFarm: 5."""
+    """Warmup: below 1 a fraction of all rollouts, otherwise a number of rollouts. AlpacaFarm: 5."""
     adam_beta2: Share = 0.999
-    """Decay of Adam's second moment. AlpacaFarm: .999."""
+    """Adam's β₂, the decay of the second moment. AlpacaFarm: .999."""
     adam_epsilon: Positive = 1e-5
     """Adam's ε. AlpacaFarm: 1e-5."""
     max_grad_norm: Positive = 1.0
-    """Gradients of policy and value net together are scaled down to this norm. AlpacaFarm: 1."""
+    """Gradient-norm clipping threshold, over policy and value network together. AlpacaFarm: 1."""
     beta: NotNegative = 0.02
-    """KL coefficient, in the unit of the (calibrated) reward per nat. AlpacaFarm: .0067 simulated, .02 human."""
+    """KL coefficient, in (calibrated) reward units per nat. AlpacaFarm: .0067 simulated, .02 human."""
     adaptive_kl_target: Positive | None = None
-    """KL to hold, nats a response (k1); beta stays as it is where not set. AlpacaFarm's default: not set."""
+    """Target KL of adaptive beta, nats per response (k1); None: beta is constant. AlpacaFarm's default: None."""
     clip: Positive = 0.2
-    """Half-width of the trusted ratio. AlpacaFarm: .2."""
+    """Clip range ε of the probability ratio: [1 - ε, 1 + ε]. AlpacaFarm: .2."""
     value_clip: Positive = 0.2
-    """Largest trusted change of a value, in the unit of the reward. AlpacaFarm: .2."""
+    """Clip range of the value's change, in reward units. AlpacaFarm: .2."""
     value_weight: Positive = 0.1
-    """Weight of the value loss. AlpacaFarm: .1."""
+    """Coefficient of the value loss. AlpacaFarm: .1."""
     gamma: Share = 1.0
-    """Discount. AlpacaFarm: 1."""
+    """Discount factor. AlpacaFarm: 1."""
     temperature: Positive = 1.0
-    """Of sampling and of every log-probability. AlpacaFarm: 1."""
+    """Temperature of sampling and of all log-probabilities. AlpacaFarm: 1."""
     top_p: Share = 1.0
-    """Must be 1: truncated sampling draws from another distribution than the one whose ratios are trained."""
+    """Must be 1: with truncated sampling, the sampling distribution is not the one in the probability ratios."""
     top_k: int = 0
-    """Must be 0, for the same reason."""
+    """Must be 0, for the same reason as top_p."""
     missing_eos_value: float = -4.0
-    """For missing_eos, in standard deviations of the reward on SFT samples from its mean there. Ours."""
+    """Score or penalty for missing_eos, in standard deviations from the mean reward on SFT samples. Ours."""
     checkpoint_every: Count = 10
-    """Rollouts between checkpoints; changes no result."""
+    """Rollouts between checkpoints; does not change results."""
     snapshots: tuple[int, ...] = ()
-    """Rollout counts after which the policy is kept in snapshots/<count>, for over-optimisation curves."""
+    """Rollout counts after which the policy is saved to snapshots/<count>, for over-optimization curves."""
     kl_estimator: KlEstimator | None = None
-    """Per-token KL that is paid for."""
+    """Estimator of the per-token KL penalty."""
     whiten_rewards: Whiten | None = None
-    """"keep_mean" as published, "scale" without the per-token constant that it brings."""
+    """Reward whitening: "keep_mean" as published; "scale" without the constant per token that it adds."""
     whiten_scope: TokenScope | None = None
-    """Whether whitening sees padding."""
+    """Positions that whitening statistics cover: real tokens ("masked") or padding too ("all_slots")."""
     whiten_advantages: bool | None = None
-    """Advantages to mean 0 and spread 1 over the rollout."""
+    """Whether advantages are normalized to mean 0 and standard deviation 1 over the rollout."""
     gae_lambda: Share | None = None
-    """λ of generalised advantage estimation."""
+    """λ of generalized advantage estimation (GAE)."""
     loss_mean: TokenScope | None = None
-    """What a loss is divided by: real tokens, or rows times slots."""
+    """Denominator of the mean loss: real tokens ("masked"), or rows times slots ("all_slots")."""
     missing_eos: MissingEos | None = None
-    """What becomes of the score of a response that was cut at the limit."""
+    """Treatment of the score of a response without EOS: unchanged, replaced, or penalized."""
     calibrate: Calibrate | None = None
-    """Zero and unit of the reward: those of its scores on SFT samples, or its own."""
+    """Reward calibration on SFT samples: none, mean subtracted, or standardized."""
 
     def __post_init__(self) -> None:
         if self.top_p != 1.0 or self.top_k != 0:
@@ -146,7 +146,7 @@ class PPOSettings:
 
     @property
     def flags(self) -> Flags:
-        """All flags, the preset's where this stage sets none."""
+        """All flags: the stage's own where set, otherwise the preset's."""
         return resolve(self.preset, **{flag.name: getattr(self, flag.name) for flag in fields(Flags)})
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:

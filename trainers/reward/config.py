@@ -16,34 +16,35 @@ class RewardSettings:
     batch: Count = 16
     """Pairs per update. AlpacaFarm: 16."""
     microbatch: Count = 32
-    """Responses (two a pair) per forward pass, of like length; a memory and speed knob."""
+    """Responses (two per pair) of similar length per forward pass (gradient accumulation): memory and speed."""
     learning_rate: Positive = 3e-6
-    """Peak rate. AlpacaFarm: 3e-6 for 7B parameters; the embedded world's 0.2 M need about 1e-3."""
+    """Peak learning rate. AlpacaFarm: 3e-6 for 7B parameters; the micro world's 0.2 M need about 1e-3."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """What follows the warm-up. AlpacaFarm: cosine."""
+    """Learning-rate schedule after warmup. AlpacaFarm: cosine."""
     warmup: NotNegative = 0.03
-    """Below 1 a share of all updates, from 1 a number of them. AlpacaFarm: .03."""
+    """Warmup: below 1 a fraction of all updates, otherwise a number of updates. AlpacaFarm: .03."""
     max_grad_norm: Positive = 1.0
-    """Gradients are scaled down to this norm. AlpacaFarm: 1."""
+    """Gradient-norm clipping threshold. AlpacaFarm: 1."""
     heldout: Share = 0.05
-    """Share of the first artifact's prompts kept for measuring. AlpacaFarm: 500 of 10 000."""
+    """Fraction of the first preference artifact's prompts that are held out. AlpacaFarm: 500 of 10 000."""
     eos: bool = True
-    """Whether a finished response carries its EOS when it is scored, here and wherever this model is used."""
+    """Whether a finished response is scored with its EOS, in training and wherever this model is used."""
     match_steps: bool = False
-    """As many updates as the first preferences artifact alone would give, however many pairs the others add: the
-    budget of the model that it is compared with. Ours, a control; RLP says nothing."""
+    """Whether the number of updates is that of the first preference artifact alone, however many pairs the others
+    add: the budget of the model it is compared with. Ours, a control; RLP does not specify it."""
     redraw: NotNegativeCount = 0
-    """Which draw of head and data order. RLP retrains r̂ on data that contains all of r_φ's: with draw 0 and nothing
-    added it would be r_φ itself; retrained models here take draw 1, and so does the control `rm_retrain`."""
+    """Index of the seed for head initialization and data order; 0: the run's seed. RLP retrains r̂ on data that
+    contains all of r_φ's: with 0 and no added data it would be r_φ itself. Retrained models, and the control
+    `rm_retrain`, use 1."""
     checkpoint_every: Count = 200
-    """Updates between checkpoints; changes no result."""
+    """Updates between checkpoints; does not change results."""
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""
         pairs = given["rows"]["preferences"]
         held = self.heldout * pairs[0]
         rows = self.epochs * ((pairs[0] if self.match_steps else sum(pairs)) - held)
-        # A pair is one row, prompt and both responses; all pairs of a batch are one graph.
+        # One row is a pair: the prompt and both responses. All pairs of a batch are in one graph.
         pair = {
             "models": ("reward",),
             "microbatch": max(1, self.microbatch // 2),

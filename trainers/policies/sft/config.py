@@ -16,19 +16,19 @@ class SFTSettings:
     batch: Count = 128
     """Demonstrations per update. AlpacaFarm: 128."""
     microbatch: Count = 32
-    """Rows per forward pass; a memory and speed knob, gradients are those of the whole batch."""
+    """Rows per forward pass (gradient accumulation): memory and speed; gradients are those of the whole batch."""
     learning_rate: Positive = 2e-5
-    """Peak rate. AlpacaFarm: 2e-5 for 7B parameters; the embedded world's 0.2 M need about 1e-3."""
+    """Peak learning rate. AlpacaFarm: 2e-5 for 7B parameters; the micro world's 0.2 M need about 1e-3."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """What follows the warm-up. AlpacaFarm: cosine."""
+    """Learning-rate schedule after warmup. AlpacaFarm: cosine."""
     warmup: NotNegative = 0.03
-    """Below 1 a share of all updates, from 1 a number of them. AlpacaFarm: .03."""
+    """Warmup: below 1 a fraction of all updates, otherwise a number of updates. AlpacaFarm: .03."""
     max_grad_norm: Positive = 1.0
-    """Gradients are scaled down to this norm. AlpacaFarm: 1."""
+    """Gradient-norm clipping threshold. AlpacaFarm: 1."""
     over_length: Literal["drop", "truncate"] = "drop"
-    """Demonstrations longer than prompting.max_response_tokens: left out, or cut with EOS kept. Both are counted."""
+    """Demonstrations longer than prompting.max_response_tokens: dropped, or truncated before EOS. Both are counted."""
     checkpoint_every: Count = 200
-    """Updates between checkpoints; changes no result."""
+    """Updates between checkpoints; does not change results."""
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""

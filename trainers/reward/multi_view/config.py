@@ -10,44 +10,44 @@ from ...training.setting_types import Count, NotNegative, Positive, Share
 from ..config import RewardSettings
 
 CONTRAST = 8
-"""The fewest distinct prompts in a batch: with fewer, in-batch negatives say next to nothing, with one there are none.
-Gradient accumulation does not help. Lang et al. 2024 are silent; ours."""
+"""Minimum number of distinct prompts in a batch: fewer give too few in-batch negatives, one gives none. Gradient
+accumulation does not help. Ours; Lang et al. 2024 do not specify it."""
 FEATURES = 128
 """Size of a projected feature. Caron et al. 2020: 128."""
 
 
 @dataclass(frozen=True)
 class MultiViewSettings(RewardSettings):
-    """The settings of the stage: those of `reward`, and those of the objective beside it."""
+    """The settings of the stage: those of `reward`, and those of the auxiliary objective."""
 
     objective: Literal["mib", "infomax", "mvi", "cl"] = "mib"
     """Multi-view information bottleneck (RLP-UML), InfoMax, MVI (the bottleneck without SKL), CL (SwAV)."""
     weight: NotNegative = 0.5
-    """λ, of the whole objective. RLP: .5."""
+    """λ, the weight of the auxiliary objective. RLP: .5."""
     skl_weight: NotNegative = 1.0
-    """β, of the symmetrised KL within the bottleneck. RLP's formula shows none: 1. MVI has 0 whatever this says."""
+    """β, the weight of the symmetrized KL in the bottleneck. RLP's formula has none: 1. "mvi" always uses 0."""
     skl_schedule: Literal["constant", "fed"] = "constant"
-    """"fed": a thousandth of β for the first third of all updates, then growing by a constant factor (Federici et al.
-    2020, whose 150 000 updates are cut to the number there is)."""
+    """"fed": β/1000 for the first third of all updates, then exponential growth to β (Federici et al. 2020, whose
+    150 000 updates are rescaled to this run's)."""
     skl: Literal["closed", "mc"] = "closed"
-    """The KL in closed form, or from the one draw that there is (Federici et al. 2020)."""
+    """The KL in closed form, or a one-sample Monte Carlo estimate (Federici et al. 2020)."""
     negatives: Literal["all", "roll"] = "all"
-    """False pairs: all B(B - 1) in a batch, or one each (Federici et al. 2020)."""
+    """Negative pairs: all B(B - 1) of a batch, or one per example (Federici et al. 2020)."""
     z_dim: Count = 64
-    """Size of z. Federici et al. 2020: 64."""
+    """Dimension of the latent z. Federici et al. 2020: 64."""
     hidden: Count = 1024
-    """Width of encoders, critic and projection. Federici et al. 2020: 1024; the embedded world needs 64."""
+    """Hidden width of encoders, critic and projection. Federici et al. 2020: 1024; the micro world needs 64."""
     shared_trunk: bool = False
-    """One network for mean and deviation (Federici et al. 2020) instead of two (RLP)."""
+    """Whether one network gives mean and standard deviation (Federici et al. 2020) instead of two (RLP)."""
     prototypes: Count = 128
-    """Of CL, with a queue so that batch and queue are twice as many. Caron et al. 2020: 3000, for batches of 4096."""
+    """Prototypes of "cl"; batch and queue together hold twice as many. Caron et al. 2020: 3000 for batches of 4096."""
     head_learning_rate: Positive = 1e-4
-    """Peak rate of everything that is thrown away. Federici et al. 2020: 1e-4; at the backbone's 3e-6 it would stay as
-    it was drawn."""
+    """Peak learning rate of the auxiliary heads, which are discarded after training. Federici et al. 2020: 1e-4; at
+    the backbone's 3e-6 they would stay near their initialization."""
     heldout_prompts: Share = 0.05
-    """Share of the samples' prompts kept for measuring, at least 8. Ours."""
+    """Fraction of the samples' prompts that are held out, at least 8. Ours."""
     ratio_every: Count = 10
-    """Updates between two measurements of the ratio of the two gradients' norms."""
+    """Updates between two measurements of the ratio of the objectives' gradient norms."""
 
     def __post_init__(self) -> None:
         if self.batch < CONTRAST:
@@ -68,7 +68,7 @@ class MultiViewSettings(RewardSettings):
         return {**told, "passes": passes, "extra": self.head_parameters(int(given["hidden"]))}
 
     def head_parameters(self, hidden_size: int) -> int:
-        """Parameters of everything that is thrown away."""
+        """Parameters of the auxiliary heads, which are discarded after training."""
         if self.objective == "cl":
             projection = _linear(hidden_size, self.hidden) + _linear(self.hidden, FEATURES)
             return projection + FEATURES * self.prototypes + 2 * self.queue * FEATURES
@@ -79,7 +79,7 @@ class MultiViewSettings(RewardSettings):
 
     @property
     def queue(self) -> int:
-        """Features of each view that CL keeps, so that batch and queue are twice as many as the prototypes."""
+        """Queue length of "cl" per view: batch and queue together hold twice as many features as prototypes."""
         return max(0, 2 * self.prototypes - self.batch)
 
     def _three_layers(self, inputs: int, outputs: int) -> int:
