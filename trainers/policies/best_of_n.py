@@ -27,13 +27,13 @@ class BestOfN:
     uses: ClassVar[tuple[str, ...]] = ()
 
     by: Literal["reward", "length"] = "reward"
-    """What picks: the reward model, or the number of characters (a control that needs no reward model)."""
+    """Selection criterion: reward, or number of characters (a control that needs no reward model)."""
     n: Count = 16
     """Samples per prompt."""
     temperature: NotNegative = 1.0
     """Temperature of the n samples; the evaluation's own temperature does not apply."""
     top_p: Share = 1.0
-    """Nucleus of the n samples."""
+    """Nucleus (top-p) threshold of the n samples."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes best_of_n.json, with paths relative to the artifact so that a store can be moved."""

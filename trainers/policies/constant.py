@@ -26,9 +26,9 @@ class ConstantAnswer:
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
 
     text: str = ""
-    """The answer; empty: the most frequent one of the policy to the first `prompts`."""
+    """The answer; if empty, the policy's most frequent answer to the first `prompts` prompts."""
     prompts: Count = 1000
-    """How many prompts are asked to find it."""
+    """Number of prompts that are sampled to find it."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes constant.json, with the path of the policy that scores multiple choice relative to the artifact."""

@@ -29,7 +29,7 @@ class Sample:
     temperature: NotNegative = 1.0
     """Sampling temperature. RLP: 1."""
     limit: Count | None = None
-    """Only the first so many prompts; all of them where not set."""
+    """Maximum number of prompts; None: all."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes one row per prompt: {instruction, input, category?, responses: [{text, tokens, finished}]}."""

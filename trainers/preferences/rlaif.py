@@ -38,7 +38,7 @@ class PolicyAsJudge:
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
 
     how: Literal["prompted", "likelihood"] = "prompted"
-    """Asked by a prompt with A and B, or by the likelihood of the samples."""
+    """Labels from a prompt with answers A and B, or from the likelihood of the samples."""
     undecided: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Pairs with |p - 1/2| up to this are dropped; 0 drops exact ties only. Lee et al. keep soft labels instead."""
 

@@ -44,20 +44,20 @@ class SyntheticPreferences:
     uses: ClassVar[tuple[str, ...]] = ("prompting", "engine")
 
     confidence: Share = 0.5
-    """γ: smallest share of the largest cluster. RLP: .5; 0 is the ablation Select-All."""
+    """γ: minimum share of the largest cluster. RLP: .5; 0 is the ablation Select-All."""
     entailment: str = "nli"
-    """Who decides what means the same, "name" or "name:argument" ("micro_claims:0.05", "nli:FOLDER")."""
+    """Entailment model for clustering, "name" or "name:argument" ("micro_claims:0.05", "nli:FOLDER")."""
     variant: Literal["strict", "lenient", "no_contradiction"] = "strict"
-    """How a verdict in each direction becomes "the same"; see `semantic_clusters`."""
+    """How the entailment verdicts in both directions decide equivalence; see `semantic_clusters`."""
     min_kept: Count = 8
-    """Fewest usable samples (finished, not empty) of a prompt. Ours: 8 of 10."""
+    """Minimum number of usable samples (finished, not empty) per prompt. Ours: 8 of 10."""
     winner: Literal["highest_reward", "random"] = "highest_reward"
     """Which member of the largest cluster is chosen. RLP: the highest reward; random is a control."""
     loser: Literal["random", "nearest_length"] = "random"
     """Which response outside it is rejected. RLP: a random one; the nearest in length is a control."""
     balance: Literal["none", "category"] = "none"
-    """Which prompts are accepted: those with confidence γ (RLP), or as many, shared among the prompts' categories in
-    proportion, the surest of each (a control)."""
+    """Accepted prompts: those with confidence γ or more (RLP), or as many in proportion to the prompts' categories,
+    the most confident of each (a control)."""
 
     def train(self, inputs: Mapping[str, Artifact], out: Path, context: Context) -> Mapping[str, float]:
         """Writes rows.jsonl (accepted pairs) and rejected.jsonl (all other prompts, with samples and reason)."""
