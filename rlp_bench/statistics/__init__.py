@@ -1,8 +1,7 @@
-"""Estimates with intervals, paired tests, several tests at once, and what difference could have been seen at all.
+"""Estimates with intervals, paired tests, multiple testing, and power.
 
-Scores are fractions in [0, 1] here; they become percent when they are printed. The unit of analysis is the
-item: several orders, annotators or seeds of one item are averaged before anything is counted. Every estimator,
-test and verdict with its source: docs/statistics.md.
+Scores are fractions in [0, 1]; they become percent only when printed. The unit of analysis is the item: orders,
+annotators and seeds of one item are averaged first. Sources of all estimators and tests: docs/statistics.md.
 """
 
 from rlp_bench.statistics.estimates import (

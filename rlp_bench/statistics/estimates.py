@@ -1,7 +1,7 @@
 """Means with intervals, over items and over items and seeds.
 
-Scores are fractions in [0, 1] here; they become percent when they are printed. The unit of analysis is the
-item: several orders, annotators or seeds of one item are averaged before anything is counted.
+Scores are fractions in [0, 1]; they become percent only when printed. The unit of analysis is the item: orders,
+annotators and seeds of one item are averaged first.
 """
 
 import math
@@ -18,7 +18,7 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error and 95 % interval; `se` is NaN where one value cannot tell."""
+    """A mean with its standard error and 95 % interval; `se` is NaN for a single value."""
 
     mean: float
     se: float
@@ -30,22 +30,25 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's width: the number after the plus-minus sign."""
+        """Half the interval's width: the number after ±."""
         return (self.high - self.low) / 2
 
 
 def pairwise_credit(first: float, second: float, first_is_better: bool) -> float:
-    """1 where two numbers rank a pair rightly, 0 where wrongly, half where they are equal."""
+    """1 if two scores rank a pair correctly, 0 if not, 0.5 if they are equal."""
     return 0.5 if first == second else float((first > second) == first_is_better)
 
 
 def estimate_mean(
     values: Sequence[float], *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:
-    """Mean, standard error (ddof = 1) and interval of scores that are independent of each other.
+    """Mean, standard error (ddof = 1) and interval of independent scores.
 
-    Wilson's interval where every value is 0 or 1 (right even where all are equal), Student's t clipped to
-    `bounds` otherwise. Raises ValueError where there is no value.
+    Wilson's interval if every value is 0 or 1 (valid even if all are equal), otherwise Student's t clipped to
+    `bounds`.
+
+    Raises:
+        ValueError: there is no value.
     """
     x = np.asarray(values, dtype=float)
     if x.size == 0:
@@ -80,9 +83,7 @@ def student_interval(
 
 
 def average_within_items(rows: Sequence[tuple[str, float | None]]) -> dict[str, float]:
-    """One score an item: the mean over its orders and annotators; an item with no score at all is left
-    out.
-    """
+    """Item id -> mean score over its orders and annotators; items without any score are left out."""
     found: dict[str, list[float]] = {}
     for item, score in rows:
         if score is not None:
@@ -93,12 +94,15 @@ def average_within_items(rows: Sequence[tuple[str, float | None]]) -> dict[str, 
 def hierarchical_mean(
     seeds: Sequence[Scores], *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:
-    """Mean over seeds and items, with an error for a new seed on new items.
+    """Mean over seeds and items, with the standard error for a new seed and new items.
 
     Var = Var(items) + Var(seeds) - Var(residual), each as the variance of the grand mean: crossed two-way
-    clustering (Cameron, Gelbach and Miller, 2011), never below the larger of the first two. Degrees of
-    freedom by Satterthwaite. One seed: the error over items alone, which says nothing about other seeds.
-    Only items that every seed has are counted.
+    clustering (Cameron, Gelbach and Miller, 2011), at least the larger of the first two. Satterthwaite degrees of
+    freedom. With one seed, the error is over items only and does not generalize to other seeds. Only items that
+    every seed has are used.
+
+    Raises:
+        ValueError: the seeds share no item.
     """
     shared = sorted(set.intersection(*(set(scores) for scores in seeds))) if seeds else []
     if not shared:
@@ -110,7 +114,7 @@ def hierarchical_mean(
 def hierarchical_mean_of(
     x: np.ndarray, *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:
-    """`hierarchical_mean` of an array, seeds x items."""
+    """`hierarchical_mean` of an array (seeds, items)."""
     if 1 in x.shape:
         return estimate_mean(x.mean(axis=0), confidence=confidence, bounds=bounds)
     s, i = x.shape
@@ -134,14 +138,15 @@ def moderated_means(
     bounds: tuple[float, float] = (0.0, 1.0),
     common: bool = True,
 ) -> dict[str, Estimate]:
-    """Row -> mean over its seeds, the variance between them shrunk over the rows; error for a new seed.
+    """Row -> mean over its seeds, with between-seed variances shrunk over the rows; the error is for a new seed.
 
-    Var = (V + s̃²) / S + the row's item variance, df by Satterthwaite of the first two: V is the variance of what a
-    seed does to all rows (the same draw for all, hence not shrunk, S - 1 degrees), s² that of what is left. A row
-    with other seeds than the most, or one that lies out, is not shrunk and has S - 1 degrees; one seed: NaN.
+    Var = (V + s̃²) / S + the row's item variance, Satterthwaite df of the first two terms. V is the variance of the
+    seed effect common to all rows (one draw for all rows, hence not shrunk; S - 1 df), s² that of the remainder. A row
+    whose seeds differ from the most common set, or that has an outlying seed, is not shrunk and has S - 1 df. With one
+    seed, se is NaN.
 
     Args:
-        common: False where what a seed does to all rows is taken out of them already.
+        common: False if the common seed effect has been subtracted from the rows already.
     """
     found = {}
     known = _seed_variances(rows, common)
@@ -156,7 +161,7 @@ def moderated_means(
 
 
 def _seed_variances(rows: Mapping[str, Mapping[int, float]], common: bool) -> dict[str, tuple[float, float]]:
-    """Row of two seeds or more -> (variance of one more seed's mean, its degrees of freedom)."""
+    """Row with at least two seeds -> (variance of one seed's mean, its degrees of freedom)."""
     many = {name: np.array([row[seed] for seed in sorted(row)]) for name, row in rows.items() if len(row) > 1}
     found = {name: (float(y.var(ddof=1)), y.size - 1.0) for name, y in many.items()}
     out, sets = outlying_seeds(rows), [tuple(sorted(rows[name])) for name in many]

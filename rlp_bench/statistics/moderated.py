@@ -1,11 +1,11 @@
-"""Variances between few seeds, shrunk towards those of the other methods: moderated t.
+"""Moderated t: between-seed variances from few seeds, shrunk towards those of the other methods.
 
 Smyth (2004, Stat. Appl. Genet. Mol. Biol. 3, Linear models and empirical Bayes methods for assessing differential
-expression in microarray experiments). With s² of d degrees of freedom and 1/σ² ~ χ²(d0) / (d0 s0²),
+expression in microarray experiments). With s² on d degrees of freedom and 1/σ² ~ χ²(d0) / (d0 s0²),
 
-    s̃² = (d0 s0² + d s²) / (d0 + d),    t = difference / error(s̃²) on d0 + d degrees of freedom,
+    s̃² = (d0 s0² + d s²) / (d0 + d),    t = difference / se(s̃²) on d0 + d degrees of freedom,
 
-d0 and s0² from the mean and the variance of the log variances of a table. Ours: which of them (docs/statistics.md).
+with d0 and s0² from the mean and variance of a table's log variances. Ours: which variances (docs/statistics.md).
 """
 
 import math
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 OUTLYING = 5.0
-"""Seed SDs of the table from the method's median seed: ours; a normal seed is there once in millions."""
+"""Distance from the method's median seed, in seed SDs of the table, beyond which a seed is an outlier. Ours; under a
+normal distribution, one seed in millions."""
 FEWEST = 3
-"""Variances that a prior is fitted to at least."""
+"""Minimum number of variances to fit a prior to."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Moderated:
 
     variance: float
     degrees: float
-    """d0 + d, at most the degrees of all variances together."""
+    """d0 + d, at most the degrees of freedom of all variances together."""
     prior_degrees: float
     """degrees - d."""
 
 
 def trigamma_inverse(x: np.ndarray) -> np.ndarray:
-    """y with trigamma(y) = x > 0, by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
+    """The y with trigamma(y) = x > 0, by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
     from scipy.special import polygamma
 
     x = np.asarray(x, dtype=float)
@@ -49,11 +50,12 @@ def trigamma_inverse(x: np.ndarray) -> np.ndarray:
 def fit_prior(variances: np.ndarray, degrees: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """(s0², d0) over the last axis, by moments of z = log s² (Smyth 2004, section 6.2).
 
-    e = z - ψ(d/2) + log(d/2);  ψ'(d0/2) = var(e) - mean ψ'(d/2), d0 = inf where that is not positive;
-    s0² = exp(mean e + ψ(d0/2) - log(d0/2)). Variances below 1e-5 of the median are raised to that, as limma does.
+    e = z - ψ(d/2) + log(d/2);  ψ'(d0/2) = var(e) - mean ψ'(d/2), d0 = inf if that is not positive;
+    s0² = exp(mean e + ψ(d0/2) - log(d0/2)). Variances below 1e-5 of the median are raised to it, as in limma.
 
     Args:
-        variances: (..., G), G >= 2. degrees: d of each, broadcast.
+        variances: (..., G), G >= 2.
+        degrees: d of each variance, broadcast.
     """
     from scipy.special import digamma, polygamma
 
@@ -75,7 +77,7 @@ def squeeze(
     prior_variance: np.ndarray | float,
     prior_degrees: np.ndarray | float,
 ) -> np.ndarray:
-    """s̃² = (d0 s0² + d s²) / (d0 + d); s0² where d0 = inf, s² where d0 = 0."""
+    """s̃² = (d0 s0² + d s²) / (d0 + d); s0² if d0 = inf, s² if d0 = 0."""
     d0 = np.asarray(prior_degrees, dtype=float)
     pooled = np.isinf(d0)
     weight = np.where(pooled, 0.0, d0)
@@ -89,14 +91,14 @@ def moderate(
     most: float,
     against: Sequence[tuple[float, float]] = (),
 ) -> Moderated:
-    """One (variance, degrees) shrunk towards a prior that it and `others` give; as it is where those are too few.
+    """One (variance, degrees) shrunk towards the prior fitted to it and `others`; unchanged if those are too few.
 
-    A variance below 1e-5 of their median is none: two policies that no seed changes. It has no part in the prior.
+    Variances below 1e-5 of their median are excluded from the prior: the seed does not change either policy.
 
     Args:
-        most: degrees of freedom that all of them have together, as far as they are independent.
-        against: those of `others` that are comparisons with the same baseline; s0² is at least what they give.
-            A baseline that varies more than other methods is in all of its comparisons.
+        most: degrees of freedom of all of them together, as far as they are independent.
+        against: those of `others` that are comparisons with the same baseline. s0² is at least the prior fitted to
+            them, because a baseline that varies more than other methods is part of all its comparisons.
     """
     variance, degrees = own
     if len(found := fitted([own, *others])) == 0:
@@ -108,7 +110,7 @@ def moderate(
 
 
 def fitted(given: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """(s0², d0) of those that vary; () where they are too few."""
+    """(s0², d0) of the variances that are not near 0; () if they are too few."""
     v, d = np.array(given).T
     varies = v > 1e-5 * np.median(v)
     if varies.sum() < FEWEST:
@@ -118,10 +120,10 @@ def fitted(given: Sequence[tuple[float, float]]) -> tuple[float, ...]:
 
 
 def outlying_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
-    """Method -> seed -> how many seed SDs of the table it lies from its method's median; those beyond OUTLYING.
+    """Method -> seed -> distance from the method's median seed, in seed SDs of the table, where beyond OUTLYING.
 
-    The effect that a seed has on all methods (their median there) is taken out first. A table's seed SD: root of
-    the median of its methods' variances over the median of χ²(d)/d. {} for fewer than FEWEST methods of two seeds.
+    The common effect of a seed (the median over methods) is subtracted first. Seed SD of a table: square root of the
+    median over methods of variance / median of χ²(d)/d. {} for fewer than FEWEST methods with two seeds.
     """
     from scipy.special import chdtri
 
@@ -149,6 +151,6 @@ def outlying_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, dict[i
 
 
 def collapsed_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
-    """Method -> seeds that lie outlyingly below its median seed."""
+    """Method -> outlying seeds below its median seed."""
     far = {m: [s for s, away in seeds.items() if away < 0] for m, seeds in outlying_seeds(means).items()}
     return {method: sorted(seeds) for method, seeds in far.items() if seeds}

@@ -1,4 +1,4 @@
-"""Several tests at once: Holm's correction, also where not all hypotheses can be true together."""
+"""Multiple testing: Holm's correction, also for hypotheses that exclude each other."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ class Adjusted:
     """One test of a family."""
 
     p: float
-    """Corrected: the hypothesis is rejected where it is below ALPHA."""
+    """Adjusted p value: the hypothesis is rejected if it is below ALPHA."""
     level: float
-    """What its own p value must be below for it to be rejected, the others' being what they are."""
+    """Threshold for the unadjusted p value, given the other p values."""
 
 
 def step_down(
@@ -21,10 +21,10 @@ def step_down(
 ) -> list[Adjusted]:
     """Step-down tests with family-wise error `alpha`, in the order given.
 
-    The smallest p is multiplied by the number of hypotheses that can still be true together, and so on while it is
-    rejected: Holm (1979, Scand. J. Statist. 6). Of hypotheses with the same `exclusive` mark at most one is true (an
-    effect cannot be 0 and 3.4), so that a mark counts once, until all of its hypotheses are rejected: Shaffer (1986,
-    JASA 81, procedure S2).
+    In ascending order, each p is multiplied by the number of remaining hypotheses that can be true together, until one
+    is not rejected: Holm (1979, Scand. J. Statist. 6). At most one of the hypotheses with the same `exclusive` mark is
+    true (an effect cannot be both 0 and 3.4), so that a mark counts once until all its hypotheses are rejected:
+    Shaffer (1986, JASA 81, procedure S2).
     """
     marks: list[Hashable] = list(range(len(p_values)) if exclusive is None else exclusive)
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
@@ -43,7 +43,7 @@ def step_down(
 def _level(
     mine: int, others: Sequence[int], p_values: Sequence[float], marks: Sequence[Hashable], alpha: float
 ) -> float:
-    """alpha over what is open when the others that can be rejected before `mine` are."""
+    """alpha / number of open marks, after rejecting the other hypotheses that can be rejected before `mine`."""
     for place, i in enumerate(others):
         open_marks = len({marks[j] for j in (mine, *others[place:])})
         if p_values[i] * open_marks >= alpha:

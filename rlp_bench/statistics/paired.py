@@ -1,4 +1,4 @@
-"""Differences between two methods on the same items: one run of each, or many methods over seeds at once."""
+"""Paired differences between methods on the same items: of two runs, or of many methods over seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,29 +24,29 @@ class Difference:
     low: float
     high: float
     p: float
-    """Two-sided, of "no difference"."""
+    """Two-sided p of the null hypothesis "no difference"."""
     n: int
     degrees: float
-    """Of the t distribution of p and the interval."""
+    """Degrees of freedom of the t distribution for p and the interval."""
     seeds: int = 1
     seed_variance: float = math.nan
-    """Of one more seed's mean difference, shrunk; NaN where one seed cannot tell."""
+    """Variance of one seed's mean difference, shrunk; NaN with one seed."""
     item_variance: float = math.nan
-    """What more seeds leave of the squared error: the items are the same."""
+    """Part of the squared error that more seeds do not reduce, because the items stay the same; NaN with one seed."""
     prior_degrees: float = 0.0
-    """Part of `degrees` that the other methods of the table gave."""
+    """Part of `degrees` that comes from the other methods of the table."""
 
     def detectable(self, level: float = ALPHA) -> float:
-        """The smallest true difference that this test would find at `level` in 80 % of repetitions."""
+        """The smallest true difference that this test detects at `level` with 80 % power."""
         return self.se * detectable_shift(self.degrees, level) if self.se else 0.0
 
     def p_of(self, effect: float) -> float:
-        """Two-sided p of "the true difference is `effect`"."""
+        """Two-sided p of the null hypothesis "the true difference is `effect`"."""
         return two_sided(self.mean - effect, self.se, self.degrees)
 
     def seeds_needed(self, effect: float, level: float = ALPHA) -> float:
-        """Seeds with which a test finds a true difference of `effect` at `level` in 80 % of repetitions; inf: no
-        number up to 1000; NaN where one seed cannot tell.
+        """Seeds needed to detect a true difference of `effect` at `level` with 80 % power; inf above 1000, NaN if the
+        seed variance is unknown.
         """
         if math.isnan(self.seed_variance):
             return math.nan
@@ -54,7 +54,7 @@ class Difference:
 
 
 def two_sided(effect: float, se: float, degrees: float) -> float:
-    """p of Student's t; without an error, 1 for no effect and 0 for any."""
+    """Two-sided p of Student's t; if se is 0, 1 for no effect and 0 for any."""
     from scipy.special import stdtr
 
     if se == 0:
@@ -67,8 +67,11 @@ def paired_difference(
 ) -> Difference:
     """Candidate minus baseline over the items that both have.
 
-    p by the sign-flip permutation test (exact where 2^n <= `resamples`); the interval by Student's t or, with
-    `interval="bootstrap"`, by the paired BCa bootstrap.
+    p: sign-flip permutation test (exact if 2^n <= `resamples`). Interval: Student's t or, with
+    `interval="bootstrap"`, the paired BCa bootstrap.
+
+    Raises:
+        ValueError: fewer than two shared items.
     """
     from scipy.stats import bootstrap, permutation_test
 
@@ -96,10 +99,10 @@ def paired_difference(
 
 
 def item_variance(x: np.ndarray) -> float:
-    """What items that are the same for all seeds add to the squared error of the grand mean of `x`, seeds x items.
+    """Contribution of the items, shared by all seeds, to the squared error of the grand mean of `x` (seeds S, items I).
 
-    Var(item means) / I - Var(residual) / (S I), never below 0: the mean over seeds of the second is already in the
-    variance of the seeds' means. One seed: Var(items) / I.
+    Var(item means) / I - Var(residual) / (S I), at least 0: the second term is already in the variance of the seeds'
+    means. With one seed: Var(items) / I.
     """
     s, i = x.shape
     if i == 1:
@@ -115,20 +118,19 @@ def item_variance(x: np.ndarray) -> float:
 def paired_differences(
     table: Table, pairs: Sequence[tuple[str, str]], *, same_items: bool = True
 ) -> list[Difference]:
-    """(candidate, baseline) pairs of one table, item by item within the seeds that both have.
+    """The difference of each (candidate, baseline) pair of a table, by item and by shared seed.
 
-    Var = s̃² / S + item_variance. s² is the variance of the S seeds' mean differences; it is shrunk to s̃² towards the
-    variances of all comparisons of the table that share a method with this one (`moderated`; at least to what those
-    with the same baseline give), and df = d0 + S - 1.
-    Methods with an outlying seed are kept out of that, and their own comparisons are not shrunk. One shared seed:
-    `paired_difference`, which says nothing about other seeds.
+    Var = s̃² / S + item_variance. s² is the variance of the S seeds' mean differences, shrunk to s̃² towards the
+    variances of all comparisons of the table that share a method with this one (`moderated`; at least towards those
+    with the same baseline); df = d0 + S - 1. Methods with an outlying seed are excluded from the prior, and their own
+    comparisons are not shrunk. With one shared seed: `paired_difference`, which does not generalize to other seeds.
 
     Args:
-        table: all methods of the table, also those that are in no pair.
-        same_items: False where every seed and method has items of its own: no item variance, two seeds at least.
+        table: all methods of the table, including those in no pair.
+        same_items: False if seeds and methods have different items: no item variance, at least two shared seeds.
 
     Raises:
-        ValueError: two share no seed, or no item.
+        ValueError: the methods of a pair share no seed, or no item.
     """
     gaps = _Gaps(table, same_items)
     return [_difference(gaps, candidate, baseline) for candidate, baseline in pairs]
@@ -137,12 +139,12 @@ def paired_differences(
 def paired_difference_over_seeds(
     candidate: Mapping[int, Scores], baseline: Mapping[int, Scores]
 ) -> Difference:
-    """`paired_differences` of a table of two, which has nothing to shrink towards: Student's t over seeds."""
+    """`paired_differences` of two methods, without shrinkage: Student's t over seeds."""
     return paired_differences({"candidate": candidate, "baseline": baseline}, [("candidate", "baseline")])[0]
 
 
 class _Gaps:
-    """Differences of any two methods of a table, and which methods belong to the prior."""
+    """Differences between any two methods of a table, and the methods that the prior is fitted to."""
 
     def __init__(self, table: Table, same_items: bool) -> None:
         self.same_items = same_items
@@ -161,7 +163,7 @@ class _Gaps:
         return sorted(set(self.table.get(one, {})) & set(self.table.get(other, {})))
 
     def _array(self, method: str, seed: int) -> np.ndarray:
-        """Scores of all items, NaN where there is none."""
+        """Scores of all items, NaN if missing."""
         if (method, seed) not in self.arrays:
             row = np.full(len(self.items), np.nan)
             scores = self.table[method][seed]
@@ -170,12 +172,12 @@ class _Gaps:
         return self.arrays[method, seed]
 
     def of_items(self, one: str, other: str) -> np.ndarray:
-        """Seeds x items that every seed of both has."""
+        """Differences (seeds, items) over the items that every seed of both methods has."""
         x = np.array([self._array(one, s) - self._array(other, s) for s in self.seeds(one, other)])
         return x[:, ~np.isnan(x).any(axis=0)]
 
     def of_seeds(self, one: str, other: str) -> np.ndarray:
-        """Mean difference of every shared seed."""
+        """Mean difference of every shared seed, shape (seeds,)."""
         if (one, other) not in self.runs:
             if self.same_items:
                 x = self.of_items(one, other)
@@ -187,7 +189,7 @@ class _Gaps:
         return self.runs[one, other]
 
     def moderated(self, candidate: str, baseline: str) -> Moderated:
-        """The variance of a pair's seeds, shrunk towards those of the pairs that share a method with it."""
+        """The between-seed variance of a pair, shrunk towards the pairs that share a method with it."""
         own = self._variance(candidate, baseline)
         if own is None or {candidate, baseline} & self.outlying.keys():
             runs = self.of_seeds(candidate, baseline)
@@ -200,7 +202,7 @@ class _Gaps:
         return moderate(own, [*mine, *theirs], min(reach), theirs)
 
     def _variance(self, one: str, other: str) -> tuple[float, float] | None:
-        """Variance of a pair's seeds and its degrees of freedom; None for fewer than two shared seeds."""
+        """Between-seed variance of a pair and its degrees of freedom; None for fewer than two shared seeds."""
         runs = self.of_seeds(one, other)
         return (float(runs.var(ddof=1)), runs.size - 1.0) if runs.size > 1 else None
 
@@ -230,7 +232,7 @@ def _difference(gaps: _Gaps, candidate: str, baseline: str) -> Difference:
 def mcnemar_mid_p(only_candidate: int, only_baseline: int) -> float:
     """Two-sided mid-p McNemar test from the two discordant counts (Fagerland et al., 2013, eq. 5).
 
-    p = 2 P(X <= min) - P(X = min), X ~ Binomial(b + c, 1/2); 1 where nothing is discordant.
+    p = 2 P(X <= min) - P(X = min), X ~ Binomial(b + c, 1/2); 1 without discordant items.
     """
     from scipy.stats import binom
 

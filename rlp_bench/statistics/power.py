@@ -1,4 +1,4 @@
-"""What a test could have seen, and how many seeds it would need."""
+"""Power analysis: the smallest detectable difference, and the number of seeds needed."""
 
 import math
 from functools import lru_cache
@@ -6,15 +6,15 @@ from functools import lru_cache
 import numpy as np
 
 POWER = 0.8
-"""In this share of repetitions the effect is found."""
+"""Probability of detecting the effect."""
 GRID = (np.arange(500) + 0.5) / 500
-"""Quantiles at which the error's own distribution is taken."""
+"""Quantiles of the distribution of the estimated standard error."""
 
 
 def smallest_detectable_difference(
     sd: float, n: int, *, power: float = POWER, alpha: float = 0.05, two_sided: bool = True
 ) -> float:
-    """(z_{1-alpha/2} + z_power) sd / sqrt(n): the true mean that a test of n items finds with that power."""
+    """(z_{1-alpha/2} + z_power) sd / sqrt(n): the true mean that a test of n items detects with that power."""
     from scipy.stats import norm
 
     tail = alpha / 2 if two_sided else alpha
@@ -22,9 +22,9 @@ def smallest_detectable_difference(
 
 
 def t_power(shift: float, degrees: float, level: float) -> float:
-    """P(T > t_{1-level/2, degrees}), T noncentral t: the power of a two-sided test to find an effect with its sign.
+    """P(T > t_{1-level/2, degrees}), T noncentral t: power of a two-sided test to detect an effect with its sign.
 
-    Φ(shift - t sqrt(χ²/degrees)) averaged over quantiles of χ². `shift` is the effect over its standard error.
+    Φ(shift - t sqrt(χ²/degrees)) averaged over quantiles of χ². `shift` is the effect divided by its standard error.
     """
     from scipy.special import ndtr
 
@@ -33,7 +33,7 @@ def t_power(shift: float, degrees: float, level: float) -> float:
 
 @lru_cache(maxsize=512)
 def _bars(degrees: float, level: float) -> np.ndarray:
-    """What the effect in true standard errors must exceed, at every quantile of the estimated error."""
+    """Critical values, in true standard errors, at every quantile of the estimated standard error."""
     from scipy.special import chdtri, stdtrit
 
     return np.asarray(stdtrit(degrees, 1 - level / 2) * np.sqrt(chdtri(degrees, GRID) / degrees))
@@ -41,7 +41,7 @@ def _bars(degrees: float, level: float) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def detectable_shift(degrees: float, level: float, power: float = POWER) -> float:
-    """The effect, in standard errors, that a two-sided t test finds with that power; NaN without degrees."""
+    """The effect, in standard errors, that a two-sided t test detects with that power; NaN if degrees <= 0."""
     if not degrees > 0:
         return math.nan
     low, high = 0.0, 1.0
@@ -61,10 +61,10 @@ def seeds_needed(
     level: float,
     most: int = 1000,
 ) -> float:
-    """Seeds with which a true `effect` is told from 0 at `level` in 80 % of repetitions; inf above `most`.
+    """Seeds needed to detect a true `effect` at `level` with 80 % power; inf above `most`.
 
-    Var(S seeds) = seed_variance / S + item_variance on prior_degrees + S - 1 degrees of freedom: the same items, so
-    that their part does not shrink.
+    Var(S seeds) = seed_variance / S + item_variance on prior_degrees + S - 1 degrees of freedom. The items stay the
+    same, so that item_variance does not decrease with S.
     """
 
     def enough(seeds: int) -> bool:
