@@ -63,5 +63,5 @@ def told(earlier: Sequence[Mapping[str, Any]]) -> str:
     policies = len({str(row.get("policy")) for row in earlier})
     return (
         f"attempt {len(earlier) + 1} against this baseline; earlier: {each}, of {policies} "
-        f"{'policy' if policies == 1 else 'policies'}. Each may err in 5 %, so the best of several proves less"
+        f"{'policy' if policies == 1 else 'policies'}. Each has a 5 % error rate; the best of several proves less"
     )

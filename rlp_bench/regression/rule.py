@@ -3,11 +3,11 @@
 A suite gates if it has at least 300 items or a margin is given for it, but never if its items are part of another
 suite. Each gating suite has two tests, both one-sided and paired over the same items:
 
-1. Superiority of the baseline: p of "not worse" (`regression.paired`), Holm-corrected over the gating suites, 5 %.
+1. Superiority of the baseline: p of the null "not worse" (`regression.paired`), Holm-corrected over gating suites, 5 %.
 2. Non-inferiority: the lower bound of the one-sided 95 % interval is above -margin.
 
 regression    1 rejects "not worse", and 2 does not exclude a loss of the margin or more
-pass          2 excludes a loss of the margin or more, whatever 1 says: a smaller loss is allowed
+pass          2 excludes a loss of the margin or more, whatever the result of 1: a smaller loss is allowed
 inconclusive  neither; the smallest detectable loss is reported
 
 Rationale. A fixed "drop of 2 points" gives false alarms in 17 % of null runs with 805 items and in 40 % with 80,
