@@ -1,1 +1,1 @@
-"""Reports over many runs: label accuracy, claims, the results document, samples side by side."""
+"""Reports over many runs: comparisons, claims, label accuracy, throughput, and side-by-side samples."""

@@ -1,4 +1,4 @@
-"""Claims of a paper as data; what a matrix of runs says to each: `verdicts`."""
+"""The claims of a paper as data. `verdicts` tests them on a matrix of runs."""
 
 import math
 import tomllib
@@ -11,12 +11,12 @@ from rlp_bench.statistics import smallest_detectable_difference
 
 FILE = Path(__file__).parent / "claims_rlp.toml"
 MOST_PRIMARY = 8
-"""Claims that share the error rate of the document; with more, none could be told from chance."""
+"""Maximum number of claims in the primary family; with more, the corrected tests would have too little power."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of a paper that two methods' scores can bear out or not: the candidate is the better."""
+    """One claim of a paper: the candidate scores higher than the baseline."""
 
     id: str
     table: str
@@ -26,37 +26,37 @@ class Claim:
     suite: str = ""
     """Alias of a recipe's suite; empty for preference_accuracy."""
     judge: str = ""
-    """A second judge; empty: the recipe's own."""
+    """A second judge; empty: the recipe's judge."""
     subset: str = ""
     metric: str = "score"
     """"score" (win rate or accuracy of a suite) or "preference_accuracy"."""
     published: tuple[float, ...] = ()
-    """(candidate, baseline), percent; empty where the value is not at hand."""
+    """(candidate, baseline), percent; empty if unknown."""
     n: int = 0
-    """Items behind the published values, one run each."""
+    """Number of items of the published values, one run each."""
     primary: bool = False
-    """Of the family that a document's error rate is stated for; declared before the runs."""
+    """Whether it is in the primary family, whose error rate the document states; declared before the runs."""
     part_of: str = ""
-    """A claim whose items include this one's: shown, never tested beside it."""
+    """Id of a claim whose items include this one's: shown without a test of its own."""
     same_as: str = ""
-    """A claim that is made of the same numbers."""
+    """Id of a claim on the same numbers: shown without a test of its own."""
 
     @property
     def data(self) -> tuple[str, str, str, str]:
-        """What it is tested on; claims with equal data are one table."""
+        """(metric, suite, judge, subset): the data of the test; claims with equal data share one table."""
         return self.metric, self.suite, self.judge, self.subset
 
     @property
     def published_effect(self) -> float | None:
-        """Candidate minus baseline, points."""
+        """Published candidate minus baseline, in points; None if unknown."""
         return self.published[0] - self.published[1] if self.published else None
 
     @property
     def published_detectable(self) -> float | None:
-        """The smallest difference that the paper's own comparison would find in 80 % of repetitions, points.
+        """The smallest difference that the paper's own comparison detects with 80 % power, in points.
 
-        Two runs of n binary items, treated as independent; the per-item standard deviation from the published rates.
-        Seeds, which the paper does not vary, would make it larger.
+        Two independent runs of n binary items; the per-item standard deviation is from the published rates. Variation
+        between seeds, which the paper does not measure, would make it larger.
         """
         if not self.published or not self.n:
             return None
@@ -65,10 +65,10 @@ class Claim:
 
 
 def load_claims(path: Path = FILE) -> list[Claim]:
-    """The claims of a file.
+    """The claims of a TOML file.
 
     Raises:
-        DataError: the file is no TOML, a claim has another key or lacks one, or the claims contradict each other.
+        DataError: the file is not valid TOML, a claim has an unknown or missing key, or the claims are inconsistent.
     """
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]

@@ -1,4 +1,4 @@
-"""Paired comparison of methods under one recipe: the same items and seeds, Holm over all comparisons."""
+"""Paired comparisons of methods under one recipe: same items and seeds, Holm-corrected over all comparisons."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,11 @@ from rlp_bench.store.store import Store
 
 
 def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
-    """Item scores of every evaluated run of a recipe on a suite; of two runs of one seed, the newer."""
+    """Item scores of every evaluated run of a recipe on a suite; the newer run if a method and seed has two.
+
+    Raises:
+        DataError: no run of the recipe is evaluated on the suite.
+    """
     found: ByMethod = {}
     for folder in run_folders(store):
         record = read_record(folder)
@@ -32,13 +36,13 @@ def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
             found.setdefault(record["method"], {})[record["seed"]] = item_scores(store.root, one)
     if not found:
         raise DataError(
-            f'compare: no evaluated run of {recipe_id} has suite "{suite}"; run and evaluate one first'
+            f'compare: no evaluated run of {recipe_id} has suite "{suite}"; evaluate a run on it first'
         )
     return found
 
 
 def stand_in_methods(store: Store, recipe_id: str) -> set[str]:
-    """Methods of a recipe's runs that have a stage which stands in for what its name says."""
+    """Methods of a recipe's runs with a stage that is a stand-in (a substitute for the component it is named after)."""
     records = [(folder, read_record(folder)) for folder in run_folders(store) if (folder / REPORT).exists()]
     return {
         record["method"]
@@ -48,14 +52,14 @@ def stand_in_methods(store: Store, recipe_id: str) -> set[str]:
 
 
 def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """One row a pair (candidate, baseline): difference in points, 95 % interval, p, Holm's p, verdict.
+    """One row per (candidate, baseline) pair: difference in points, 95 % interval, p, Holm-corrected p, verdict.
 
-    The pairs are one table: variances between seeds are shrunk over all methods of `scores`
-    (`statistics.paired_differences`). "collapsed" names what lies outlyingly low, "without_collapsed" is the
-    difference over the other seeds, which is shown and gets no verdict.
+    Between-seed variances are shrunk over all methods of `scores` (`statistics.paired_differences`). "collapsed" lists
+    seeds that are low outliers; "without_collapsed" is the difference over the other seeds, shown without a verdict.
 
     Raises:
-        UnknownName: a method has no run. DataError: two share no seed.
+        UnknownName: a method has no evaluated run.
+        DataError: the methods of a pair share no seed.
     """
     for candidate, baseline in pairs:
         for name in (candidate, baseline):
@@ -86,7 +90,7 @@ def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str
 
 
 def as_points(d: Difference) -> dict[str, Any]:
-    """A difference in points, with all that its test is made of."""
+    """A difference and the quantities of its test, in points."""
     return {
         "n_items": d.n,
         "difference": 100 * d.mean,
@@ -100,7 +104,7 @@ def as_points(d: Difference) -> dict[str, Any]:
 
 
 def collapsed(scores: ByMethod) -> dict[str, list[int]]:
-    """Method -> seeds whose mean score lies outlyingly below its other seeds' (`statistics.outlying_seeds`)."""
+    """Method -> seeds whose mean score is a low outlier among the method's seeds (`statistics.outlying_seeds`)."""
     return collapsed_seeds({m: {s: _mean(v) for s, v in of_seed.items()} for m, of_seed in scores.items()})
 
 
@@ -111,7 +115,7 @@ def _mean(scores: Scores) -> float:
 def _without(
     scores: ByMethod, candidate: str, baseline: str, fallen: Mapping[str, Sequence[int]]
 ) -> dict[str, Any] | None:
-    """The difference over the seeds in which neither collapsed; None where there is no other, or no such seed."""
+    """The difference over the seeds on which neither method collapsed; None if none collapsed or none remain."""
     dropped = {seed for seeds in fallen.values() for seed in seeds}
     left = {
         name: {seed: found for seed, found in of_seed.items() if seed not in fallen.get(name, ())}
@@ -125,7 +129,7 @@ def _without(
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
-    """In words: which is better, or that this could not be told and what could have been."""
+    """The verdict as text: the better method, or "inconclusive" with the smallest detectable difference."""
     if row["p_holm"] < ALPHA:
         return f"{row['candidate'] if row['difference'] > 0 else row['baseline']} is better"
     seen = row["smallest_detectable_difference"]
@@ -133,7 +137,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 
 def means(scores: ByMethod) -> dict[str, dict[str, Any]]:
-    """Win rate of every method over its seeds, in percent, with an interval for a new seed on new items."""
+    """Mean win rate of every method over its seeds, in percent, with an interval for a new seed and new items."""
     found = {}
     for name, by_seed in scores.items():
         e = hierarchical_mean(list(by_seed.values()))

@@ -1,6 +1,6 @@
-"""What a method spends: unequal budgets are a confound, so they stand beside the results.
+"""Compute budgets of methods, shown with the results because unequal budgets are a confounder.
 
-A run's budget is that of all its stages, shared ones included: what it costs to get there from the base.
+The budget of a run covers all its stages from the base model on, including those shared with other runs.
 """
 
 import json
@@ -16,7 +16,7 @@ COUNTERS = ("tokens_trained", "tokens_sampled", "samples", "reward_calls", "enta
 
 
 def budgets(store: Store, folders: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Method -> mean over its runs of every counter, of the last reward model's updates, and of CPU seconds."""
+    """Method -> mean over its runs of every counter, the last reward model's updates, and CPU seconds."""
     found: dict[str, list[dict[str, float]]] = {}
     for folder in folders:
         record = read_record(folder)
@@ -28,7 +28,7 @@ def budgets(store: Store, folders: Sequence[Path]) -> dict[str, dict[str, float]
 
 
 def budget(store: Store, record: Any) -> dict[str, float]:
-    """Sums over the stages of one run; `reward_updates` are those of the last reward model."""
+    """Totals over the stages of one run; `reward_updates` is of the last reward model."""
     total = dict.fromkeys((*COUNTERS, "reward_updates", "cpu_seconds"), 0.0)
     for stage in record["stages"]:
         if stage["trainer"] == "checkpoint":
@@ -46,7 +46,7 @@ def budget(store: Store, record: Any) -> dict[str, float]:
 
 
 def budget_rows(store: Store, folders: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of a table for people."""
+    """(columns, rows) of a table for display."""
     names = [*COUNTERS, "reward_updates", "cpu_seconds"]
     rows = [
         [method, *(short(spent[name]) for name in names)] for method, spent in budgets(store, folders).items()

@@ -1,4 +1,4 @@
-"""How sure a method was of its synthetic preferences: counts by tenth of confidence, accepted and not."""
+"""Confidence histograms of synthetic preferences: counts per tenth, accepted and rejected."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ MEASURES = {"confidence": "share of the largest cluster", "probability": "probab
 
 
 def confidences(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """One row for each stage that made synthetic preferences, with all the methods that use it; counts over seeds.
+    """One row per stage that made synthetic preferences, with all methods that use it; counts summed over seeds.
 
-    `from` says where the counts are from: "rows" (every prompt's own value) or "metrics" (the stage's ten counts,
-    accepted or not, where rows hold none); None where a stage stores neither. `without`: prompts that have none.
+    `from` is the source of the counts: "rows" (a value per prompt), "metrics" (the stage's histogram over all prompts,
+    if rows have no values), or None if the stage stores neither. `without`: number of prompts without a value.
     """
     users: dict[str, set[str]] = {}
     stages: dict[str, tuple[RunRecord, Artifact]] = {}
@@ -73,7 +73,7 @@ def _row(
 
 
 def counted(values: Sequence[float]) -> list[int]:
-    """Values in [0, 1] by tenth; an end belongs to the bin above it, so that a threshold parts two bins."""
+    """Histogram of values in [0, 1] by tenth; bins include their lower edge, so that a threshold separates two bins."""
     counts = [0] * BINS
     for value in values:
         counts[min(BINS - 1, max(0, int(value * BINS + 1e-9)))] += 1

@@ -1,8 +1,8 @@
-"""What the one-file report shows: everything of `results`, and what only it has room for.
+"""Data of the one-file HTML report: everything in `results`, and more.
 
-Beyond `results`: how every suite was measured and what it covers, points by KL with intervals, confidences of
-synthetic preferences, what stages cost, training curves, and answers side by side. Nothing is left out silently:
-what a store does not have is a sentence under `missing`.
+Added to `results`: measurement settings and coverage of every suite, points by KL with intervals, confidences of
+synthetic preferences, costs of stages, training curves, and side-by-side answers. Whatever the store does not have is
+reported as a sentence in `missing`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +28,10 @@ from rlp_bench.store.store import Store, fingerprint
 
 NO_RATE: LengthControlled = {"win_rate": None, "n": 0}
 LEFT_OUT = ("runs", "wall_seconds", "job_seconds", "written")
-"""Of matrix.json: when it was made and how long that took is no part of a result."""
+"""Keys of matrix.json that are left out: dates and durations are not part of a result."""
 POINT_KEYS = ("proxy", "gold", "win_rate", "accuracy", "length")
 INSTRUCTIONS = 60
-"""How many instructions are shown with every method's answer."""
+"""Number of instructions shown with every method's answer."""
 
 
 def html_data(
@@ -41,10 +41,11 @@ def html_data(
 
     Args:
         name: the matrix (see `open_matrix`); None: the newest.
-        instructions: how many instructions are shown with the answers of every method, at the lowest seed.
+        instructions: number of instructions shown with the answers of every method, at the lowest seed.
 
     Raises:
-        UnknownName: there is no such matrix. DataError: its runs were not evaluated in one way.
+        UnknownName: there is no such matrix.
+        DataError: its runs were evaluated in different ways.
     """
     matrix = open_matrix(store, name)
     found = results(store, matrix, display)
@@ -85,10 +86,10 @@ def html_data(
 
 
 def one_setting(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[str, Any]:
-    """How a suite was measured, the same for all runs.
+    """The measurement settings of a suite, which must be the same for all runs.
 
     Raises:
-        DataError: two runs were measured differently, and cannot stand in one table.
+        DataError: runs were measured differently and cannot be in one table.
     """
     found: dict[str, dict[str, Any]] = {}
     for seeds in reports.values():
@@ -113,7 +114,7 @@ def one_setting(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict
 
 
 def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[str, dict[str, Any]]:
-    """Method -> items asked and scored (the least of a seed), and verdicts that there are not, over all seeds."""
+    """Method -> items, scored items (minimum over seeds), and missing verdicts by reason (over all seeds)."""
     found: dict[str, dict[str, Any]] = {}
     for method, seeds in reports.items():
         suites = [
@@ -136,10 +137,10 @@ def _coverage(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> dict[s
 
 
 def _length_control(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> str:
-    """What the suite's length-controlled rates are; "" where there are none.
+    """The kind of the suite's length-controlled win rates; "" if there are none.
 
     Raises:
-        DataError: they are of several kinds, and so no column.
+        DataError: they are of several kinds and cannot be in one column.
     """
     suites = [suite_of(report, alias) for seeds in reports.values() for report in seeds.values()]
     rates = [suite.get("length_controlled", NO_RATE) for suite in suites if suite]
@@ -155,7 +156,7 @@ def _length_control(alias: str, reports: Mapping[str, Mapping[int, Report]]) -> 
 def _by_seed(
     alias: str, reports: Mapping[str, Mapping[int, Report]], value_of: Callable[[SuiteReport], Any]
 ) -> dict[str, list[Any]]:
-    """Method -> a value of its suite reports, one a seed; without the methods that have none."""
+    """Method -> a value of its suite reports, one per seed; methods without values are left out."""
     found: dict[str, list[Any]] = {}
     for method, seeds in reports.items():
         for seed in sorted(seeds):
@@ -172,7 +173,7 @@ def _longest(suite: SuiteReport) -> float | None:
 
 
 def points_with_errors(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Means over seeds at every rollout count, each with a 95 % interval over seeds (None for one seed)."""
+    """Means over seeds at every rollout count, each with a 95 % interval over seeds (None with one seed)."""
     found = []
     for rollouts in sorted({p.rollouts for p in points}):
         here = [p for p in points if p.rollouts == rollouts]
@@ -199,7 +200,7 @@ def _over_seeds(values: Sequence[float]) -> dict[str, Any] | None:
 def _samples(
     store: Store, records: Sequence[RunRecord], alias: str, seeds: Sequence[int], n: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """Answers of every method at the lowest seed; and what keeps a method's from being shown."""
+    """(answers of every method at the lowest seed, reasons why answers of methods are missing)."""
     seed = min(seeds)
     missing: list[str] = []
     chosen = []

@@ -1,4 +1,4 @@
-"""Per-item scores of the runs of a matrix, by method and seed: what every paired comparison is made of."""
+"""Per-item scores of the runs of a matrix, by method and seed: the data of all paired comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def by_method(
     judge: str | None = None,
     subset: str | None = None,
 ) -> ByMethod:
-    """Scores of every method and seed that has the suite (and the judge)."""
+    """Scores of every method and seed that is evaluated on the suite (and by the judge)."""
     found: ByMethod = {}
     for method, seeds in reports.items():
         for seed, report in seeds.items():

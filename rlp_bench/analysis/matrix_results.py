@@ -1,4 +1,4 @@
-"""What a matrix says, as one plain dict: tables, paired tests, equal-KL comparisons, budgets, claims."""
+"""The results of a matrix as one plain dict: tables, paired tests, equal-KL comparisons, budgets, claims."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,16 @@ from rlp_bench.store.store import Store
 
 BASELINE = "ppo"
 CONTROL = "rm_retrain"
-"""The reward model drawn again from the same pairs: what is beyond it is what policy samples give."""
+"""Control: the reward model is retrained on the same pairs, so that gains over it come from the policy samples."""
 KLS = (0.5, 1.0, 2.0, 3.0, 4.0)
 
 
 def open_matrix(store: Store, name: str | None) -> dict[str, Any]:
-    """matrix.json of that name (a recipe id, "+tuned" where it was), or the newest.
+    """matrix.json of that name (a recipe id, with "+tuned" if tuned); the newest if `name` is None.
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: it does not exist.
+        DataError: it has no evaluated run.
     """
     files = sorted((store.root / "matrix").glob(f"*/{MATRIX}"), key=lambda path: path.stat().st_mtime_ns)
     if name is not None:
@@ -44,20 +45,20 @@ def open_matrix(store: Store, name: str | None) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
     if not found["runs"]:
         raise DataError(
-            f'matrix "{found["recipe_id"]}": has no evaluated run; run `rlp-bench matrix` to its end'
+            f'matrix "{found["recipe_id"]}": has no evaluated run; resume it by `rlp-bench matrix`'
         )
     return found
 
 
 def results(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
-    """Everything that docs/results-*.md shows. Label accuracies are measured here if they are not sealed yet."""
+    """Everything that docs/results-*.md shows. Measures label accuracies that are not in the store yet."""
     return analyze(gather(store, matrix, display))
 
 
 def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[str, Any]:
-    """What the runs of a matrix left, without a test: `analyze` makes every table of it, `write_stored` keeps it.
+    """The data of the runs of a matrix, before any test: input of `analyze` and `write_stored`.
 
-    "tables" are item scores, named as `table_name` does; "subsets" are items of the main suite.
+    "tables": item scores, keyed by `table_name`. "subsets": item ids of the main suite by subset.
     """
     reports = reports_of(store, matrix["runs"])
     folders = [store.root / run["folder"] for run in matrix["runs"]]
@@ -107,12 +108,12 @@ def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[st
 
 
 def table_name(suite: str, judge: str = "") -> str:
-    """How a table of item scores is called."""
+    """The key of a table of item scores."""
     return f"{suite} by {judge}" if judge else suite
 
 
 def analyze(gathered: Mapping[str, Any]) -> dict[str, Any]:
-    """Means, tests and verdicts of what `gather` gives; all from its numbers alone."""
+    """Means, tests and verdicts, computed from the result of `gather` only."""
     tables: Mapping[str, ByMethod] = gathered["tables"]
     main = gathered["suites"][0]
     scores = tables[main]
@@ -153,7 +154,7 @@ def analyze(gathered: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scores_for(claim: Claim, gathered: Mapping[str, Any]) -> ByMethod:
-    """What a claim is tested on. Label accuracies are over other items in every run: one mean a seed."""
+    """The data a claim is tested on. Label accuracies are over different items in every run: one mean per seed."""
     if claim.metric == "preference_accuracy":
         accuracy = gathered["label_accuracy"]
         return {m: {int(s): {"mean": mean} for s, mean in seeds.items()} for m, seeds in accuracy.items()}
@@ -162,7 +163,7 @@ def scores_for(claim: Claim, gathered: Mapping[str, Any]) -> ByMethod:
 
 
 def _only(table: ByMethod, items: Sequence[str]) -> ByMethod:
-    """A table's scores on some items; without the runs that have none of them."""
+    """A table restricted to some items; runs without any of them are left out."""
     wanted = set(items)
     found: ByMethod = {
         m: {s: kept for s, of in seeds.items() if (kept := {i: v for i, v in of.items() if i in wanted})}
@@ -172,7 +173,7 @@ def _only(table: ByMethod, items: Sequence[str]) -> ByMethod:
 
 
 def _facts(seeds: Mapping[int, Report]) -> dict[str, Any]:
-    """Seed by seed: KL, length, accuracy of the last reward model on SFT pairs and on its policy's, gold win rate."""
+    """Per seed: KL, length, accuracy of the last reward model on SFT pairs and on policy pairs, gold win rate."""
     found: dict[str, Any] = {"seeds": sorted(seeds)}
     ordered = [seeds[seed] for seed in sorted(seeds)]
     found["kl"] = [kl["mean"] if (kl := r.get("kl")) else None for r in ordered]
@@ -186,7 +187,7 @@ def _facts(seeds: Mapping[int, Report]) -> dict[str, Any]:
 
 
 def points_of_matrix(store: Store, matrix: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """Method -> points of all its runs along their last PPO; methods without PPO have none."""
+    """Method -> points of all its runs along their last PPO stage; methods without PPO are left out."""
     found: dict[str, list[Point]] = {}
     for run in matrix["runs"]:
         path = Path(store.root) / run["folder"] / POINTS
@@ -197,7 +198,7 @@ def points_of_matrix(store: Store, matrix: Mapping[str, Any]) -> dict[str, list[
 
 
 def matched_to_ppo(points: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]]:
-    """Every method that ends in PPO against PPO at equal KL, over the seeds that both have."""
+    """Every method that ends in PPO, compared with PPO at equal KL over shared seeds."""
     if BASELINE not in points:
         return []
     ordered = [*points[BASELINE], *(p for name, way in points.items() if name != BASELINE for p in way)]

@@ -1,9 +1,9 @@
-"""FLOPs of a stage from what its meter counted, and the peak that they are held against.
+"""FLOPs of a stage from the counters of its meter, and the measured peak of the device.
 
-C = 6 N D for training (2 N D forward, 4 N D back) and 2 N D for sampling and scoring (Kaplan et al. 2020,
+C = 6 N D for training (2 N D forward, 4 N D backward) and 2 N D for sampling and scoring (Kaplan et al. 2020,
 arXiv 2001.08361, section 2.1). N: all parameters of the stage's checkpoint, read from the safetensors header; D: tokens
-that the stage counted in meter.json. Departs: N includes the embedding, which is the output layer too where both are
-tied; attention over the context and prompts of sampled responses are not counted.
+counted in meter.json. Departs: N includes the embedding (with tied weights also the output layer); attention over the
+context and the prompts of sampled responses are not counted.
 """
 
 import math
@@ -22,28 +22,29 @@ FORMULA = (
 TRAINED = ("tokens_trained",)
 PASSED = ("tokens_sampled", "tokens_scored")
 UNTOLD = ("reward_calls", "entailment_calls")
-"""Calls of models whose tokens a stage may not have counted."""
+"""Counters of model calls whose tokens a stage may not count."""
 PEAK_SIZE = 1024
 PEAK_ROUNDS = 7
 
 
 @dataclass(frozen=True)
 class Flops:
-    """What a stage computed; `amount` is None where nothing says it, and too low where `missing` names something."""
+    """FLOPs of a stage; `amount` is None if unknown, and a lower bound if `missing` is not empty."""
 
     amount: float | None
     source: str
     """"counted by the stage", "6ND + 2ND" or "unknown"."""
     missing: tuple[str, ...] = ()
     formula: float | None = None
-    """6ND + 2ND, also where the stage counted more than that."""
+    """6ND + 2ND, even if the stage counted its FLOPs itself."""
 
 
 def stage_flops(counters: Mapping[str, float], parameters: int | None) -> Flops:
     """FLOPs of one stage.
 
     Args:
-        counters: of its meter.json. parameters: N, None where the stage has no checkpoint.
+        counters: the counters of its meter.json.
+        parameters: N; None if the stage has no checkpoint.
     """
     trained = sum(counters.get(name, 0.0) for name in TRAINED)
     passed = sum(counters.get(name, 0.0) for name in PASSED)
@@ -59,7 +60,7 @@ def stage_flops(counters: Mapping[str, float], parameters: int | None) -> Flops:
 
 
 def parameters_of(folder: Path) -> int | None:
-    """Parameters of a checkpoint folder, from the headers of its safetensors files; None where it has none.
+    """Number of parameters of a checkpoint folder, from its safetensors headers; None if it has no such files.
 
     Raises:
         DataError: a header cannot be read.
@@ -69,7 +70,7 @@ def parameters_of(folder: Path) -> int | None:
 
 
 def measured_peak(device: str, threads: int) -> float:
-    """FLOP/s of the best of some float32 products of two 1024 x 1024 matrices (2 n^3 FLOPs each)."""
+    """Peak FLOP/s: the fastest of several float32 products of two 1024 x 1024 matrices (2 n^3 FLOPs each)."""
     import torch
 
     before = torch.get_num_threads()
@@ -82,14 +83,14 @@ def measured_peak(device: str, threads: int) -> float:
 
 
 def _clocked(work: Any) -> float:
-    """Seconds of a call; reading a number of the result waits for the device."""
+    """Wall seconds of a call; it must read a number of the result, which synchronizes with the device."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def summed(found: Iterable[Flops]) -> tuple[float | None, list[Flops]]:
-    """(sum of what is known, those that are unknown or too low)."""
+    """(sum of the known amounts, those that are unknown or lower bounds)."""
     every = list(found)
     known = [one.amount for one in every if one.amount is not None]
     return (sum(known) if known else None), [one for one in every if one.missing]

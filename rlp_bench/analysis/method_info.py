@@ -1,4 +1,4 @@
-"""What an installed method says of itself: for tables and reports."""
+"""Descriptions of installed methods, for tables and reports."""
 
 import inspect
 from typing import Any
@@ -7,7 +7,7 @@ from rlp_bench.api import registry
 
 
 def about(method: str) -> dict[str, Any]:
-    """What a method says of itself: {"text", "source", "control"}; all empty where it is not installed any more."""
+    """A method's description {"text", "source", "control"}; placeholders if it is not installed."""
     if method not in registry.names("method"):
         return {"text": "", "source": "not installed here", "control": False}
     made = registry.load("method", method)

@@ -1,7 +1,7 @@
-"""How good synthetic preferences are, and where reward models are right: Table 5's first column and its causes.
+"""Accuracy of synthetic preferences and of reward models: Table 5's first column and its causes.
 
-Labels are measured against the recipe's evaluation judge without noise (over both orders, ties dropped and counted)
-and, where the data source has one, against the gold utility. A length rule stands beside every figure.
+Labels are compared with the recipe's evaluation judge without noise (over both orders, ties dropped and counted) and,
+if the data source has one, with the gold utility. Every figure comes with that of a length rule.
 """
 
 from collections import Counter
@@ -28,13 +28,13 @@ from rlp_bench.store.store import Store, fingerprint
 
 Row = Mapping[str, Any]
 GAP_BINS = (0.25, 0.5, 1.0, 2.0)
-"""Upper edges of the bins of |utility gap| within which pairs are matched; above the last is one more bin."""
+"""Upper edges of the |utility gap| bins for matching; one more bin lies above the last edge."""
 
 
 def preference_report(
     store: Store, recipe: Recipe, records: Sequence[RunRecord], display: Display, pairs: int | None = None
 ) -> dict[str, Any]:
-    """{"labels": one row a method, "reward_models": one row a method and stage}; everything measured is sealed."""
+    """{"labels": a row per method, "reward_models": a row per run and stage}; all measurements are stored."""
     judge = load_judge(recipe.judge.name)
     gold = gold_judge(recipe)
     by_method: dict[str, dict[int, Sequence[Row]]] = {}
@@ -62,7 +62,7 @@ def _sides(row: Row) -> tuple[Response, Response]:
 
 
 def synthetic(record: RunRecord) -> list[Artifact]:
-    """Preferences of a run that are neither its annotator's (stage "preferences") nor those of a file."""
+    """The synthetic preference artifacts of a run: neither from its annotator (stage "preferences") nor from a file."""
     return [
         artifact
         for _, artifact in record.lineage
@@ -74,7 +74,7 @@ def synthetic(record: RunRecord) -> list[Artifact]:
 def measured(
     store: Store, artifact: Artifact, judge: Judge, gold: Judge | None, source: Any, display: Display
 ) -> Sequence[Row]:
-    """One row a pair: pool and gold preference for the chosen response, utility gap, lengths, category, confidence."""
+    """One row per pair: pool and gold preference for the chosen response, utility gap, lengths, category and more."""
     identity = {
         "step": "preference_accuracy",
         "version": 2,
@@ -112,13 +112,13 @@ def measured(
 
 
 def _gap(source: Any, instruction: str, first: Response, second: Response) -> float | None:
-    """How much more the first response is worth; None from a source that does not know it."""
+    """Utility of the first response minus that of the second; None if the source has no utilities."""
     worth = utilities(source, instruction, (first, second))
     return None if worth is None else worth[0] - worth[1]
 
 
 def _labels(seeds: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
-    """Accuracies over pairs and seeds, with the errors of both; a tie is no case."""
+    """Accuracies over pairs and seeds, with their errors; ties are excluded."""
     found: dict[str, Any] = {"seeds": sorted(seeds)}
     right = {
         name: {
@@ -150,7 +150,7 @@ def _longer_is_right(row: Row) -> float:
 
 
 def _over_seeds(scores: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
-    """Mean of the seeds' means, with the interval of a new seed; of one seed, over its pairs."""
+    """Mean of the seeds' means, with an interval over seeds; with one seed, over its pairs."""
     kept = [s for s in scores if s]
     if not kept:
         return None
@@ -160,7 +160,7 @@ def _over_seeds(scores: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
 
 
 def _facts(artifact: Artifact, rows: Sequence[Row]) -> dict[str, Any]:
-    """What the stage counted, which kinds of prompt it accepted, how sure it was, how long its responses are."""
+    """A stage's counts, accepted prompts by category, confidence histogram and response lengths."""
     metrics = artifact.metrics
     accepted = Counter(row["category"] for row in rows)
     rejected_file = artifact.path / "rejected.jsonl"
@@ -181,7 +181,7 @@ def _facts(artifact: Artifact, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _merged(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of numbers, sums of counts by name."""
+    """Merges seeds: means of numbers, sums of counts by name."""
     found: dict[str, Any] = {"stand_in": facts[0]["stand_in"]}
     for key in ("pairs", "acceptance_rate", "chosen_tokens", "rejected_tokens"):
         known = [fact[key] for fact in facts if fact[key] is not None]
@@ -203,10 +203,10 @@ def reward_rows(
     display: Display,
     pairs: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Accuracy of each reward model of a run on pairs of SFT samples, of the first policy's, of its own policy's.
+    """Accuracy of each reward model of a run on pairs of samples of the SFT, the first and the run's own policy.
 
-    "matched" is the accuracy on the policy's pairs weighted to the SFT pairs' distribution of |utility gap| (bins
-    GAP_BINS): what is left of a drop is not that the policy's pairs are closer, but that they are other texts.
+    "matched" is the accuracy on the policy's pairs, reweighted to the SFT pairs' distribution of |utility gap| (bins
+    GAP_BINS). A drop that remains is due to distribution shift, not to smaller gaps.
     """
     recipe, sft = record.recipe, sft_policy(record.lineage)
     rewards = [(label, a) for label, a in record.lineage if a.kind == "reward"]
@@ -243,7 +243,7 @@ def _trainer(artifact: Artifact) -> str:
 def _right(
     measure: Diagnostics, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None, source: Any
 ) -> dict[str, list[tuple[float, float | None]]]:
-    """ "pool" and "gold" -> (1 right, 0 wrong; |utility gap|) of every pair that the judge decided."""
+    """ "pool" and "gold" -> (1 if correct, else 0; |utility gap|) of every pair that the judge does not call a tie."""
     samples = measure.samples(policy)
     scores = measure.scores(samples, reward)
     gaps = [_gap(source, row["instruction"], *responses_of(row)) for row in samples.rows()]
@@ -262,7 +262,7 @@ def _right(
 def _matched(
     mine: Sequence[tuple[float, float | None]], of_sft: Sequence[tuple[float, float | None]], match: bool
 ) -> dict[str, Any]:
-    """Plain accuracy with its standard error, and the matched one where utility gaps are known."""
+    """Accuracy with its standard error, and the matched accuracy if utility gaps are known."""
     if not mine:
         return {"accuracy": None, "se": None, "n": 0}
     e = estimate_mean([right for right, _ in mine])
@@ -273,10 +273,10 @@ def _matched(
 
 
 def matched_accuracy(mine: Sequence[tuple[float, float]], gaps: Sequence[float]) -> dict[str, Any]:
-    """Accuracy on (right, |gap|) pairs, weighted so that their gaps are distributed over GAP_BINS as `gaps` are.
+    """Accuracy on (correct, |gap|) pairs, reweighted to the distribution of `gaps` over GAP_BINS.
 
-    Bins without a pair are left out of both (`covered`: the share of `gaps` that remains). The error is that of a
-    stratified mean. Source: direct standardisation; ours is its use here.
+    Bins without pairs are left out of both (`covered`: the fraction of `gaps` that remains). The error is that of a
+    stratified mean. Source: direct standardization; its use here is ours.
     """
 
     def place(gap: float) -> int:

@@ -1,7 +1,7 @@
-"""What methods say and prefer, to be read: the paper's Tables 3, 6 and 7 as views of a store.
+"""Side-by-side samples of methods: the paper's Tables 3, 6 and 7 as views of a store.
 
-outputs: one instruction, the answers of several methods (Table 3). pairs: one prompt, the synthetic preferences of
-several methods (Table 6). accepted: prompts that RLP-SPG believes and does not, with its confidence (Table 7).
+outputs: the answers of several methods to an instruction (Table 3). pairs: the synthetic preferences of several methods
+for a prompt (Table 6). accepted: prompts that RLP-SPG accepted and rejected, with its confidence (Table 7).
 """
 
 import json
@@ -28,11 +28,12 @@ def outputs_view(
     """Instructions with the reference and every run's answer: text, tokens, score in [0, 1] (None: no verdict).
 
     Args:
-        item: an id, the start of one, or words of the instruction; None: the first n in order of their ids.
-        category: only items of that kind (or subset).
+        item: an id or its prefix, or words of the instruction; None: the first n, sorted by id.
+        category: only items of that category (or subset).
 
     Raises:
-        UnknownName: no item fits. DataError: a run was not evaluated on the suite.
+        UnknownName: no item matches.
+        DataError: a run is not evaluated on the suite.
     """
     items = {i.id: i for i in load_suite(alias, records[0].recipe.suites).items() if isinstance(i, Item)}
     chosen = [i for i in items.values() if category in (None, i.category, i.subset)]
@@ -89,7 +90,11 @@ def pairs_view(
     n: int,
     display: Display,
 ) -> View:
-    """Prompts for which all these runs made a synthetic preference: chosen, rejected, and what pool and gold say."""
+    """Prompts with a synthetic preference of every run: chosen, rejected, pool and gold preference.
+
+    Raises:
+        DataError: no run made synthetic preferences, or no prompt matches.
+    """
     found: dict[str, dict[str, Any]] = {}
     judge = load_judge(records[0].recipe.judge.name)
     gold = gold_judge(records[0].recipe)
@@ -138,7 +143,11 @@ def pairs_view(
 
 
 def accepted_view(record: RunRecord, item: str | None, category: str | None, n: int) -> View:
-    """n prompts that were accepted and n that were not, with confidence, reason, and the clusters' sizes."""
+    """n accepted and n rejected prompts, with confidence, reason and cluster sizes.
+
+    Raises:
+        DataError: the method does not select prompts.
+    """
     makers = [a for a in synthetic(record) if (a.path / "rejected.jsonl").exists()]
     if not makers:
         raise DataError(
@@ -170,5 +179,5 @@ def _fits(row: Mapping[str, Any], item: str | None) -> bool:
 
 
 def _sizes(clusters: Sequence[int]) -> list[int]:
-    """Sizes of the clusters, the largest first."""
+    """Cluster sizes, in descending order."""
     return sorted((clusters.count(c) for c in set(clusters)), reverse=True)

@@ -1,4 +1,4 @@
-"""results.json of a document: everything that its tables and tests are made of, item by item, and back again."""
+"""Writes and reads results.json: the per-item data of all tables and tests of a results document."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from rlp_bench.api.errors import DataError
 
 VERSION = 2
 UNITS = (1, 2, 26, 52, 100, 1000, 10_000)
-"""Scores are stored as whole numbers of one of these parts of 1: the first that is exact, or else the last."""
+"""Scores are stored as integer multiples of 1/unit, with the first unit that is exact, else the last."""
 MISSING = "-"
 
 
 def pack(table: ByMethod) -> dict[str, Any]:
-    """{"unit", "items", "scores": method -> seed -> one number an item, MISSING where there is none}."""
+    """{"unit", "items", "scores": method -> seed -> one number per item, MISSING if there is no score}."""
     items = sorted({item for seeds in table.values() for scores in seeds.values() for item in scores})
     values = {v for seeds in table.values() for scores in seeds.values() for v in scores.values()}
     unit = next((u for u in UNITS if all(abs(v * u - round(v * u)) < 1e-9 for v in values)), UNITS[-1])
@@ -29,7 +29,7 @@ def pack(table: ByMethod) -> dict[str, Any]:
 
 
 def unpack(packed: Mapping[str, Any]) -> ByMethod:
-    """What `pack` was given; scores that no unit holds exactly, to 1e-4."""
+    """The inverse of `pack`; scores that no unit represents exactly are accurate to 1e-4."""
     items, unit = packed["items"].split(), packed["unit"]
     return {
         method: {
@@ -45,7 +45,7 @@ def unpack(packed: Mapping[str, Any]) -> ByMethod:
 
 
 def write_stored(path: Path, gathered: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]) -> None:
-    """Writes what `matrix_results.gather` gave, and the claims as they were judged, as JSON."""
+    """Writes the result of `matrix_results.gather` and the judged claims as JSON."""
     document = {
         "results_version": VERSION,
         "claims": claims,
@@ -58,10 +58,10 @@ def write_stored(path: Path, gathered: Mapping[str, Any], claims: Sequence[Mappi
 
 
 def read_stored(path: Path) -> dict[str, Any]:
-    """What `matrix_results.analyze` takes, from a file that `write_stored` wrote.
+    """The argument of `matrix_results.analyze`, from a file written by `write_stored`.
 
     Raises:
-        DataError: the file is of another kind, or from before item scores were stored.
+        DataError: the file is not readable JSON, or has no item scores.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def read_stored(path: Path) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for what is no number, and for dicts with keys that are not strings."""
+    """The value with None for NaN and infinities, and with all dict keys as strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""What stages, methods and a whole matrix took: seconds, rates, memory, FLOPs, device-hours, cost.
+"""Throughput and cost of stages, methods and a whole matrix: seconds, rates, memory, FLOPs, device-hours, cost.
 
-Figures come from each stage's meter.json. A stage that several methods share counts once in the total; a
-method's own figures are those of its whole way from the base. What nobody measured or stated is None, never 0.
+Figures come from each stage's meter.json. A stage shared by several methods counts once in the total; a method's
+figures cover all its stages from the base model on. Unknown figures are None, never 0.
 """
 
 import json
@@ -19,41 +19,41 @@ from rlp_bench.store.store import Store
 TOKENS = ("tokens_trained", "tokens_sampled")
 RATES = (*TOKENS, "samples", "steps")
 EXTENSIVE = ("wall_seconds", "cpu_seconds", *RATES, "flops", "device_hours", "cost")
-"""What grows with the number of stages; averages divide it."""
+"""Figures that add up over stages and are divided when averaging."""
 UNMETERED = ("checkpoint", "data")
-"""What no stage made."""
+"""Pseudo-trainers of artifacts that no stage made."""
 NOTES = (
-    "Seconds are those of training stages; evaluation and judging are not in them.",
-    "A rate divides by the wall seconds of the stages that have the counter; a step is an update, of PPO a rollout.",
-    "A device-hour is an hour of a stage's wall clock on the one device it ran on; the cost is hours times the price.",
-    "A figure behind >= is too low: a stage was resumed after a kill (only its last attempt is metered), or called a "
-    "model without counting tokens.",
+    "Seconds are those of training stages, without evaluation and judging.",
+    "A rate divides by the wall seconds of the stages that have the counter; a step is an update, in PPO a rollout.",
+    "A device-hour is one hour of a stage's wall-clock time on its device; the cost is hours times the price.",
+    "A figure after >= is a lower bound: a stage was resumed (only its last attempt is metered), or called a model "
+    "without counting tokens.",
 )
 
 
 @dataclass
 class Stage:
-    """One artifact that somebody made, and who uses it."""
+    """One artifact made by a stage, with its figures and the methods that use it."""
 
     label: str
     trainer: str
     kind: str
     fingerprint: str
     figures: Mapping[str, Any] | None
-    """meter.json; None: there is none."""
+    """meter.json; None if there is none."""
     steps: float | None
-    """Rows of log.jsonl, where this attempt made them all."""
+    """Rows of log.jsonl; None if the stage was resumed."""
     parameters: int | None
     flops: Flops
     methods: set[str] = field(default_factory=set)
 
     @property
     def shared(self) -> bool:
-        """Whether several of the chosen methods use it."""
+        """Whether more than one method uses it."""
         return len(self.methods) > 1
 
     def amount(self, name: str) -> float | None:
-        """A counter of the meter, or `steps`; None where it was not counted."""
+        """A counter of the meter, or `steps`; None if it was not counted."""
         if name == "steps":
             return self.steps
         found = (self.figures or {}).get("counters", {}).get(name)
@@ -62,22 +62,23 @@ class Stage:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the person who asks adds."""
+    """Device price and peak, given by the user."""
 
     price: float | None = None
-    """Dollars an hour of one device."""
+    """Dollars per device-hour."""
     peak_flops: float | None = None
-    """FLOP/s that the device could do."""
+    """Peak FLOP/s of the device."""
     peak_source: str = "unknown"
 
 
 def throughput(
     store: Store, folders: Sequence[Path], tuning: Sequence[Path] = (), terms: Terms | None = None
 ) -> dict[str, Any]:
-    """The report over runs: grouped stages, methods, total.
+    """The report over runs: stages in groups, methods, total.
 
     Args:
-        folders: of finished runs of one recipe. tuning: runs that chose a setting; only in `tuning`.
+        folders: folders of finished runs of one recipe.
+        tuning: folders of hyperparameter-tuning runs, reported only under `tuning`.
     """
     terms = terms or Terms()
     stages: dict[str, Stage] = {}
@@ -112,10 +113,11 @@ def throughput(
 
 
 def one_recipe(folders: Sequence[Path]) -> None:
-    """Runs of two recipes share no table.
+    """Checks that the runs are finished and of one recipe.
 
     Raises:
-        BenchError: they are of several. DataError: a run is not finished.
+        BenchError: they are of several recipes.
+        DataError: a run is not finished.
     """
     records = [read_record(folder) for folder in folders]
     for folder, record in zip(folders, records, strict=True):
@@ -124,7 +126,7 @@ def one_recipe(folders: Sequence[Path]) -> None:
     ids = sorted({record["recipe_id"] for record in records})
     if len(ids) > 1:
         raise BenchError(
-            f"report throughput: {len(ids)} recipes in the runs ({', '.join(ids)}); give runs of one"
+            f"report throughput: {len(ids)} recipes in the runs ({', '.join(ids)}); expected runs of one recipe"
         )
 
 
@@ -134,7 +136,7 @@ def _machine(record: Mapping[str, Any]) -> str:
 
 
 def _read_run(store: Store, folder: Path, stages: dict[str, Stage]) -> tuple[dict[str, Any], list[str]]:
-    """(record, fingerprints of its trained stages), which are put into `stages` if they are new."""
+    """(record, fingerprints of its trained stages); adds new stages to `stages`."""
     record = read_record(folder)
     models: dict[str, int | None] = {}
     trained = []
@@ -177,7 +179,7 @@ def _stage(row: Mapping[str, Any], artifact: Artifact, models: Mapping[str, int 
 
 
 def _stage_rows(stages: Iterable[Stage], terms: Terms) -> list[dict[str, Any]]:
-    """A row for each (label, methods that use it), averaged over its artifacts: seeds, as a rule."""
+    """A row per (label, trainer, methods that use it), averaged over its artifacts (usually one per seed)."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[Stage]] = {}
     for stage in stages:
         groups.setdefault((stage.label, stage.trainer, tuple(sorted(stage.methods))), []).append(stage)
@@ -202,13 +204,13 @@ def _same(values: Sequence[int | None]) -> int | None:
 def _method_rows(
     runs: Sequence[tuple[Mapping[str, Any], Sequence[str]]], stages: Mapping[str, Stage], terms: Terms
 ) -> list[dict[str, Any]]:
-    """A row for each method, averaged over its runs."""
+    """A row per method, averaged over its runs."""
     by_method: dict[str, list[Sequence[str]]] = {}
     for record, fingerprints in runs:
         by_method.setdefault(record["method"], []).append(fingerprints)
     rows = []
     for method, ways in by_method.items():
-        used = [stages[one] for way in ways for one in way]  # with repetition: what each run needed
+        used = [stages[one] for way in ways for one in way]  # a shared stage counts once per run
         shared = sum((stage.figures or {}).get("wall_seconds", 0.0) for stage in used if stage.shared)
         row = averaged(totals(used, terms), len(ways))
         for name in ("steps", "steps_per_second"):  # updates and rollouts do not add up
@@ -218,7 +220,7 @@ def _method_rows(
 
 
 def totals(stages: Iterable[Stage], terms: Terms) -> dict[str, Any]:
-    """Sums over stages, and rates over those that have the counter."""
+    """Sums over stages, and rates over the stages that have the counter."""
     every = list(stages)
     metered = [stage for stage in every if stage.figures is not None]
     wall = _sum(stage.figures["wall_seconds"] for stage in metered if stage.figures)
@@ -246,7 +248,7 @@ def totals(stages: Iterable[Stage], terms: Terms) -> dict[str, Any]:
 
 
 def _work(metered: Sequence[Stage], wall: float | None, terms: Terms) -> dict[str, Any]:
-    """FLOPs, utilisation, device-hours and cost."""
+    """FLOPs, utilization, device-hours and cost."""
     flops, lacking = summed(stage.flops for stage in metered)
     speed = _rate(flops, [stage for stage in metered if stage.flops.amount is not None])
     hours = None if wall is None else wall / 3600
@@ -273,7 +275,7 @@ def _rate(amount: float | None, stages: Sequence[Stage]) -> float | None:
 
 
 def averaged(found: Mapping[str, Any], n: int) -> dict[str, Any]:
-    """The same with what grows with the number of stages divided by n; rates, peaks and shares stay."""
+    """The totals with EXTENSIVE figures divided by n; rates, peaks and fractions are unchanged."""
     return {
         name: value / n if name in (*EXTENSIVE, "flops_formula") and value is not None else value
         for name, value in found.items()

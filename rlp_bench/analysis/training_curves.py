@@ -1,4 +1,4 @@
-"""Training curves of the stages of a matrix, from log.jsonl: one line a seed, thinned by averaging neighbours."""
+"""Training curves of the stages of a matrix, from log.jsonl: one line per seed, thinned by averaging neighbors."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from rlp_bench.run.records import RunRecord
 
 LOG = "log.jsonl"
 POINTS = 100
-"""Most points of a line."""
+"""Maximum number of points per line."""
 CURVES = {
     "loss": "loss",
     "accuracy": "accuracy",
     "score_mean": "reward",
     "kl_k1": "KL to the SFT policy, nats",
 }
-"""Key of a log's row -> what it is; a log has those that its trainer writes."""
+"""Key in a log's rows -> label; a log has the keys that its trainer writes."""
 CLOCK = ("step", "rollout")
 
 
 def training_curves(records: Sequence[RunRecord]) -> dict[str, Any]:
-    """Lines of every stage that logs: a stage that methods share is there once, with all their names.
+    """The curves of every stage that has a log; a stage shared by several methods appears once, with all of them.
 
     Returns:
         `groups`: rows {trainer, stage, methods, curves: {key: {label, lines: {seed: [[step, value], ...]}}}}, and
@@ -62,7 +62,7 @@ def _trainer(artifact: Artifact) -> str:
 
 
 def lines_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
-    """Key of CURVES -> thinned [[step, value], ...]; a row without the number, or with NaN, has no point."""
+    """Key of CURVES -> thinned [[step, value], ...]; rows with a missing or non-finite value are skipped."""
     found = {}
     for name in CURVES:
         line = [
@@ -80,7 +80,7 @@ def _clock(row: Mapping[str, Any], place: int) -> float:
 
 
 def thinned(line: Sequence[Sequence[float]], most: int = POINTS) -> list[list[float]]:
-    """At most `most` points: means of equally many neighbours (the last of fewer), six digits."""
+    """At most `most` points, means of equally many neighbors (fewer for the last), rounded to six digits."""
     width = max(1, math.ceil(len(line) / most))
     found = []
     for start in range(0, len(line), width):

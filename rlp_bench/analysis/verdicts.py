@@ -1,8 +1,8 @@
 """The verdict on every claim: replicated, contradicted, smaller or larger than published, or inconclusive.
 
-Of a claim two hypotheses are tested, "the difference is 0" and "it is the published one"; at most one is true. Primary
-claims are one family, exploratory ones another, each with family-wise error .05 (`statistics.step_down`). A claim that
-is a part of another, or the same numbers, is shown without a test. All words: docs/statistics.md.
+Two hypotheses are tested per claim, "the difference is 0" and "the difference is as published"; at most one is true.
+Primary and exploratory claims are two families, each with family-wise error rate .05 (`statistics.step_down`). A claim
+that is part of another claim, or on the same numbers, is shown without a test. All terms: docs/statistics.md.
 """
 
 import math
@@ -20,11 +20,11 @@ PRIMARY, EXPLORATORY = "primary", "exploratory"
 
 
 def judge_claims(claims: Sequence[Claim], scores: Callable[[Claim], ByMethod]) -> list[dict[str, Any]]:
-    """One row a claim: effect in points, 95 % interval, p and corrected p, verdict, what it could see, seeds needed.
+    """One row per claim: effect in points, 95 % interval, p, corrected p, verdict, detectable effect, seeds needed.
 
     Args:
-        scores: what a claim is tested on: method -> seed -> item -> score in [0, 1], of all methods of the matrix:
-            variances between seeds are shrunk over them.
+        scores: gives the data of a claim, method -> seed -> item -> score in [0, 1], for all methods of the matrix,
+            because between-seed variances are shrunk over them.
     """
     found = _differences(claims, scores)
     tests: dict[tuple[str, str], Adjusted] = {}
@@ -34,7 +34,7 @@ def judge_claims(claims: Sequence[Claim], scores: Callable[[Claim], ByMethod]) -
 
 
 def family(claim: Claim) -> str:
-    """ "primary", "exploratory", or what it belongs to instead."""
+    """ "primary", "exploratory", "part of ID" or "same as ID"."""
     if claim.same_as:
         return f"same as {claim.same_as}"
     if claim.part_of:
@@ -45,7 +45,7 @@ def family(claim: Claim) -> str:
 def _differences(
     claims: Sequence[Claim], scores: Callable[[Claim], ByMethod]
 ) -> dict[str, Difference | None]:
-    """Claim -> its difference; claims on the same data are one table."""
+    """Claim id -> its difference, None if not run; claims on the same data share one table."""
     found: dict[str, Difference | None] = dict.fromkeys(claim.id for claim in claims)
     tables: dict[tuple[str, str, str, str], list[Claim]] = {}
     for claim in claims:
@@ -53,7 +53,7 @@ def _differences(
     for asked in tables.values():
         table = scores(asked[0])
         same_items = asked[0].metric == "score"
-        least = 1 if same_items else 2  # one seed of other items says nothing
+        least = 1 if same_items else 2  # one seed with different items gives no test
         tried = [
             c for c in asked if len(set(table.get(c.candidate, {})) & set(table.get(c.baseline, {}))) >= least
         ]
@@ -64,7 +64,7 @@ def _differences(
 
 
 def _tests(tried: Sequence[tuple[Claim, Difference]]) -> dict[tuple[str, str], Adjusted]:
-    """(claim, "zero" or "published") -> its test in a family."""
+    """(claim id, "zero" or "published") -> its test, corrected within the family."""
     asked = [((c.id, "zero"), d.p) for c, d in tried]
     asked += [((c.id, "published"), d.p_of(c.published_effect / 100)) for c, d in tried if c.published_effect]
     found = step_down([p for _, p in asked], [claim for (claim, _), _ in asked])
@@ -103,8 +103,8 @@ def _row(claim: Claim, d: Difference | None, tests: Mapping[tuple[str, str], Adj
 
 
 def verdict(effect: float, p_holm: float, size: str = "") -> str:
-    """Replicated: the candidate is better; contradicted: it is worse; else how it lies to what was published, or
-    inconclusive. Level .05 after correction.
+    """The verdict at level .05 after correction: "replicated" if the candidate is better, "contradicted" if worse,
+    otherwise `size` or "inconclusive".
     """
     if p_holm < ALPHA:
         return "replicated" if effect > 0 else "contradicted"
@@ -112,7 +112,7 @@ def verdict(effect: float, p_holm: float, size: str = "") -> str:
 
 
 def size_of(effect: float, published: float | None, p_published: float) -> str:
-    """Smaller or larger than published, where the published effect is excluded; else ""."""
+    """SMALLER or LARGER if the published effect is excluded, otherwise ""."""
     if published is None or p_published >= ALPHA:
         return ""
     return SMALLER if effect < published else LARGER
@@ -121,8 +121,9 @@ def size_of(effect: float, published: float | None, p_published: float) -> str:
 def _seeds_needed(
     d: Difference, zero: Adjusted, published: Adjusted | None, effect: float | None
 ) -> dict[str, int | None]:
-    """ "zero" and "published" -> seeds that would exclude it if the truth is what is estimated here; None: none up to
-    1000 would. What is excluded already is left out, and all where one seed cannot tell.
+    """ "zero" and "published" -> seeds needed to exclude it if the true effect equals the estimate; None: above 1000.
+
+    Hypotheses that are excluded already are left out, and both if there is only one seed.
     """
     found: dict[str, int | None] = {}
     for name, test, value in (("zero", zero, 0.0), ("published", published, effect)):
@@ -134,7 +135,7 @@ def _seeds_needed(
 
 
 def counts(rows: Sequence[Mapping[str, Any]], of: str | None = None) -> dict[str, int]:
-    """How many claims have each verdict; `of`: of one family."""
+    """Number of claims per verdict, optionally of the family `of` only."""
     return {
         name: sum(row["verdict"] == name and of in (None, row["family"]) for row in rows) for name in VERDICTS
     }
