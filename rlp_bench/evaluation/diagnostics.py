@@ -1,8 +1,7 @@
-"""What training did to the policy, measured on dev prompts that no suite holds: KL, and the reward model's
-accuracy.
+"""Effects of training on the policy, measured on dev prompts outside all suites: KL and reward model accuracy.
 
-Two samples a prompt at temperature 1 from the SFT policy and from the final one. A pair is worth an answer
-where the evaluation's judge (no label noise) prefers one of the two; exact ties are dropped and counted.
+Two samples per prompt at temperature 1 from the SFT policy and from the final policy. A pair counts if the evaluation's
+judge (without label noise) prefers one of the two; exact ties are dropped and counted.
 """
 
 import json
@@ -23,11 +22,11 @@ from rlp_bench.store.store import Store, fingerprint
 
 Prompt = Mapping[str, str]
 INDIRECT = ("best_of_n.json", "constant.json")
-"""Files of policy folders that answer with another folder's policy, which they name as "policy"."""
+"""Files of policy folders that wrap the policy of another folder, given by their key "policy"."""
 
 
 class Diagnostics:
-    """Measures on one set of dev prompts; everything it makes is sealed and shared by runs."""
+    """Measurements on one set of dev prompts; all artifacts are stored and shared by runs."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Diagnostics:
         }
 
     def samples(self, policy: Artifact) -> Artifact:
-        """Two responses a dev prompt, as a "samples" artifact."""
+        """Two responses per dev prompt, as a "samples" artifact."""
         identity = {"step": "dev_samples", **self.common, "policy": policy.fingerprint}
 
         def build(folder: Path) -> Mapping[str, float]:
@@ -71,7 +70,7 @@ class Diagnostics:
         return self.store.make("samples", fingerprint(identity), build, identity)
 
     def labels(self, samples: Artifact, judge: Judge) -> list[float | None]:
-        """The judge's preference for the first of each two, over both orders; None where it gave none."""
+        """The judge's preference for the first response of each pair, over both orders; None if it gave none."""
         identity = {
             "step": "dev_labels",
             "version": 2,
@@ -92,7 +91,7 @@ class Diagnostics:
         return [row["preference"] for row in sealed.rows()]
 
     def scores(self, samples: Artifact, reward: Artifact) -> list[tuple[float, float]]:
-        """The reward model's scores of each two."""
+        """The reward model's scores of both responses of each pair."""
         found = self._numbers(
             {"step": "dev_scores", "samples": samples.fingerprint, "reward": reward.fingerprint},
             lambda prompts, responses: self.engine.score(reward.path, prompts, responses),
@@ -101,7 +100,7 @@ class Diagnostics:
         return list(zip(found[::2], found[1::2], strict=True))
 
     def logprobs(self, samples: Artifact, policy: Artifact) -> list[float]:
-        """Sum of log-probabilities of each response, two a prompt."""
+        """Summed log-probability of each response in nats, two per prompt."""
         return self._numbers(
             {"step": "dev_logprobs", "samples": samples.fingerprint, "policy": policy.fingerprint},
             lambda prompts, responses: self.engine.logprobs(policy.path, prompts, responses),
@@ -124,9 +123,7 @@ class Diagnostics:
         return [row["value"] for row in read_jsonl(sealed.path / "rows.jsonl")]
 
     def accuracy(self, policy: Artifact, reward: Artifact, judge: Judge, gold: Judge | None) -> Agreement:
-        """How often the reward model orders the policy's pairs as the pool's majority does, and as gold
-        does.
-        """
+        """Accuracy of the reward model on the policy's pairs, against the judge pool's majority and gold."""
         samples = self.samples(policy)
         scores = self.scores(samples, reward)
         pool = agreement(scores, self.labels(samples, judge))
@@ -145,10 +142,10 @@ class Diagnostics:
         return found
 
     def kl(self, policy: Artifact, sft: Artifact) -> KL:
-        """KL(policy || SFT) in nats a response: mean of log π − log π_sft over the policy's own samples.
+        """KL(policy || SFT) in nats per response: mean of log π − log π_sft over the policy's own samples.
 
-        Error over prompts (the two samples of one are averaged first). Best-of-n: the bound log n −
-        (n−1)/n, which holds for its own base policy (Beirami et al. 2024, arXiv 2401.01879, Theorem 1).
+        The error is over prompts (the two samples of a prompt are averaged first). For best-of-n, the upper bound
+        log n − (n−1)/n relative to its base policy (Beirami et al. 2024, arXiv 2401.01879, Theorem 1).
         """
         n = best_of(policy)
         if n is not None:
@@ -176,7 +173,7 @@ class Diagnostics:
 
 
 class Right(TypedDict):
-    """How often an order is right: a fraction with its standard error; `n` without ties and missing labels."""
+    """Accuracy of a ranking: a fraction with its standard error; `n` excludes ties and missing labels."""
 
     accuracy: float | None
     se: float | None
@@ -186,9 +183,7 @@ class Right(TypedDict):
 
 
 def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | None]) -> Right:
-    """Accuracy (fraction) of the scores' order against preferences; ties and missing labels dropped and
-    counted.
-    """
+    """Accuracy (fraction) of score pairs against preference labels; ties and missing labels are dropped and counted."""
     hits = []
     for (first, second), label in zip(scores, labels, strict=True):
         if label is not None and label != 0.5:
@@ -202,13 +197,13 @@ def agreement(scores: Sequence[tuple[float, float]], labels: Sequence[float | No
 
 
 def best_of(policy: Artifact) -> int | None:
-    """n of a best-of-n policy, None for a plain one."""
+    """n of a best-of-n policy; None for other policies."""
     path = policy.path / "best_of_n.json"
     return int(json.loads(path.read_text(encoding="utf-8"))["n"]) if path.exists() else None
 
 
 def underlying(policy: Artifact) -> Path:
-    """The checkpoint that answers: a best-of-n policy's own policy, else the policy itself."""
+    """The checkpoint folder that generates: the inner policy of a wrapper such as best-of-n, else the policy's own."""
     path = policy.path
     while inner := next((f for n in INDIRECT if (f := path / n).exists()), None):
         path = (path / json.loads(inner.read_text(encoding="utf-8"))["policy"]).resolve()
@@ -216,13 +211,11 @@ def underlying(policy: Artifact) -> Path:
 
 
 def responses_of(row: Mapping[str, Any]) -> list[Response]:
-    """The responses of a row of samples."""
+    """The (text, finished) responses of a row of samples."""
     return [(response["text"], response["finished"]) for response in row["responses"]]
 
 
 def dev_prompts(source: Any, n: int, evaluated: set[str]) -> list[dict[str, str]]:
-    """The first n dev prompts. A dev prompt that an evaluated suite also asks would be a leak, so it is
-    left out.
-    """
+    """The first n dev prompts, without those in an evaluated suite (ids in `evaluated`), which would be leakage."""
     rows = source.split("dev", n)
     return [row for row in rows if prompt_id(row) not in evaluated]

@@ -1,7 +1,7 @@
-"""`rlp-bench eval --dry-run`: what an evaluation would ask and what that would cost at most; nothing is sent.
+"""`rlp-bench eval --dry-run`: the requests of an evaluation and an upper bound on their cost; nothing is sent.
 
-Answers that exist (`--outputs`) are counted as they are. Answers that are still to be made count as long as the
-recipe lets them be, 4 bytes a token. A judge that costs nothing offers no `estimate`.
+Existing answers (`--outputs`) are counted as they are. Answers that are yet to be generated are assumed to have the
+recipe's maximum length, at 4 bytes per token. A judge without costs has no `estimate`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def estimate(
     base_url: str | None,
     store: Store,
 ) -> dict[str, Any]:
-    """One row for each suite and judge, one for the answers of an endpoint policy, and the sum."""
+    """One row per suite and judge, one per suite for the answers of an endpoint policy, and the total."""
     if outputs is not None:
         rows = _of_outputs(outputs, suites, judge, order, allow_missing, data, recipe, overrides)
     else:

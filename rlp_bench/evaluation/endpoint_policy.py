@@ -1,8 +1,8 @@
-"""`--policy openai:MODEL`: an OpenAI-compatible endpoint as the policy, under a recipe's prompt and decoding.
+"""`--policy openai:MODEL`: an OpenAI-compatible endpoint as the policy, with a recipe's prompt and decoding.
 
-The policy is sealed as a folder that says what is asked and how; its fingerprint holds all that can change an
-answer, and neither key nor speed. Answers lie in the endpoint's cache as well, so a killed evaluation resumes at
-the item.
+The policy is stored as a folder with the endpoint's parameters. Its fingerprint covers everything that can change an
+answer, but not the API key or speed settings. Answers are also in the endpoint's cache, so an interrupted evaluation
+resumes at the next item.
 """
 
 import json
@@ -34,12 +34,16 @@ OPTIONS: dict[str, type] = {
 
 
 def is_endpoint(policy: str) -> bool:
-    """Whether --policy names an endpoint and no folder."""
+    """Whether --policy is an endpoint rather than a folder."""
     return policy.startswith(f"{ENGINE}:")
 
 
 def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Connection]:
-    """(what changes its answers, how it is reached) of "openai:MODEL,option=value,..."."""
+    """(parameters that change answers, connection) of "openai:MODEL,option=value,...".
+
+    Raises:
+        DataError: no model is given.
+    """
     where = f'policy "{policy}"'
     options = read_options(where, policy.partition(":")[2], OPTIONS)
     if base_url:
@@ -56,12 +60,12 @@ def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Co
 
 
 def _system(given: str) -> str:
-    """The system text: a file's, or the words themselves."""
+    """The system prompt: the content of a file if `given` is its path, otherwise `given` itself."""
     return Path(given).read_text(encoding="utf-8").strip() if given and Path(given).is_file() else given
 
 
 def seal_endpoint(store: Store, about: Mapping[str, Any]) -> Artifact:
-    """The policy as an artifact."""
+    """The endpoint policy as a stored artifact."""
     identity = {"trainer": "endpoint", "version": 1, "endpoint": dict(about)}
 
     def build(folder: Path) -> Mapping[str, float]:
@@ -72,19 +76,23 @@ def seal_endpoint(store: Store, about: Mapping[str, Any]) -> Artifact:
 
 
 def write_endpoint(folder: Path, about: Mapping[str, Any]) -> None:
-    """The file by which the engine knows what to ask."""
+    """Writes endpoint.json, from which the engine reads the endpoint's parameters."""
     write_json(folder / "endpoint.json", json.loads(canonical(about)))
 
 
 def make_endpoint_engine(connection: Connection, progress: Progress | None = None) -> Any:
-    """The engine that asks."""
+    """The engine that sends requests to the endpoint."""
     engine = registry.load("engine", ENGINE)(connection=connection)
     engine.progress = progress
     return engine
 
 
 def endpoint_suites(policy: str, recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
-    """What is asked; by default what the recipe evaluates and needs no log-probabilities of given texts."""
+    """The suites to evaluate; by default those of the recipe that need no log-probabilities of given texts.
+
+    Raises:
+        DataError: a suite in `suites` needs them.
+    """
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
     loaded = {name: load_suite(name, recipe.suites) for name in names}
     able = [name for name, suite in loaded.items() if kind_of(name, suite.kind).by_writing(suite)]
@@ -110,7 +118,7 @@ def evaluate_endpoint(
     progress: Progress,
     allow_missing: bool = False,
 ) -> Report:
-    """The report on an endpoint, under a recipe."""
+    """The report on an endpoint policy, under a recipe."""
     about, connection = read_endpoint(policy, base_url)
     found = load_recipe(recipe, overrides)
     names = endpoint_suites(policy, found, suites)

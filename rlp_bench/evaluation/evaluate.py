@@ -1,8 +1,7 @@
-"""Evaluation: policy or answers -> verdicts (blind, both orders) -> report. The steps lie in
-`rlp_bench.evaluation`.
+"""Evaluation: policy or answers -> verdicts (blind, both orders) -> report.
 
-Each step is sealed in the store under what went into it, so that a killed evaluation resumes, a second one is
-read, and re-aggregating never pays a judge again.
+Each step is stored under the fingerprint of its inputs, so that an interrupted evaluation resumes, a repeated one is a
+cache hit, and aggregating again never calls the judge again.
 """
 
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ def evaluate_run(
 ) -> Report:
     """The report of a run: every suite, KL to the SFT policy, reward model accuracy, lengths, controls.
 
-    `suites`: the recipe's aliases or installed names; None: those that the recipe evaluates.
+    `suites`: aliases of the recipe or installed names; None: the recipe's evaluation suites.
     """
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
     evaluation = Evaluation(store, recipe, engine, judge, order, progress)
@@ -88,8 +87,12 @@ def eval_command(
     store: Store,
     progress: Progress = silent,
 ) -> Any:
-    """What `rlp-bench eval` says: the `Report` of --outputs FILE, of --policy FOLDER, of --run NAME or the newest run;
-    with `dry_run` what it would ask and cost (`rlp_bench.evaluation.dry_run`).
+    """`rlp-bench eval`: the `Report` of --outputs FILE, --policy FOLDER, --run NAME or, by default, the newest run.
+
+    With `dry_run`, its requests and costs (`rlp_bench.evaluation.dry_run`).
+
+    Raises:
+        BenchError: the arguments do not fit together.
     """
     given = [f"--{name}" for name, value in (("run", run), ("policy", policy), ("outputs", outputs)) if value]
     if len(given) > 1:
@@ -98,7 +101,7 @@ def eval_command(
         check_order(order)
     if base_url is not None and not is_endpoint(str(policy)):
         raise BenchError(
-            "eval --base-url: is for --policy openai:MODEL; a judge's is base_url=... in --judge"
+            "eval --base-url: applies to --policy openai:MODEL only; for a judge, give base_url=... in --judge"
         )
     if dry_run:
         asked = suites if data is None or outputs is not None else on_data(suites, data)
@@ -129,12 +132,12 @@ def eval_command(
     if policy is not None:
         return evaluate_policy(Path(policy), recipe=recipe, overrides=overrides, **common)
     if recipe is not None or overrides:
-        raise BenchError("eval of a run: its recipe is its own; leave --recipe and --set out")
+        raise BenchError("eval of a run: the run's own recipe is used; leave out --recipe and --set")
     return _evaluate_named_run(run, **common)
 
 
 def on_data(suites: Sequence[str] | None, data: Path) -> list[str]:
-    """The named suites on --data, as a policy is asked them."""
+    """References "suite:data" of the named suites on --data, for evaluating a policy."""
     if not suites:
         raise BenchError("eval --data: no suite; give --suite NAME, e.g. --suite mmlu --data FOLDER")
     return [with_data(name, data) for name in suites]
@@ -173,7 +176,7 @@ def _content(artifact: Artifact) -> str:
 def evaluate_record(
     record: RunRecord, store: Store, suites: Sequence[str] | None, display: Display
 ) -> Report:
-    """The run's report, also written to report.json in its folder."""
+    """Evaluates a run and writes report.json to its folder."""
     with StageRunner(record.recipe, store, display) as runner:
         task = display.task("evaluate")
         report = evaluate_run(

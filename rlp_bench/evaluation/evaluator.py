@@ -1,4 +1,4 @@
-"""All suites of one policy under one recipe, and what training did to it: the report of a run."""
+"""Evaluates one policy under one recipe: all suites, and the diagnostics of a run."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -19,21 +19,21 @@ Lineage = Sequence[tuple[str, Artifact]]
 
 
 class DiagnosticsReport(TypedDict):
-    """What training did to the policy."""
+    """Effects of training on the policy."""
 
     kl: KL
     reward_model: RewardModelReport | None
 
 
 class Totals(TypedDict):
-    """Over all answers that were judged."""
+    """Means over all judged answers."""
 
     length_tokens: float | None
     finish_rate: float | None
 
 
 class Evaluation:
-    """One policy, one recipe, one judge and order."""
+    """Evaluation under one recipe, with one judge and order."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Evaluation:
         self.done: dict[str, Judged] = {}
 
     def suites(self, aliases: Sequence[str], policy: Artifact, reward: Artifact | None) -> list[SuiteReport]:
-        """One report a suite, in the order asked. A suite that holds another is judged before it.
+        """One report per suite, in the order of `aliases`. Supersets are judged before their subsets.
 
         Raises:
-            UnknownName: a suite is of no kind in `rlp_bench.evaluation.kinds`.
+            UnknownName: a suite's kind is not in `rlp_bench.evaluation.kinds`.
         """
         loaded = {alias: load_suite(alias, self.recipe.suites) for alias in aliases}
         kinds = {alias: kind_of(alias, suite.kind) for alias, suite in loaded.items()}
@@ -116,19 +116,19 @@ class Evaluation:
 
 
 def gold_judge(recipe: Recipe) -> Judge | None:
-    """The judge that knows the true utility, where the recipe asks it beside its own."""
+    """The judge with access to the true utility, if the recipe has it as a second judge."""
     return load_judge(GOLD) if GOLD in recipe.evaluation.second_judges else None
 
 
 def column(alias: str, suite: Suite, recipe: Recipe) -> str:
-    """What the suite is called in tables: the recipe's alias; for "name:argument" the suite's own title if it has one,
-    for one suite may measure several quantities.
+    """The suite's name in tables: the recipe's alias; for "name:argument" the suite's title if it has one, because one
+    suite may measure several quantities.
     """
     return alias if alias in recipe.suites else str(getattr(suite, "title", alias))
 
 
 def sft_policy(lineage: Lineage) -> Artifact | None:
-    """The supervised policy of a lineage: made by trainer "sft"."""
+    """The SFT policy of a lineage: made by trainer "sft", or of a stage with that name; None if there is none."""
     for label, artifact in lineage:
         trainer = artifact.manifest.get("provenance", {}).get("trainer")
         if artifact.kind == "policy" and "sft" in (label, trainer):
@@ -137,7 +137,7 @@ def sft_policy(lineage: Lineage) -> Artifact | None:
 
 
 def totals(reports: Sequence[SuiteReport]) -> Totals:
-    """Length and finish rate over the answers of all judged suites that are not subsets of others."""
+    """Mean length and finish rate over the answers of all judged suites that are not subsets of others."""
     own = [r for r in reports if "mean_length_tokens" in r and not is_subset(r)]
     weights = [r["n_items"] - r["coverage"].get("missing_output", 0) for r in own]
 

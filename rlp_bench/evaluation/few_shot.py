@@ -1,7 +1,7 @@
-"""Questions after examples: asked in parts that are sealed one by one, then brought together as one artifact.
+"""Few-shot questions, answered in parts that are stored one by one and then merged into one artifact.
 
-A part is at most PART questions of one subject, so a killed evaluation loses no more than that. The suite writes the
-prompts and reads the answers; how many examples fit a prompt is counted with the policy's own tokenizer.
+A part is at most PART questions of one subject, so an interrupted evaluation loses at most one part. The suite makes
+the prompts and parses the answers; the policy's tokenizer determines how many examples fit a prompt.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,23 +18,23 @@ from rlp_bench.api.types import Artifact, Decoding, PromptSize, Question
 from rlp_bench.store.store import Store, fingerprint
 
 PART = 256
-"""Most questions that are sealed together."""
+"""Maximum number of questions per part."""
 BYTES_A_TOKEN = 4
-"""Where no tokenizer can be asked."""
+"""Estimate for engines without a tokenizer."""
 ESTIMATED = f"estimated: {BYTES_A_TOKEN} bytes a token, for the endpoint's tokenizer is not known"
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question as it is asked."""
+    """One question with its prompt."""
 
     question: Question
     prompt: str
     shots: int
     size: PromptSize
     fits: bool
-    """Whether there is room for prompt and answer in the policy's context."""
+    """Whether prompt and answer fit the policy's context."""
 
 
 def ask(
@@ -47,7 +47,7 @@ def ask(
     items: Sequence[Question],
     progress: Progress,
 ) -> Artifact:
-    """The sealed answers (`scores.jsonl`, one row a question) of the checkpoint at `path`."""
+    """The stored answers (`scores.jsonl`, one row per question) of the checkpoint at `path`."""
     common = {
         "version": 1,
         "policy": policy.fingerprint,
@@ -77,7 +77,7 @@ def ask(
 
 
 def fit_prompts(engine: Engine, path: Path, suite: FewShotSuite, items: Sequence[Question]) -> list[Asked]:
-    """Each question with as many examples as its prompt has room for, dropped from the end."""
+    """Each question with as many examples as fit its prompt; examples are dropped from the end."""
     local = engine if isinstance(engine, FewShotEngine) else None
     context = local.context_tokens(path) if local else None
     room = None if context is None else context - suite.max_response_tokens
@@ -98,7 +98,7 @@ def fit_prompts(engine: Engine, path: Path, suite: FewShotSuite, items: Sequence
 
 
 def greedy(suite: FewShotSuite) -> Decoding:
-    """The likeliest token at every step."""
+    """Greedy decoding."""
     return Decoding(temperature=0.0, top_p=1.0, max_response_tokens=suite.max_response_tokens)
 
 
@@ -109,7 +109,7 @@ def _parts(items: Sequence[Question]) -> Iterator[list[Question]]:
 
 
 def _identity(suite: FewShotSuite, part: Sequence[Question]) -> str:
-    """Hash of what is asked, examples and all, and of what is right."""
+    """Hash of the full prompts (with examples) and the correct answers."""
     return fingerprint([[item.id, suite.prompt(item, suite.shots), item.answer] for item in part])
 
 
@@ -129,7 +129,7 @@ def _builder(
 
 
 def _texts(engine: Engine, path: Path, suite: FewShotSuite, asked: Sequence[Asked]) -> list[Row]:
-    """What the policy writes, and whether it is right; no letter at its beginning is wrong, and counted."""
+    """Generated answers and their scores; an answer that cannot be parsed is wrong and counted."""
     able = [one for one in asked if one.fits]
     drawn = iter(
         engine.sample(path, [one.prompt for one in able], greedy(suite), n=1, seed=0) if able else []
@@ -151,10 +151,10 @@ def _texts(engine: Engine, path: Path, suite: FewShotSuite, asked: Sequence[Aske
 
 
 def _likeliest(engine: Engine, path: Path, suite: FewShotSuite, asked: Sequence[Asked]) -> list[Row]:
-    """The likeliest choice, of equal ones the first."""
+    """The most likely choice of each question, the first if several are equal."""
     if not isinstance(engine, FewShotEngine):
         raise DataError(
-            f'suite "{suite.title}": the engine gives no log-probabilities of choices; ask by another protocol'
+            f'suite "{suite.title}": the engine gives no log-probabilities of choices; give another protocol'
         )
     prompts = [one.prompt for one in asked]
     found = engine.choices(path, prompts, [suite.choices(one.question) for one in asked])
@@ -192,7 +192,7 @@ def _estimate(prompt: str) -> PromptSize:
 
 @contextmanager
 def _counting_on(engine: Engine, progress: Progress, done: int, total: int) -> Iterator[None]:
-    """An engine that tells of every answer counts on from what earlier parts have done."""
+    """Offsets the progress of an engine that reports every answer by the questions of earlier parts."""
     told = getattr(engine, "progress", None)
     if told is None:
         yield

@@ -1,7 +1,7 @@
-"""How far a judge agrees with people, beside one more person and the length rule: all by one rule, in percent.
+"""Agreement of a judge with human annotators, compared with one more annotator and a length rule, in percent.
 
-The better answer is the one that more than half of the votes prefer. Votes without such a majority, or with one for a
-tie, give no better answer: those pairs are left out and counted. A vote or verdict for a tie is half right.
+The target is the answer that more than half of the votes prefer. Pairs without such a majority, or with a majority for
+a tie, are left out and counted. A tie as vote or verdict counts as half correct.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,32 +14,32 @@ from rlp_bench.evaluation.verdicts import ask_judge
 from rlp_bench.evaluation.win_rate_report import outcomes, refuse_missing
 
 Votes = Sequence[float]
-"""Of each person, preference for the first answer: 1, 0, or 0.5 for a tie."""
+"""Each annotator's preference for the first answer: 1, 0, or 0.5 for a tie."""
 
 
 class People(Protocol):
-    """The judge "human" of a file."""
+    """The judge "human", which replays the human votes of a file."""
 
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
 
     def votes(self, pair: Pair) -> Votes:
-        """Empty where nobody voted."""
+        """The votes on a pair; empty if there are none."""
 
     def agreement(self) -> Mapping[str, Any]:
-        """`pairwise` is a share, or None."""
+        """Agreement between annotators; `pairwise` is a fraction or None."""
 
 
 def human_agreement(
     judge: Judge, people: People, progress: Progress, *, allow_missing: bool = False
 ) -> dict[str, Any]:
-    """Every pair is shown in both orders and counts, for all, only where the judge has both verdicts.
+    """Agreement of the judge with the votes. Pairs are shown in both orders and count only if both have a verdict.
 
     Returns:
-        `majority`: how often the judge, and the length rule, are of the majority of all votes.
-        `leave_one_out`: how often one person, the judge and the length rule are of the majority of the other votes:
-        what one more person would reach, and what a judge is compared with. Pairs with one vote have no others.
-        Each with n and interval over pairs, and `divided`: pairs that have no majority for one of the answers.
-        `people`: the votes' own agreement. `coverage`: pairs by what became of the judge's verdicts.
+        `majority`: how often the judge and the length rule agree with the majority of all votes.
+        `leave_one_out`: how often one annotator, the judge and the length rule agree with the majority of the other
+        votes: the level of one more annotator, to compare the judge with. Pairs with a single vote are left out.
+        Each with n and an interval over pairs, and `divided`: pairs without a majority for one of the answers.
+        `people`: the agreement between votes. `coverage`: pairs by outcome of the judge's verdicts.
 
     Raises:
         DataError: as `audit`.
@@ -69,7 +69,7 @@ def human_agreement(
 
 
 def majority(votes: Votes) -> float | None:
-    """1 or 0, whichever answer more than half of the votes prefer; None where neither has so many."""
+    """1 or 0, the answer that more than half of the votes prefer; None without such a majority."""
     for answer in (1.0, 0.0):
         if 2 * sum(vote == answer for vote in votes) > len(votes):
             return answer
@@ -77,7 +77,7 @@ def majority(votes: Votes) -> float | None:
 
 
 Judged = Sequence[tuple[Pair, Votes, tuple[float, float]]]
-"""A pair, its votes, and the judge's preference for the answer shown first in either order."""
+"""A pair, its votes, and the judge's preferences for the answer shown first, in both orders."""
 
 
 def _whole(judged: Judged) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _whole(judged: Judged) -> dict[str, Any]:
 
 
 def _left_out(judged: Judged) -> dict[str, Any]:
-    """Means within a pair, over the people left out; then over pairs."""
+    """Mean within each pair over the left-out annotators, then over pairs."""
     several = [one for one in judged if len(one[1]) > 1]
     right: dict[str, list[float]] = {"people": [], "judge": [], "longest": []}
     for pair, votes, said in several:
@@ -105,7 +105,7 @@ def _left_out(judged: Judged) -> dict[str, Any]:
 
 
 def _targets(votes: Votes) -> Iterable[tuple[float, float]]:
-    """(a vote, the majority of the others), where they have one."""
+    """(a vote, the majority of the other votes), if there is a majority."""
     for place, vote in enumerate(votes):
         target = majority([*votes[:place], *votes[place + 1 :]])
         if target is not None:
@@ -113,7 +113,7 @@ def _targets(votes: Votes) -> Iterable[tuple[float, float]]:
 
 
 def _both(said: tuple[float, float], target: float) -> float:
-    """The judge's credit over both orders."""
+    """The judge's mean credit over both orders."""
     given, turned = said
     return (credit(given, target == 1) + credit(turned, target == 0)) / 2
 
@@ -123,7 +123,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _pairs(rows: Sequence[Mapping[str, Any]]) -> list[Pair]:
-    """Each pair once, in the order in which it stands first."""
+    """Distinct pairs, in order of first occurrence."""
     found: dict[Any, Pair] = {}
     for row in rows:
         pair = Pair(row["instruction"], row["output_1"], row["output_2"], row.get("input") or "")

@@ -1,7 +1,7 @@
-"""Judges the judge: how often it is right where the answer is known, and how far it agrees with itself.
+"""Audit of a judge: accuracy on labeled pairs, and agreement with itself.
 
-Every pair is shown in both orders. As in `eval`, a pair counts only where both orders have a verdict: no verdict is
-neither right nor wrong, it is counted with its reason, and more than 1 % of them is no result unless it is allowed.
+Every pair is shown in both orders. As in `eval`, a pair counts only if both orders have a verdict. Missing verdicts are
+neither right nor wrong but counted by reason; more than 1 % of them is an error unless allowed.
 """
 
 from collections import Counter
@@ -15,9 +15,9 @@ from rlp_bench.evaluation.win_rate_report import outcomes, refuse_missing
 from rlp_bench.statistics import Estimate, estimate_mean, pairwise_credit
 
 Round = tuple[list[Verdict], list[Verdict]]
-"""What a judge said of every pair as given, and swapped; each is of the answer shown first."""
+"""A judge's verdicts on every pair as given and swapped; each is about the answer shown first."""
 Judged = tuple[LabeledPair, tuple[float, float]]
-"""A pair and its two preferences for the answer shown first: output_1, then output_2."""
+"""A pair and its two preferences for the answer shown first: first output_1, then output_2."""
 
 
 def audit(
@@ -28,16 +28,16 @@ def audit(
     *,
     allow_missing: bool = False,
 ) -> dict[str, Any]:
-    """The report on labelled pairs, whole and by subset.
+    """The report on labeled pairs, overall and by subset.
 
     Returns:
         `statistics`: see `statistics`. `accuracy` with interval (a tie is half right), `coverage` and `n_scored` as in
         `eval`, `first_preferred`, `longest` (the length rule on the same pairs), `self_agreement` over repeats,
-        `adversarial_mean`, `mirrored` (pairs that stand in both orders, as two), and `as_stored`: what the source of
-        replayed verdicts computes from them by its own rule, empty where it has none.
+        `adversarial_mean`, `mirrored` (duplicates of pairs in either order), and `as_stored`: the statistics that the
+        source of replayed verdicts computes by its own rule; empty if it has none.
 
     Raises:
-        DataError: no pair has a verdict in both orders; or more than 1 % have none, and that is not allowed.
+        DataError: no pair has a verdict in both orders, or more than 1 % have none without `allow_missing`.
     """
     rounds = [_both_orders(judge, items, seed, progress) for seed in range(repeats)]
     for given, swapped in reversed(rounds):
@@ -70,11 +70,11 @@ def audit(
 
 
 def statistics(judged: Sequence[Judged]) -> dict[str, float]:
-    """Percent of the pairs that have a verdict in both orders, with the keys of LLMBar's statistics.json.
+    """Percent of the pairs with a verdict in both orders, with the keys of LLMBar's statistics.json; {} without pairs.
 
-    correct_False, correct_True: right in the order given and swapped; correct_average: over both; correct_both: right
-    in both; equal: the same verdict in both; a tie is half right. LLMBar counts no verdict as wrong, and two of them as
-    equal; here they are left out, so that the figures are its own where none is missing. Empty where there is no pair.
+    correct_False, correct_True: right as given and swapped; correct_average: mean of both; correct_both: right in both;
+    equal: the same winner in both; a tie is half right. Departs: LLMBar counts a missing verdict as wrong and two of
+    them as equal; here they are left out. Without missing verdicts the figures are the same.
     """
     if not judged:
         return {}
@@ -92,7 +92,7 @@ def statistics(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def in_both_orders(given: Verdict, swapped: Verdict) -> dict[str, Any]:
-    """{"score": the preferences for the answer shown first}; score None, with the reason, where one has none."""
+    """{"score": the two preferences for the answer shown first}; None with a "reason" if a verdict is missing."""
     if given.preference is None or swapped.preference is None:
         silent = given if given.preference is None else swapped
         return {"score": None, "reason": silent.reason or "unparsed"}
@@ -100,7 +100,7 @@ def in_both_orders(given: Verdict, swapped: Verdict) -> dict[str, Any]:
 
 
 def _right(item: LabeledPair, score: tuple[float, float]) -> float:
-    """Accuracy over both orders: the unit of the interval."""
+    """Credit of a pair, averaged over both orders: the unit of analysis of the interval."""
     return (credit(score[0], item.label == 1) + credit(score[1], item.label == 2)) / 2
 
 
@@ -112,21 +112,21 @@ def _both_orders(judge: Judge, items: Sequence[LabeledPair], seed: int, progress
 
 
 def credit(preference: float, first_is_right: bool) -> float:
-    """1 where the better answer is preferred, 0 where the other is, half for a tie: of judges and of people."""
+    """1 if the better answer is preferred, 0 if the other is, 0.5 for a tie; for judges and annotators."""
     return pairwise_credit(preference, 0.5, first_is_right)
 
 
 def _winner(preference: float, swapped: bool) -> int:
-    """Which output, 1 or 2; 0 is a tie."""
+    """The preferred output, 1 or 2; 0 for a tie."""
     if preference == 0.5:
         return 0
     return 1 if (preference > 0.5) != swapped else 2
 
 
 def _self_agreement(rounds: Sequence[Round]) -> float | None:
-    """Share of pairs of repeats, same pair in the same order, with the same winner, percent.
+    """Percent of equal winners between repeats of the same pair in the same order, where both have a verdict.
 
-    Only where both repeats have a verdict; None where there are none such.
+    None if there are no such repeats.
     """
     said = [
         [None if v.preference is None else _winner(v.preference, False) for v in (*given, *swapped)]
@@ -143,7 +143,7 @@ def _self_agreement(rounds: Sequence[Round]) -> float | None:
 
 
 def _mirrored(items: Sequence[LabeledPair]) -> int:
-    """How many pairs stand in the data once more, in either order."""
+    """Number of duplicate pairs in the data, in either order."""
     seen = Counter((item.instruction, frozenset((item.output_1, item.output_2))) for item in items)
     return sum(count - 1 for count in seen.values())
 
@@ -153,7 +153,7 @@ def _longest(item: LabeledPair) -> float:
 
 
 def longer_first(first: str, second: str) -> float:
-    """The length rule's preference for the first: 1 where it has more characters, half where it has as many."""
+    """The length rule's preference for the first: 1 if it has more characters, 0 if fewer, 0.5 if equal."""
     gap = len(first) - len(second)
     return 0.5 if gap == 0 else float(gap > 0)
 

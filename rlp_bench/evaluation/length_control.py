@@ -1,4 +1,4 @@
-"""Length-controlled win rate: what the win rate would be if both answers were of one length.
+"""Length-controlled win rate: the predicted win rate if both answers had the same length.
 
 Dubois et al. 2024, "Length-Controlled AlpacaEval" (arXiv:2404.04475), section 3, as AlpacaEval 2 computes it:
 
@@ -6,13 +6,13 @@ Dubois et al. 2024, "Length-Controlled AlpacaEval" (arXiv:2404.04475), section 3
     x_i = tanh((length of the baseline's answer - length of the model's) / standard deviation)
     LC = mean over items of sigmoid(w_2 d_i + w_3)
 
-Lengths are characters; the standard deviation (ddof = 1) is over this model's items. d is the instruction's
-difficulty, keyed by item, never by position; where nobody knows it, it is 0 and the term goes.
+Lengths are in characters; the standard deviation (ddof = 1) is over this model's items. d is the instruction's
+difficulty, keyed by item id, not position; if unknown, it is 0 and the term vanishes.
 
-Departs: the fit is maximum likelihood with a ridge of 1e-4 (so that a model that always wins has a finite weight),
-where AlpacaEval cross-validates an L1 penalty. The error is that of a bootstrap over items that fits again every time:
-AlpacaEval prints the spread of the fitted probabilities, which takes the weights for known and is about half of it.
-Where difficulties are known only roughly, the weights have a prior from other models' (`Prior`); else none.
+Departs: the fit is maximum likelihood with a ridge of 1e-4 (so that weights are finite for a model that always wins);
+AlpacaEval cross-validates an L1 penalty. The error is from a bootstrap over items with a new fit per resample;
+AlpacaEval prints the spread of the fitted probabilities, which ignores the error of the weights and is about half of
+it. For approximate difficulties, the weights have a prior from other models (`Prior`).
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,10 @@ CHUNK = 250
 
 @dataclass(frozen=True)
 class Anchors:
-    """Rows of other models that steady the weights of length and difficulty; they say nothing about the bias.
+    """Rows of other models that stabilize the weights of length and difficulty, but not the bias.
 
-    x: in [-1, 1]; difficulty; preference in [0, 1]; weight: of a row, where the model's own have 1. Shape (A,) each.
+    x in [-1, 1]; difficulty; preference in [0, 1]; weight of each row, relative to 1 for the model's own rows. Shape
+    (A,) each.
     """
 
     x: np.ndarray
@@ -40,10 +41,10 @@ class Anchors:
 
 @dataclass(frozen=True)
 class Prior:
-    """What other models' weights of length and difficulty say of a model's, given its win rate.
+    """Prior on a model's weights of length and difficulty given its win rate, from other models.
 
-    Difficulties that are known with an error draw the weight of difficulty to 0 and push what they explain into that of
-    length (attenuation); this draws both back. With z the logit of the raw win rate, kept inside `range`:
+    Errors in the difficulties bias the weight of difficulty towards 0 and shift its effect to the weight of length
+    (attenuation); the prior counteracts both. With z the logit of the raw win rate, clipped to `range`:
 
         w_k ~ Normal(c_k0 + c_k1 z + c_k2 z^2, 1 / precision_k),  k = length, difficulty
     """
@@ -55,7 +56,7 @@ class Prior:
     range: tuple[float, float]
 
     def means(self, rates: np.ndarray) -> np.ndarray:
-        """Of the three weights (the bias has 0) at raw win rates in [0, 1]. Shapes (R,), (R, 3)."""
+        """Prior means (R, 3) of the three weights (0 for the bias) at raw win rates (R,) in [0, 1]."""
         low, high = (_sigmoid(np.array(end)) for end in self.range)
         rate = np.clip(rates, low, high)
         z = np.log(rate / (1 - rate))
@@ -65,7 +66,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class LengthControlled:
-    """Fractions; `weights` are those of length, difficulty and the model's bias."""
+    """A length-controlled win rate as a fraction; `weights` are of length, difficulty and the model's bias."""
 
     mean: float
     se: float
@@ -85,14 +86,13 @@ def length_controlled_win_rate(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> LengthControlled:
-    """Fit, estimate, and its error by a bootstrap over items with a new fit each time (percentile interval).
+    """The length-controlled win rate, with error and percentile interval from a bootstrap over items with refitting.
 
     Args:
-        preferences: of the model, in [0, 1]; NaN where there is no verdict (it counts for lengths, not for the
-            fit). Shape (n,).
-        differences: the baseline's length minus the model's, in characters. Shape (n,).
-        difficulty: of each item; None drops the term. Shape (n,).
-        prior: for difficulties that are known with an error.
+        preferences: (n,) for the model, in [0, 1]; NaN without a verdict (such items count for lengths, not the fit).
+        differences: (n,) the baseline's length minus the model's, in characters.
+        difficulty: (n,) per item; None drops the term.
+        prior: for approximate difficulties.
 
     Raises:
         ValueError: fewer than two items have a verdict.
@@ -122,7 +122,7 @@ def predicted(weights: np.ndarray, difficulty: np.ndarray, counts: np.ndarray | 
 
 
 def scaled_differences(differences: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
-    """x = tanh(difference / standard deviation); 0 where all differences are equal. Shape (R, n)."""
+    """x = tanh(difference / standard deviation), shape (R, n); 0 if all differences are equal."""
     counts = np.ones((1, differences.size)) if counts is None else counts
     n = counts.sum(axis=1, keepdims=True)
     mean = counts @ differences[:, None] / n
@@ -139,7 +139,7 @@ def fit(
     anchors: Anchors | None = None,
     prior: Prior | None = None,
 ) -> np.ndarray:
-    """Weights (R x 3) of length, difficulty and bias for R resamples at once, `counts` (R x n) times each item."""
+    """Weights (R x 3) of length, difficulty and bias for R resamples; `counts` (R x n): multiplicities of the items."""
     known = np.isfinite(preferences)
     shape = counts.shape
     x = [scaled_differences(differences, counts), np.broadcast_to(difficulty, shape), np.ones(shape)]
@@ -162,9 +162,9 @@ def fit(
 def _newton(
     x: np.ndarray, y: np.ndarray, rows: np.ndarray, mean: np.ndarray, precision: np.ndarray
 ) -> np.ndarray:
-    """R logistic regressions of soft labels with a Gaussian prior, Newton's method with step halving.
+    """R logistic regressions on soft labels with a Gaussian prior, by Newton's method with step halving.
 
-    x (R x n x 3); y (n); rows (R x n), how often each counts; mean (R x 3) and precision (3) of the weights' prior.
+    x (R x n x 3); y (n); rows (R x n), the weight of each row; mean (R x 3) and precision (3) of the weights' prior.
     """
 
     def loss_of(w: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def _resamples(n: int, resamples: int, seed: int) -> list[np.ndarray]:
-    """How often each item is drawn, in chunks of (at most CHUNK) x n."""
+    """Bootstrap counts of the items, in chunks of shape (at most CHUNK, n)."""
     rng = np.random.default_rng(seed)
     chunks = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
     return [rng.multinomial(n, np.full(n, 1 / n), size=size).astype(float) for size in chunks]

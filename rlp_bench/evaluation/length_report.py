@@ -1,4 +1,4 @@
-"""The length-controlled win rate of a suite's report, and where its difficulties and anchors come from."""
+"""The length-controlled win rate of a suite's report, with the source of its difficulties and anchors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from rlp_bench.evaluation.length_control import Anchors, Prior, length_controlle
 from rlp_bench.evaluation.outputs import Outputs
 
 FEWEST = 30
-"""Items with a score below which three weights are not worth fitting."""
+"""Minimum number of scored items for fitting the three weights."""
 NONE = "none"
 NO_DIFFICULTY = "no difficulty"
 
@@ -20,11 +20,11 @@ NO_DIFFICULTY = "no difficulty"
 def length_controlled(
     suite: Suite, items: Sequence[Item], rows: Outputs, scores: Sequence[Mapping[str, Any]]
 ) -> LengthControlled:
-    """Percent. `win_rate` None with a `reason` where it cannot be had.
+    """The length-controlled win rate in percent; `win_rate` is None with a `reason` if it cannot be computed.
 
-    A suite may offer `length_control(items)`, a mapping with `kind` ("exact" or "approximate"), `label`, `difficulty`
-    (item id -> number), `anchors` (rows of x, difficulty, preference, weight) and, of approximate ones, `prior` and
-    `error` (points by which an unseen model is off), or None where its items have none.
+    A suite may have `length_control(items)`. It returns a mapping with `kind` ("exact" or "approximate"), `label`,
+    `difficulty` (item id -> number), `anchors` (rows of x, difficulty, preference, weight) and, if approximate,
+    `prior` and `error` (the error in points on unseen models), or None if the items have no difficulties.
     """
     whole = getattr(suite, "whole", suite)
     known = whole.length_control(items) if hasattr(whole, "length_control") else None
@@ -43,7 +43,9 @@ def length_controlled(
     }
     if n < FEWEST or np.ptp(gaps) == 0:
         reason = (
-            f"{n} items with a score, {FEWEST} are needed" if n < FEWEST else "all lengths differ equally"
+            f"{n} items with a score, expected at least {FEWEST}"
+            if n < FEWEST
+            else "all lengths differ equally"
         )
         return {**told, "reason": reason}
     difficulty = np.array([known["difficulty"][item.id] for item in taken]) if known else None
@@ -74,6 +76,6 @@ def _prior(known: Mapping[str, Any] | None) -> Prior | None:
 
 
 def described(found: LengthControlled) -> str:
-    """What a length-controlled rate is, wherever it stands: "exact", "approximate, 1.2 points", "no difficulty"."""
+    """The kind of a length-controlled rate: "exact", "approximate, off by 1.2 points ...", "no difficulty"."""
     error = found.get("error_unseen")
     return length_control_kind(found) + (f", off by {error:g} points for an unseen model" if error else "")

@@ -1,6 +1,4 @@
-"""Step 1: a policy's answers to a suite's items, sampled or read from an outputs file, sealed as
-"outputs".
-"""
+"""Step 1: a policy's answers to a suite's items, sampled or read from a file, stored as "outputs"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +13,7 @@ from rlp_bench.store.store import Store, fingerprint
 
 EXPECTED = 'a list of {"instruction": ..., "output": ..., "generator": ...} as AlpacaEval writes it'
 MISSING_LIMIT = 0.01
-"""Share of items that may lack an answer without --allow-missing."""
+"""Maximum fraction of items without an answer, unless --allow-missing is given."""
 Outputs = Mapping[str, Mapping[str, Any]]
 """Item id -> row of outputs.json."""
 
@@ -33,7 +31,7 @@ def generate_outputs(
     seed: int,
     progress: Progress,
 ) -> Artifact:
-    """One answer an item from the policy, in AlpacaEval's format."""
+    """Samples one answer per item from the policy; the artifact is in AlpacaEval's format."""
     identity = {
         "step": "outputs",
         "version": 1,
@@ -59,7 +57,7 @@ def generate_outputs(
                 tokens=sample.tokens,
             )
             for item, samples in zip(items, drawn, strict=True)
-            for sample in samples  # none where an endpoint refused the prompt: the item has no output
+            for sample in samples  # empty if an endpoint refused the prompt: the item has no output
         ]
         write_document(folder / "outputs.json", rows)
         progress(len(items), len(items), f"{suite['name']}: answered")
@@ -69,7 +67,7 @@ def generate_outputs(
 
 
 def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: str) -> Artifact:
-    """Answers that somebody else generated, sealed as they are: the hash of the answers names them."""
+    """Stores answers from a file unchanged, fingerprinted by their content."""
     kept = [
         _row(item, row["output"], str(row.get("generator", "")), row.get("finished"), row.get("tokens"))
         for item in items
@@ -85,13 +83,17 @@ def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: s
 
 
 def read_artifact(outputs: Artifact) -> dict[str, dict[str, Any]]:
-    """The rows of a sealed outputs.json by item id."""
+    """The rows of a stored outputs.json by item id."""
     rows = read_rows(outputs.path / "outputs.json", EXPECTED)
     return {row["item_id"]: row for row in rows}
 
 
 def read_outputs_file(path: Path) -> dict[str, dict[str, Any]]:
-    """Rows of an AlpacaEval outputs file by item id; shape and uniqueness checked."""
+    """Rows of an AlpacaEval outputs file by the id of the merged instruction.
+
+    Raises:
+        DataError: a field is missing or not text, or two rows answer the same instruction.
+    """
     found: dict[str, dict[str, Any]] = {}
     where: dict[str, int] = {}
     for number, row in enumerate(read_rows(path, EXPECTED), 1):
@@ -112,10 +114,10 @@ def read_outputs_file(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_missing: bool) -> dict[str, Any]:
-    """The rows by the ids of `items`: joined on the merged instruction, never on position.
+    """The rows by the ids of `items`, joined on the merged instruction, not on position.
 
     Raises:
-        DataError: an item nobody asked about, or more than 1 % of the items without an answer.
+        DataError: a row is not about an item, or more than 1 % of the items have no answer without `allow_missing`.
     """
     by_text = {content_id(merge_input(item.instruction, item.input), ""): item.id for item in items}
     unknown = [row for key, row in rows.items() if key not in by_text]
@@ -136,17 +138,17 @@ def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_mis
 
 
 def item_hash(items: Sequence[Item]) -> str:
-    """Hash of what is asked, in any order; references are not in it."""
+    """Hash of the items' ids, independent of order, without references."""
     return fingerprint(sorted(item.id for item in items))
 
 
 def reference_hash(items: Sequence[Item]) -> str:
-    """Hash of what answers are judged against: two sets of reference answers never look alike."""
+    """Hash of the items' reference answers."""
     return fingerprint(sorted([item.id, item.reference or ""] for item in items))
 
 
 def shown(text: str) -> str:
-    """The start of a text, in one line, for an error."""
+    """The start of a text on one line, for an error message."""
     line = " ".join(text.split()).encode("ascii", "backslashreplace").decode()
     return f'"{line[:60]}..."' if len(line) > 63 else f'"{line}"'
 

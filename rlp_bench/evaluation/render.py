@@ -1,4 +1,4 @@
-"""Reports as text for people: a table of suites, and what stands beside them."""
+"""Renders reports as text: a table of suites, and tables of the other results."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from rlp_bench.evaluation.kinds.table import kind_of
 
 
 def summarize(report: Report) -> list[Section]:
-    """Titled rows for a summary: suites with intervals, reward model accuracy, KL and length."""
+    """The sections of a summary: suites with intervals, reward model accuracy, KL and length."""
     sections: list[Section] = [
         (
             "Suites",
@@ -25,7 +25,9 @@ def summarize(report: Report) -> list[Section]:
     if "kl" in report:
         sections.append(("Policy", list(_policy_rows(report))))
     notes: list[tuple[str, ...]] = [(suite_name(r), note) for r in report["suites"] for note in _notes(r)]
-    notes += [(stage, "stands in for what its name says") for stage in report.get("stand_ins", ())]
+    notes += [
+        (stage, "is a stand-in for the component it is named after") for stage in report.get("stand_ins", ())
+    ]
     if notes:
         sections.append(("Notes", notes))
     return sections
@@ -67,7 +69,7 @@ def _policy_rows(report: Report) -> Iterable[tuple[str, str]]:
     if (length := report.get("length_tokens")) is not None:
         yield "length (tokens)", f"{length:.1f}"
     if (finished := report.get("finish_rate")) is not None:
-        yield "answers that ended themselves", f"{100 * finished:.1f} %"
+        yield "finished answers (EOS)", f"{100 * finished:.1f} %"
     reward = report.get("reward_model")
     if reward:
         yield "reward model on SFT pairs", _accuracies(reward["sft_pairs"])
@@ -96,7 +98,7 @@ def _notes(report: SuiteReport) -> Sequence[str]:
 
 
 def render(report: Report) -> Any:
-    """Rich tables: the summary, and every suite by subset or category."""
+    """Rich tables of the summary, and of every suite by subset or category."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table

@@ -1,6 +1,4 @@
-"""Suites and judges by what people call them: a recipe's alias, an installed name, a name with an
-argument.
-"""
+"""Loads suites and judges by name: a recipe's alias, an installed name, or a name with an argument."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +12,11 @@ from rlp_bench.store.store import fingerprint
 
 
 def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
-    """The suite: the recipe's aliases first, then installed names.
+    """The suite of that name: the recipe's aliases first, then installed names.
 
     Raises:
-        UnknownName: neither has it.
+        UnknownName: there is no such alias or suite.
+        DataError: the suite has training data only.
     """
     reference = aliases.get(name, name)
     known = registry.names("suite")
@@ -33,20 +32,24 @@ def load_suite(name: str, aliases: Mapping[str, str]) -> Suite:
 
 
 def with_data(name: str, data: Path) -> str:
-    """The installed suite `name` on this file or folder; "mmlu:protocol=lm_eval" keeps what stands behind its colon."""
+    """The reference of suite `name` on a file or folder; options after the colon ("mmlu:protocol=lm_eval") are kept."""
     plugin, _, rest = name.partition(":")
     return f"{plugin}:{data}{',' if rest and not rest.startswith('#') else ''}{rest}"
 
 
 def load_judge(reference: str) -> Judge:
-    """The judge "name" or "name:argument", to evaluate with: one that adds label noise is refused."""
+    """The judge "name" or "name:argument" for evaluation.
+
+    Raises:
+        DataError: it adds label noise.
+    """
     judge: Judge = registry.resolve("judge", reference)
     refuse_noise(reference, judge.manifest())
     return judge
 
 
 def refuse_noise(reference: str, manifest: Mapping[str, Any]) -> None:
-    """Label noise belongs to training labels; an evaluation that keeps it on measures less than it could."""
+    """Raises DataError for a judge with label noise, which is for training labels only."""
     if manifest.get("noise"):
         raise DataError(
             f'judge "{reference}": flips {manifest["noise"]:.0%} of its verdicts; evaluate without noise'
@@ -54,14 +57,12 @@ def refuse_noise(reference: str, manifest: Mapping[str, Any]) -> None:
 
 
 def suite_identity(suite: Suite) -> dict[str, str]:
-    """Name and version, as they enter fingerprints and reports."""
+    """Name and version of the suite, for fingerprints and reports."""
     return {"name": suite.name, "version": suite.version}
 
 
 def overlap(items: Sequence[Item], others: Mapping[str, Sequence[Item]]) -> tuple[str, int] | None:
-    """The suite among `others` that shares most questions (texts compared without case and spacing), and
-    how many.
-    """
+    """(the suite among `others` that shares most questions, how many), ignoring case and spacing; None if none does."""
     mine = {_normal(item) for item in items}
     shared = {name: len(mine & {_normal(item) for item in rest}) for name, rest in others.items()}
     best = max(shared, key=lambda name: shared[name], default=None)
@@ -69,7 +70,7 @@ def overlap(items: Sequence[Item], others: Mapping[str, Sequence[Item]]) -> tupl
 
 
 def is_subset(items: Sequence[Item], others: Sequence[Item]) -> bool:
-    """Whether every item, with its reference answer, is among the others: their verdicts are its verdicts."""
+    """Whether every item, with its reference answer, is among `others`, so that their verdicts can be reused."""
     return {(i.id, i.reference) for i in items} <= {(i.id, i.reference) for i in others}
 
 

@@ -1,4 +1,4 @@
-"""Answers whose verdicts are stored already: the verdict file decides what was asked and what was judged."""
+"""Answers with stored verdicts: the verdict file determines which answers were judged."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,7 @@ from rlp_bench.evaluation.outputs import MISSING_LIMIT, Outputs
 
 @runtime_checkable
 class StoredVerdicts(Protocol):
-    """A judge that replays: it can also show the rows {instruction, output_1, output_2, ...} that it
-    holds.
-    """
+    """A judge that replays verdicts; `rows` are its {instruction, output_1, output_2, ...}."""
 
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
 
@@ -22,11 +20,10 @@ class StoredVerdicts(Protocol):
 def answers_as_judged(
     path: Path, items: Sequence[Item], answers: Outputs, judge: Judge, *, allow_missing: bool
 ) -> dict[str, Mapping[str, Any]]:
-    """The answers by item id, and for items that the outputs file lacks the answer that was judged, marked
-    absent.
+    """The answers by item id. Items missing from the outputs file get the judged answer, marked as absent.
 
     Raises:
-        DataError: more than 1 % of the answers are other texts than those that were judged.
+        DataError: more than 1 % of the answers differ from the judged ones, without `allow_missing`.
     """
     assert isinstance(judge, StoredVerdicts)
     judged: dict[str, list[Mapping[str, Any]]] = {}
@@ -47,13 +44,13 @@ def answers_as_judged(
     if len(others) > MISSING_LIMIT * len(items) and not allow_missing:
         raise DataError(
             f'"{path}": {len(others)} of {len(items)} answers are not the ones that the verdict file judged; '
-            "give the outputs it was made from, or --allow-missing to score only those that it knows"
+            "give the outputs it was made from, or --allow-missing to score only the judged ones"
         )
     return found
 
 
 def _other_side(row: Mapping[str, Any], reference: str | None) -> str | None:
-    """The judged answer of a row, given the reference; None where the row is about another reference."""
+    """The judged answer of a row, given the reference; None if the row has another reference."""
     if row["output_1"] == reference:
         return str(row["output_2"])
     return str(row["output_1"]) if row["output_2"] == reference else None

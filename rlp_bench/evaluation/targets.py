@@ -1,4 +1,4 @@
-"""`rlp-bench eval`: of a run, of a checkpoint folder, or of a file of outputs that anybody may have made."""
+"""Evaluates the targets of `rlp-bench eval`: a run, a checkpoint folder, or a file of outputs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ VICUNA = "vicuna"
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """A progress that says nothing."""
+    """A progress callback that reports nothing."""
 
 
 class Subset:
@@ -37,11 +37,11 @@ class Subset:
         self.whole, self.name, self.version, self.kind = whole, name, whole.version, whole.kind
 
     def items(self) -> list[Item]:
-        """Its items, in the whole's order."""
+        """Its items, in the order of the whole suite."""
         return [item for item in self.whole.items() if isinstance(item, Item) and item.subset == self.name]
 
     def absent(self) -> int:
-        """How many items it should have and has not, as the whole knows it."""
+        """Number of absent items of the subset, according to the whole suite."""
         count = getattr(self.whole, "absent", None)
         return count(self.name) if count else 0
 
@@ -59,10 +59,10 @@ def evaluate_outputs(
     store: Store,
     progress: Progress = silent,
 ) -> Report:
-    """The report on a file of answers. All input is checked before anything is written.
+    """The report on a file of answers. All input is validated before anything is written.
 
-    With `--data` or stored verdicts, suite names are the installed ones and no recipe is read; otherwise the
-    recipe's aliases, judge and order hold.
+    With `--data` or stored verdicts, suites are installed names and no recipe is read; otherwise the recipe's aliases,
+    judge and order apply.
     """
     real = data is not None or (judge or "").partition(":")[0] == "replay"
     aliases: Mapping[str, str] = {}
@@ -87,13 +87,13 @@ def evaluate_outputs(
 def _suite(
     alias: str, aliases: Mapping[str, str], data: Path | None, judge: Judge, answers: list[Mapping[str, Any]]
 ) -> Suite:
-    """The suite by name; its items from --data, or from what the verdict file judged."""
+    """The suite by name, with items from --data or from the verdict file."""
     if alias == VICUNA and VICUNA not in aliases:
         return Subset(_suite(DEFAULT_SUITE, aliases, data, judge, answers), VICUNA)
     suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
     if kind_of(alias, suite.kind).judge_outputs is None:
         raise DataError(
-            f'suite "{alias}": asks a policy, not a file of answers; give --run or --policy instead'
+            f'suite "{alias}": asks a policy, not a file of answers; give --run or --policy instead of --outputs'
         )
     take = getattr(suite, "take", None)
     if data is None and take is not None and isinstance(judge, StoredVerdicts):
@@ -122,7 +122,7 @@ def _judge_file(
     rows = match_outputs(path, whole, answers, allow_missing=allow_missing)
     if isinstance(judge, StoredVerdicts):
         rows = answers_as_judged(path, items, rows, judge, allow_missing=allow_missing)
-        # asked once, and a verdict that was stored the other way round is turned; unless the file has both
+        # Asked in one order (replay turns verdicts stored in the other order), unless the file has both orders.
         order = AS_STORED if getattr(judge, "both_orders", False) else POLICY_FIRST
     kept = {key: row for key, row in rows.items() if not row.get("absent")}
     sealed = import_outputs(store, items, kept, path.name)
@@ -151,7 +151,7 @@ def evaluate_policy(
     progress: Progress = silent,
     allow_missing: bool = False,
 ) -> Report:
-    """The report on a checkpoint folder, under a recipe. Nothing is known of how it was trained."""
+    """The report on a checkpoint folder, under a recipe; without diagnostics of its training."""
     from rlp_bench.recipes.base_checkpoint import base_artifact
 
     found = load_recipe(recipe or DEFAULT_RECIPE, overrides)
@@ -177,16 +177,14 @@ def evaluate_suites_of_run(
     progress: Progress = silent,
     allow_missing: bool = False,
 ) -> list[SuiteReport]:
-    """The suites of a run with another judge or order than its recipe's, or some of them."""
+    """Suite reports of a run, optionally with another judge, order or selection of suites than its recipe's."""
     names = _aliases(recipe, suites)
     evaluation = Evaluation(store, recipe, make_engine(recipe), judge, order, progress, allow_missing)
     return evaluation.suites(names, policy, last_of(lineage, "reward"))
 
 
 def _aliases(recipe: Recipe, suites: Sequence[str] | None) -> list[str]:
-    """What is asked; the suites that the recipe evaluates, where nothing is. A wrong name fails before any
-    work.
-    """
+    """The suites to evaluate, by default those of the recipe. Raises for an unknown name before any work."""
     names = list(dict.fromkeys(suites or recipe.evaluation.suites or recipe.suites))
     for name in names:
         kind_of(name, load_suite(name, recipe.suites).kind)

@@ -1,7 +1,7 @@
-"""Step 2: blind pairs, judged in the order that the evaluation says, sealed as "verdicts".
+"""Step 2: blind pairs, judged in the evaluation's order, stored as "verdicts".
 
-A judge is shown an instruction and two texts; who wrote which stays here. With order "both" every pair is
-asked twice and an item counts only if both verdicts are there, so that a judge's taste for a side cancels.
+A judge sees an instruction and two texts, but not their authors. With order "both" every pair is judged in both orders,
+and an item counts only if both verdicts exist, so that position bias cancels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,14 @@ from rlp_bench.store.store import Store, fingerprint
 POLICY_FIRST, REFERENCE_FIRST = "policy_first", "reference_first"
 ORDERS = ("both", "single", "random", POLICY_FIRST, REFERENCE_FIRST)
 AS_STORED = "as_stored"
-"""Of replayed verdicts: the orders in which the file holds one; nobody asks for it by name."""
+"""For replayed verdicts: the orders that the file has; not an option of the user."""
 CHUNK = 512
-"""Pairs a call to the judge, so that progress moves."""
+"""Pairs per call of the judge, for progress reports."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to the judge, and which side of it is the policy's."""
+    """One request to the judge, with the side that the policy's answer is on (`order`)."""
 
     item_id: str
     order: str
@@ -34,9 +34,9 @@ class Ask:
 
 
 def orders_of(item: Item, output: str, order: str) -> tuple[str, ...]:
-    """The orders in which one pair is shown. "single" ("random") is a function of item, answer and reference.
+    """The orders in which one pair is shown. "single" ("random") is a hash of item, answer and reference.
 
-    AlpacaEval's position hangs on the instruction alone, the same for every model; ours on the pair as well.
+    Departs: AlpacaEval's position depends on the instruction only and is the same for every model.
     """
     if order == "both":
         return (POLICY_FIRST, REFERENCE_FIRST)
@@ -48,7 +48,7 @@ def orders_of(item: Item, output: str, order: str) -> tuple[str, ...]:
 
 
 def check_order(order: str) -> None:
-    """Raises UnknownName for an order that is not in ORDERS."""
+    """Raises UnknownName if `order` is not in ORDERS."""
     if order not in ORDERS:
         raise UnknownName(f'order "{order}" is not known; {nearest(order, ORDERS)}')
 
@@ -65,7 +65,7 @@ def judge_items(
     """Verdict rows {item_id, order, preference_first, reason, raw}, in the items' order.
 
     No answer: reason "missing: no output". No reference: "missing: ...". Equal texts: a tie without a call.
-    Rows in `known` are kept as they are, but those whose call failed.
+    Rows in `known` are reused, except those whose call failed.
     """
     kept = {(row["item_id"], row["order"]): dict(row) for row in known if not failed(row)}
     asks: list[Ask] = []
@@ -94,10 +94,14 @@ def judge_items(
 
 
 def ask_judge(judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress) -> list[Verdict]:
-    """The judge's verdicts, as many as there are pairs, each in [0, 1] or None with a reason."""
+    """The judge's verdicts, one per pair, each in [0, 1] or None with a reason.
+
+    Raises:
+        BenchError: the judge returns another number of verdicts, or a preference outside [0, 1].
+    """
     verdicts: list[Verdict] = []
     size = CHUNK
-    if hasattr(judge, "progress"):  # tells of every answer itself, and asks fastest what it is given at once
+    if hasattr(judge, "progress"):  # reports every answer itself, and is fastest with all pairs in one call
         size = max(1, len(pairs))
         judge.progress = lambda done, total, note="": progress(done, total, f"{judge.name}: judging, {note}")
     for start in range(0, len(pairs), size):
@@ -105,8 +109,8 @@ def ask_judge(judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress
         given = judge.judge(part, seed)
         if len(given) != len(part):
             raise BenchError(
-                f'judge "{judge.name}": gave {len(given)} verdicts on {len(part)} pairs; none can be used, '
-                "for nobody knows which is missing"
+                f'judge "{judge.name}": returned {len(given)} verdicts for {len(part)} pairs; expected one per pair, '
+                "in order; fix the judge"
             )
         verdicts += given
         progress(len(verdicts), len(pairs), f"{judge.name}: judging")
@@ -121,7 +125,7 @@ def ask_judge(judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress
 def in_both_orders(
     judge: Judge, pairs: Sequence[Pair], seed: int, progress: Progress
 ) -> list[tuple[float | None, float | None]]:
-    """Preference for the answer that is shown first, of each pair as it is and of the same pair turned."""
+    """Preferences for the answer shown first, for each pair as given and swapped; None if there is no verdict."""
     asked = [
         shown
         for pair in pairs
@@ -132,7 +136,7 @@ def in_both_orders(
 
 
 def preferences_over_orders(judge: Judge, pairs: Sequence[Pair], progress: Progress) -> list[float | None]:
-    """Preference for the first answer of each pair over both orders; None where a verdict is missing."""
+    """Preference for the first answer of each pair, averaged over both orders; None if a verdict is missing."""
     return [
         None if first is None or turned is None else mean_over_orders(first, turned)
         for first, turned in in_both_orders(judge, pairs, 0, progress)
@@ -149,11 +153,10 @@ def seal_verdicts(
     progress: Progress,
     seed: int = 0,
 ) -> Artifact:
-    """Verdicts on sealed outputs; also `scores.jsonl`, one row an item, on which paired comparisons are made.
+    """Verdicts on stored outputs, with `scores.jsonl` (one row per item) for paired comparisons.
 
-    `rows` are the outputs to judge by item id: those of the artifact, and answers that only the judge knows.
-    Calls that failed are made again by the next evaluation, and no others; the newer attempt is an artifact
-    of its own.
+    `rows` are the outputs to judge by item id: those of the artifact, and answers found in stored verdicts only.
+    The next evaluation retries failed calls only; every attempt is an artifact.
     """
     identity = {
         "step": "verdicts",
@@ -186,14 +189,12 @@ def seal_verdicts(
 
 
 def failed(row: Mapping[str, Any]) -> bool:
-    """Whether the call to the judge failed, so that asking again may help; a stored failure never changes."""
+    """Whether the judge's call failed, so that a retry may succeed; other missing verdicts are final."""
     return row["preference_first"] is None and str(row["reason"]).startswith("failed:")
 
 
 def score_items(items: Sequence[Item], verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row an item: the policy's score (mean over orders; None unless every order has a verdict) and
-    why not.
-    """
+    """One row per item: the policy's score (mean over orders; None with a reason unless every order has a verdict)."""
     by_item: dict[str, list[Mapping[str, Any]]] = {}
     for row in verdicts:
         by_item.setdefault(row["item_id"], []).append(row)
@@ -215,13 +216,13 @@ def score_items(items: Sequence[Item], verdicts: Sequence[Mapping[str, Any]]) ->
 
 
 def policy_preference(row: Mapping[str, Any]) -> float:
-    """The verdict as a preference for the policy, whichever side it stood on."""
+    """The verdict as a preference for the policy's answer, whichever side it was on."""
     first = float(row["preference_first"])
     return first if row["order"] == POLICY_FIRST else 1.0 - first
 
 
 def read_verdicts(verdicts: Artifact) -> list[dict[str, Any]]:
-    """The sealed verdict rows."""
+    """The stored verdict rows."""
     return list(read_jsonl(verdicts.path / "rows.jsonl"))
 
 

@@ -1,6 +1,4 @@
-"""Step 3: what a suite's verdicts say, with its error and with all that is missing. Rates in percent from
-here on. Kind "win_rate" makes its report of it.
-"""
+"""Step 3: aggregates a suite's verdicts into win rates with errors and coverage, in percent, for kind "win_rate"."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +12,20 @@ from rlp_bench.evaluation.verdicts import POLICY_FIRST, score_items
 from rlp_bench.statistics import Estimate, estimate_mean, smallest_detectable_difference
 
 INCOMPLETE = 0.01
-"""Share of items without a score above which there is no report unless it is allowed, and then with a warning."""
+"""Fraction of items without a score above which evaluation fails or, with --allow-missing, the report warns."""
 TRUNCATED = 0.02
-"""Share of answers cut at the limit above which a report warns."""
+"""Fraction of answers truncated at the token limit above which the report warns."""
 
 
 class WinRateReport(SuiteReport, total=False):
-    """What this kind adds."""
+    """Keys that this kind adds to a suite's report."""
 
     bounds: list[float]
     """The win rate if all items without a score were lost, and if all were won."""
     discrete_win_rate: float
-    """A verdict is won, tied or lost."""
+    """Win rate with every score rounded to won, tied or lost."""
     absent_items: int
-    """Of the published suite's, where any are not here."""
+    """Number of items of the published suite that are absent here, if any."""
     smallest_detectable_difference: float | None
     ties: int
     identical: int
@@ -45,7 +43,7 @@ class Percent(TypedDict):
 
 
 class Lengths(TypedDict):
-    """Of the answers, and of the references."""
+    """Mean lengths of answers and references, with counts of empty and finished answers."""
 
     mean_length_chars: float | None
     mean_length_tokens: float | None
@@ -62,10 +60,10 @@ def win_rate_report(
     *,
     allow_missing: bool = False,
 ) -> WinRateReport:
-    """Win rate, standard error and interval in percent, over the items that have a score, and by subset.
+    """Win rate, standard error and interval in percent over the scored items, overall and by subset.
 
     Raises:
-        DataError: no item has one; or more than 1 % have none, and that is not allowed.
+        DataError: no item has a score, or more than 1 % have none without `allow_missing`.
     """
     scores = score_items(items, verdicts)
     scored = [row["score"] for row in scores if row["score"] is not None]
@@ -101,16 +99,14 @@ def refuse_missing(
     what: str = "items",
     allow_missing: bool,
 ) -> None:
-    """No verdict is not a score, and too few verdicts are no result.
-
-    An item that lacks an answer or a reference was counted when the outputs were read; here, what the judge was asked.
+    """Checks that enough items have a verdict; a missing verdict is not a score.
 
     Args:
-        scores: {score, reason} of each item (or labelled pair); score None where there is no verdict.
-        counts: what became of them, see `outcomes`.
+        scores: {score, reason} of each item (or labeled pair); score None without a verdict.
+        counts: their number by outcome, see `outcomes`.
 
     Raises:
-        DataError: none has one; or more than 1 % have none, and that is not allowed.
+        DataError: none has a score, or more than 1 % have none without `allow_missing`.
     """
     lost = [row for row in scores if row["score"] is None]
     if len(lost) == len(scores):
@@ -119,13 +115,13 @@ def refuse_missing(
     if len(lost) > INCOMPLETE * len(scores) and not allow_missing:
         named = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
         raise DataError(
-            f'judge "{judge}": {len(lost)} of {len(scores)} {what} have no verdict ({named}; commonest: '
-            f"{_commonest(lost)}); run it again to ask for those that failed, or --allow-missing to score the others"
+            f'judge "{judge}": {len(lost)} of {len(scores)} {what} have no verdict ({named}; most frequent: '
+            f"{_commonest(lost)}); run it again to retry failed calls, or give --allow-missing to score the others"
         )
 
 
 def percent(estimate: Estimate) -> Percent:
-    """win_rate, standard_error (None where one item cannot tell) and ci95, in percent."""
+    """win_rate, standard_error (None for a single item) and ci95, in percent."""
     return {
         "win_rate": 100 * estimate.mean,
         "standard_error": _finite(100 * estimate.se),
@@ -134,17 +130,17 @@ def percent(estimate: Estimate) -> Percent:
 
 
 def coverage(items: Sequence[Item], scores: Sequence[Mapping[str, Any]], rows: Outputs) -> dict[str, int]:
-    """`outcomes`, and `missing_output` beside.
+    """`outcomes` and `missing_output`.
 
-    An item whose answer is absent from the outputs file counts in `missing_output` and, if a stored verdict
-    knows the answer that was judged, in `judged` as well.
+    An item without an answer in the outputs file counts as `missing_output` and, if a stored verdict has the judged
+    answer, also as `judged`.
     """
     absent = sum(item.id not in rows or bool(rows[item.id].get("absent")) for item in items)
     return {**outcomes(scores), "missing_output": absent}
 
 
 def outcomes(scores: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Items by what became of them; judged + unparsed + truncated + failed + missing = all items."""
+    """Number of items by outcome; judged + unparsed + truncated + failed + missing = all items."""
     counts = {"judged": 0, "unparsed": 0, "truncated": 0, "failed": 0, "missing": 0}
     for row in scores:
         kind = "judged" if row["score"] is not None else row["reason"].partition(":")[0]
@@ -153,9 +149,7 @@ def outcomes(scores: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def position_gap(verdicts: Sequence[Mapping[str, Any]]) -> float | None:
-    """By how many points the policy wins more often when it is shown first; None unless both orders were
-    asked.
-    """
+    """Win rate when shown first minus win rate when shown second, in points; None without both orders."""
     shown: dict[str, dict[str, float]] = {}
     for row in verdicts:
         if row["preference_first"] is not None and row["raw"] != "identical":
@@ -168,9 +162,7 @@ def position_gap(verdicts: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def lengths(items: Sequence[Item], rows: Outputs) -> Lengths:
-    """Mean lengths in characters and, where the outputs say, in tokens; how many are empty, how many
-    finished.
-    """
+    """Mean lengths in characters and, if known, tokens; number of empty answers and fraction of finished ones."""
     answers = [row for item in items if (row := rows.get(item.id)) is not None and not row.get("absent")]
     tokens = [row["tokens"] for row in answers if row.get("tokens") is not None]
     finished = [row["finished"] for row in answers if row.get("finished") is not None]
@@ -185,7 +177,7 @@ def lengths(items: Sequence[Item], rows: Outputs) -> Lengths:
 
 
 def warnings(report: WinRateReport) -> list[str]:
-    """What a reader must know before believing the number."""
+    """Warnings about the validity of the win rate."""
     found = []
     lost = report["n_items"] - report["n_scored"]
     if lost > INCOMPLETE * report["n_items"]:
@@ -226,9 +218,7 @@ def _group(values: Sequence[float]) -> GroupResult:
 
 
 def _detectable(scored: Sequence[float]) -> float | None:
-    """Points between two models on these items that a paired test sees in 80 % of cases, at correlation
-    .25.
-    """
+    """Smallest difference in points between two models that a paired test detects with 80 % power; correlation .25."""
     if len(scored) < 2:
         return None
     sd = estimate_mean(scored).se * math.sqrt(len(scored))

@@ -142,7 +142,7 @@ def test_too_few_verdicts_are_an_error_not_a_shift(items):
         def judge(self, pairs, seed=0):
             return super().judge(pairs, seed)[:-1]
 
-    with pytest.raises(BenchError, match="gave 19 verdicts on 20 pairs"):
+    with pytest.raises(BenchError, match="returned 19 verdicts for 20 pairs"):
         report_of(items, answers(items, 5), Short())
 
 

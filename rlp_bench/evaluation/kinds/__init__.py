@@ -1,4 +1,4 @@
-"""Kinds of suite, one file each: how a policy is asked, what is scored, what the report says. `table.KINDS` lists them.
+"""Kinds of suite, one file each: how the policy is queried, scored and reported. `table.KINDS` lists them.
 
-A new kind is a file here that ends in its `Kind`, and a line in table.py.
+To add a kind, add a file that defines its `Kind`, and a line in table.py.
 """

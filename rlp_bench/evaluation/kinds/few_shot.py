@@ -1,6 +1,6 @@
-"""Kind "few_shot": questions after examples. Micro and macro average, groups, what was not asked or not understood.
+"""Kind "few_shot": few-shot questions. Micro and macro average, groups, and coverage.
 
-How they are asked: `rlp_bench.evaluation.few_shot`.
+Prompts and answers: `rlp_bench.evaluation.few_shot`.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from rlp_bench.store.store import fingerprint
 
 Rows = Sequence[Mapping[str, Any]]
 INCOMPLETE = 0.01
-"""Share of questions without an answer that could be read above which a report warns."""
+"""Fraction of questions without a score above which the report warns."""
 
 
 class Average(TypedDict):
-    """A mean with its standard error, percent, and what it is over."""
+    """A mean with its standard error in percent, and the kind of average."""
 
     accuracy: float
     standard_error: float | None
@@ -34,24 +34,24 @@ class Average(TypedDict):
 
 
 class PromptsAsked(TypedDict, total=False):
-    """The first prompt, and counts over all."""
+    """The first prompt, and counts over all prompts."""
 
     first_prompt: FirstPrompt
     prompts: str
-    """Hash of all."""
+    """Hash of all prompts."""
     n_shots: dict[str, int]
-    """How many examples -> prompts."""
+    """Number of examples -> number of prompts."""
     bos_tokens: dict[str, int]
 
 
 class FewShotReport(SuiteReport, total=False):
-    """What this kind adds."""
+    """Keys that this kind adds to a suite's report."""
 
     average: str
     macro_average: Average
     subjects: dict[str, GroupResult]
     scoring: str
-    """The protocol in a sentence."""
+    """A sentence that describes the protocol."""
     prompts: str
     n_shots: dict[str, int]
     bos_tokens: dict[str, int]
@@ -62,10 +62,10 @@ class FewShotReport(SuiteReport, total=False):
 def few_shot_report(
     asking: Asking, alias: str, suite: FewShotSuite, items: Sequence[Question]
 ) -> FewShotReport:
-    """Accuracy with its error, by subject and category.
+    """Accuracy with its error, overall and by subject and category.
 
     Raises:
-        DataError: no question could be asked.
+        DataError: no question has a score.
     """
     sealed = ask(
         asking.store, asking.engine, asking.engine_name, asking.policy, asking.checkpoint, suite, items, asking.progress
@@ -100,7 +100,7 @@ def few_shot_report(
 
 
 def macro_average(rows: Rows) -> Average:
-    """The mean of the subjects' accuracies, each with the same weight; its error from theirs, in percent."""
+    """The unweighted mean of the subjects' accuracies, with the error from theirs, in percent."""
     found = [group for group in groups(rows, "subject").values() if group["n"]]
     errors = [group["standard_error"] for group in found]
     known = [error for error in errors if error is not None]
@@ -131,8 +131,8 @@ def _group(scores: Sequence[float]) -> GroupResult:
 
 
 def coverage(rows: Rows) -> dict[str, int]:
-    """Questions by what became of them; the first four make up all. `unparsed` ones count as wrong, `failed`
-    and `too_long` ones have no score; `cut` ones were asked without their beginning.
+    """Questions by outcome; the first four add up to all. `unparsed` counts as wrong, `failed` and `too_long` have no
+    score; `cut` prompts were truncated on the left.
     """
     counts = {"answered": 0, "unparsed": 0, "failed": 0, "too_long": 0}
     for row in rows:
@@ -141,7 +141,7 @@ def coverage(rows: Rows) -> dict[str, int]:
 
 
 def prompts_of(suite: FewShotSuite, items: Sequence[Question], rows: Rows) -> PromptsAsked:
-    """The first prompt whole, a hash of all, and how many examples and BOS tokens they had."""
+    """The first prompt in full, a hash of all prompts, and counts of examples and BOS tokens."""
     first = suite.prompt(items[0], rows[0]["n_shots"])
     return {
         "first_prompt": {
@@ -158,18 +158,18 @@ def prompts_of(suite: FewShotSuite, items: Sequence[Question], rows: Rows) -> Pr
 
 
 def _counts(values: Any) -> dict[str, int]:
-    """How often each value occurs, the highest first; "none" where it is not known."""
+    """Count of each value, in descending order of value; "none" if unknown."""
     found = Counter(values)
     order = sorted(found, key=lambda value: -1 if value is None else value, reverse=True)
     return {"none" if value is None else str(value): found[value] for value in order}
 
 
 def warnings(report: FewShotReport) -> list[str]:
-    """What a reader must know before believing the number."""
+    """Warnings about the validity of the accuracy."""
     found, n, counts = [], report["n_items"], report["coverage"]
     if counts["unparsed"]:
         found.append(
-            f"{counts['unparsed']} of {n} answers begin with no letter of an option; under this protocol they are wrong"
+            f"{counts['unparsed']} of {n} answers begin with no letter of an option; this protocol counts them as wrong"
         )
     lost = counts["failed"] + counts["too_long"]
     if lost:
@@ -185,12 +185,12 @@ def warnings(report: FewShotReport) -> list[str]:
 
 
 def protocol(report: SuiteReport) -> str:
-    """The last cell of its line in the summary."""
+    """The protocol, for the last cell of the suite's line in the summary."""
     return str(report.get("protocol"))
 
 
 def by_category(report: SuiteReport) -> Iterable[Section]:
-    """Categories, then both averages."""
+    """A table of the categories and both averages."""
     found = cast(FewShotReport, report)
     macro = found["macro_average"]
     rows: list[tuple[str, ...]] = [
@@ -206,14 +206,14 @@ def by_category(report: SuiteReport) -> Iterable[Section]:
 
 
 def writes(suite: Suite) -> bool:
-    """Whether a policy writes its answer; else the likeliest choice is taken."""
+    """Whether answers are generated; otherwise the most likely choice is taken."""
     return getattr(suite, "asks", "") == "text"
 
 
 def prompts_asked(
     engine: Any, suite: Any, items: Sequence[Question], prompting: Prompting, decoding: Decoding, seed: int
 ) -> Prompts:
-    """The prompts with as many examples as fit. The suite writes them, whole, and decodes greedily."""
+    """The suite's own prompts with as many examples as fit, and greedy decoding."""
     asked = fit_prompts(engine, Path(), suite, items)
     return Prompts([one.prompt for one in asked], greedy(suite), 0)
 

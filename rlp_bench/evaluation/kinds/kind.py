@@ -1,4 +1,4 @@
-"""What a kind of suite is, and what all kinds share."""
+"""`Kind`, the interface of a kind of suite, and code shared by all kinds."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from rlp_bench.statistics import Estimate, estimate_mean
 from rlp_bench.store.store import Store
 
 Section = tuple[str, list[tuple[str, ...]]]
-"""A title and its rows."""
+"""A table's title and rows."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A suite already judged in this evaluation: what its subsets are computed from."""
+    """A suite judged earlier in this evaluation; its subsets are computed from it."""
 
     items: Sequence[Item]
     outputs: Artifact
@@ -30,7 +30,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Asking:
-    """What a kind is given: who answers, how, and who judges."""
+    """The context of `Kind.evaluate`: policy, decoding, judge and store."""
 
     store: Store
     engine: Engine
@@ -47,16 +47,16 @@ class Asking:
     progress: Progress
     allow_missing: bool = False
     judged: dict[str, Judged] = field(default_factory=dict)
-    """Alias -> suite, of those judged so far."""
+    """Alias -> suite judged so far."""
 
     @property
     def checkpoint(self) -> Path:
-        """What is asked where answers are not sampled: best-of-n has no likelihood, nor does it decode greedily."""
+        """The checkpoint for likelihoods and greedy decoding, which best-of-n does not have: its inner policy."""
         return underlying(self.policy)
 
     @property
     def model(self) -> str:
-        """Which of the two `checkpoint` is, for the report."""
+        """Whether `checkpoint` is the policy itself or its inner policy, for the report."""
         return "underlying policy" if self.checkpoint != self.policy.path else "policy"
 
     def answers(self, items: Sequence[Item], suite: Suite) -> Artifact:
@@ -77,7 +77,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a policy would be sent."""
+    """The prompts for a policy, with decoding."""
 
     texts: Sequence[str]
     decoding: Decoding
@@ -85,57 +85,57 @@ class Prompts:
 
 
 def no_rows(report: SuiteReport) -> Iterable[tuple[str, ...]]:
-    """Nothing to show."""
+    """No rows."""
     return ()
 
 
 def no_sections(report: SuiteReport) -> Iterable[Section]:
-    """Nothing to show."""
+    """No sections."""
     return ()
 
 
 def nobody(report: SuiteReport) -> str:
-    """No judge."""
+    """An empty cell: no judge."""
     return ""
 
 
 def never(suite: Suite) -> bool:
-    """Not by writing."""
+    """False: answers are not generated text."""
     return False
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of suite. Only `name`, `headline` and `evaluate` must be given.
+    """A kind of suite. Only `name`, `headline` and `evaluate` are required.
 
-    `evaluate` asks, scores and reports. The report it returns names its file of scores by item (`scores`, see
-    `rlp_bench.api.report`), in [0, 1]: compare, regress and the leaderboard pair items by it whatever the kind is, and
-    where it is absent they show the headline alone.
+    `evaluate` queries the policy, scores and reports. Its report has the path of a file of scores in [0, 1] by item
+    (`scores`, see `rlp_bench.api.report`), which compare, regress and the leaderboard use to pair items of any kind;
+    without it they show the headline only.
     """
 
     name: str
     headline: str
-    """Key of the report that holds the number tables show, in percent."""
+    """Report key of the main result shown in tables, in percent."""
     evaluate: Callable[[Asking, str, Any, list[Any]], SuiteReport]
-    """(what is given, the suite's alias, the suite, its items) -> its report, sealed scores and all."""
+    """(context, the suite's alias, the suite, its items) -> report; also stores the scores."""
     judged_by: Callable[[SuiteReport], str] = nobody
-    """The last cell of its line in the summary: a judge, a reward model, a protocol."""
+    """The last cell of the suite's line in the summary: a judge, a reward model, a protocol."""
     beside: Callable[[SuiteReport], Iterable[tuple[str, ...]]] = no_rows
-    """(suite, what, value): what its headline must not be read without."""
+    """Rows (suite, quantity, value) that qualify the headline."""
     groups: Callable[[SuiteReport], Iterable[Section]] = no_sections
     """Tables by subset, category, subject."""
     by_writing: Callable[[Suite], bool] = never
-    """Whether a policy answers by writing, so that an endpoint can be asked."""
+    """Whether answers are generated text, so that an endpoint can be the policy."""
     prompts: Callable[[Any, Any, Sequence[Any], Prompting, Decoding, int], Prompts] | None = None
-    """(engine, suite, items, prompting, decoding, seed) -> what an endpoint would be sent, for --dry-run."""
+    """(engine, suite, items, prompting, decoding, seed) -> the prompts for an endpoint, for --dry-run."""
     pairs: Callable[[Sequence[Item], Mapping[str, str], str], list[Pair]] | None = None
-    """(items, item id -> answer, order) -> what a judge would be asked; None where no judge is."""
+    """(items, item id -> answer, order) -> the pairs for a judge, for --dry-run; None if the kind needs no judge."""
     judge_outputs: Callable[..., SuiteReport] | None = None
-    """As `win_rate.evaluate_suite`: judges answers from a file; None where a suite must ask a policy."""
+    """Judges answers from a file, as `win_rate.evaluate_suite` does; None if the kind needs a policy."""
 
 
 def header(suite: Suite | FewShotSuite, kind: str, metric: str, sealed: Artifact, items: Any) -> SuiteReport:
-    """What every report of sealed scores begins with."""
+    """The first keys of every report with stored scores."""
     return {
         "suite": suite.name,
         "suite_version": suite.version,
@@ -162,7 +162,7 @@ def accuracy(scores: Sequence[float]) -> SuiteReport:
 
 
 def accuracy_by(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, GroupResult]:
-    """Accuracy by group; the overall one is over questions, not over groups (micro average)."""
+    """Accuracy in percent and n by group; the overall accuracy is a micro average, over questions."""
     groups: dict[str, list[float]] = {}
     for row in rows:
         groups.setdefault(row[key], []).append(row["score"])
@@ -173,5 +173,5 @@ def accuracy_by(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, GroupR
 
 
 def with_error(value: float, error: float | None) -> str:
-    """`46.8 ± 1.8`, the error being one standard error."""
+    """`46.80 ± 1.80`, with one standard error."""
     return f"{value:.2f} ± {error:.2f}" if error is not None else f"{value:.2f}"

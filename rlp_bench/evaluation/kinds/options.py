@@ -13,15 +13,15 @@ from rlp_bench.store.store import fingerprint
 
 
 class OptionsReport(SuiteReport, total=False):
-    """What this kind adds."""
+    """Keys that this kind adds to a suite's report."""
 
     subjects: dict[str, GroupResult]
     model: str
-    """Whether the policy was asked, or the one that a best-of-n policy samples from."""
+    """Whether the policy was scored, or the inner policy that best-of-n samples from."""
 
 
 def options_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Question]) -> OptionsReport:
-    """Accuracy of the likeliest option."""
+    """Accuracy of the most likely option."""
     asked_items = fingerprint(sorted(item.id for item in items))
     identity = {
         "step": "options",
@@ -59,7 +59,7 @@ def options_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Que
 
 
 def _hit(logprobs: Sequence[float], answer: int) -> float:
-    """1 for the right option, shared among options that are equally likely."""
+    """1 if the correct option is the most likely, 1/k if it is one of k that are equally likely, otherwise 0."""
     best = max(logprobs)
     likeliest = [i for i, value in enumerate(logprobs) if value == best]
     return float(answer in likeliest) / len(likeliest)

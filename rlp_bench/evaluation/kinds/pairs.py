@@ -1,4 +1,4 @@
-"""Kind "pairs": labelled pairs of answers, which the run's reward model puts in order."""
+"""Kind "pairs": labeled pairs of answers, ranked by the run's reward model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from rlp_bench.store.store import fingerprint
 
 
 def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[LabeledPair]) -> SuiteReport:
-    """How often the run's reward model ranks a labelled pair rightly; equal scores count half."""
+    """Accuracy of the run's reward model on labeled pairs; equal scores count half."""
     reward = asking.reward
     if reward is None:
         return {
@@ -63,12 +63,12 @@ def pairs_report(asking: Asking, alias: str, suite: Suite, items: Sequence[Label
 
 
 def finished_sample(text: str) -> Sample:
-    """A given text as a response that ended itself; its length in tokens is the engine's to know."""
+    """A given text as a finished response; the engine computes its length in tokens."""
     return Sample(text, 0, True)
 
 
 def judged_by(report: SuiteReport) -> str:
-    """The last cell of its line in the summary."""
+    """The last cell of the suite's line in the summary."""
     return "reward model"
 
 

@@ -11,7 +11,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in (WIN_RATE, OPTIONS, PAIRS,
 
 
 def kind_of(suite: str, kind: str) -> Kind:
-    """The kind of that name; `suite` has it.
+    """The kind of that name; `suite` is for the message.
 
     Raises:
         UnknownName: there is none.

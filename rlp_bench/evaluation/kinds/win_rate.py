@@ -1,6 +1,6 @@
-"""Kind "win_rate": answers against reference answers. Outputs, verdicts, second judges and controls are sealed each.
+"""Kind "win_rate": answers compared with reference answers by a judge.
 
-What the verdicts say: `rlp_bench.evaluation.win_rate_report`.
+Outputs, verdicts, second judges and controls are stored separately. Aggregation: `win_rate_report`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ from rlp_bench.statistics import estimate_mean
 from rlp_bench.store.store import Store, hash_file
 
 CONTROLS = ("longest", "constant")
-"""Judges whose results must be known beside any other: the length baseline, and 50 % by construction."""
+"""Control judges, reported with every result: the length baseline, and one that gives 50 % by construction."""
 INDEPENDENT = "not independent evidence"
 
 
 def win_rate(asking: Asking, alias: str, suite: Suite, items: list[Item]) -> SuiteReport:
-    """The policy's answers, judged. A suite whose items all lie in one already judged is read from its verdicts."""
+    """Samples and judges the policy's answers. A subset of a suite judged before is computed from its verdicts."""
     for name, done in asking.judged.items():
         if is_subset(items, done.items):
             return restrict(done.report, suite, items, asking.store, done.outputs, done.rows, name)
@@ -61,7 +61,7 @@ def evaluate_suite(
     second: Sequence[str] = (),
     allow_missing: bool = False,
 ) -> WinRateReport:
-    """The suite's report, second judges and controls included. Sealed verdicts are read, not made again."""
+    """The suite's report, including second judges and controls. Stored verdicts are reused."""
 
     lacking = absent_items(suite, items, allow_missing=allow_missing)
 
@@ -92,9 +92,9 @@ def restrict(
     rows: Outputs,
     inside: str,
 ) -> WinRateReport:
-    """The report of a suite whose items all lie in one already judged: from the same outputs and verdicts.
+    """The report of a subset of a suite judged before, from the same outputs and verdicts.
 
-    What has no verdict was refused, or allowed, with the whole.
+    Missing verdicts were checked for the whole suite already.
     """
     ids = {item.id for item in items}
     verdicts = _open_verdicts(store, report)
@@ -135,10 +135,10 @@ def _finish(
 
 
 def absent_items(suite: Suite, items: Sequence[Item], *, allow_missing: bool) -> int:
-    """How many items the published suite has and these do not: a part is not the whole.
+    """Number of items of the published suite that are absent here.
 
     Raises:
-        DataError: more than 1 % of them, and that is not allowed.
+        DataError: more than 1 % are absent, without `allow_missing`.
     """
     count = getattr(suite, "absent", None)
     lacking: int = count() if count else 0
@@ -157,7 +157,7 @@ def _controlled(
 
 
 def _all_within(store: Store, results: Mapping[str, JudgeResult], ids: set[str]) -> dict[str, JudgeResult]:
-    """Other judges' win rates on some of the items, from their sealed scores."""
+    """Other judges' win rates on some of the items, from their stored scores."""
     found: dict[str, JudgeResult] = {}
     for name, other in results.items():
         rows = read_jsonl(store.root / other["scores"])
@@ -182,14 +182,14 @@ def _short(report: SuiteReport) -> JudgeResult:
 
 
 def judged_by(report: SuiteReport) -> str:
-    """The judge; of replayed verdicts, who gave them."""
+    """The judge's name; for replayed verdicts, the annotators."""
     judge = report["judge"]
     who = ", ".join(judge.get("annotators", [])) if judge["name"] == "replay" else ""
     return who or str(judge["name"])
 
 
 def beside(report: SuiteReport) -> Iterable[tuple[str, ...]]:
-    """What a win rate must not be read without: length, the judge's taste for a side, and what has no verdict."""
+    """Rows that qualify a win rate: length control, lengths, position gap and coverage."""
     found, name = cast(WinRateReport, report), suite_name(report)
     controlled = found.get("length_controlled")
     if controlled:
@@ -201,7 +201,7 @@ def beside(report: SuiteReport) -> Iterable[tuple[str, ...]]:
         )
     yield name, "discrete (a verdict is won, tied or lost)", f"{found['discrete_win_rate']:.2f}"
     if found["position_gap"] is not None:
-        yield name, "more often shown first than second", f"{found['position_gap']:+.2f} points"
+        yield name, "position gap (shown first - second)", f"{found['position_gap']:+.2f} points"
     lengths = [(found["mean_length_chars"], "characters"), (found["mean_length_tokens"], "tokens")]
     mean = ", ".join(f"{value:.0f} {unit}" for value, unit in lengths if value is not None)
     if mean and found["reference_length_chars"] is not None:
@@ -222,19 +222,19 @@ def by_subset(report: SuiteReport) -> Iterable[Section]:
 
 
 def writes(suite: Suite) -> bool:
-    """Always."""
+    """True: answers are generated text."""
     return True
 
 
 def prompts_asked(
     engine: Any, suite: Suite, items: Sequence[Item], prompting: Prompting, decoding: Decoding, seed: int
 ) -> Prompts:
-    """The recipe's prompt around every instruction."""
+    """Every instruction in the recipe's prompt template."""
     return Prompts([prompting.render(item.instruction, item.input) for item in items], decoding, seed)
 
 
 def pairs_judged(items: Sequence[Item], answers: Mapping[str, str], order: str) -> list[Pair]:
-    """What the judge is asked: an answer that equals its reference is a tie without a call."""
+    """The pairs for the judge; an answer that equals its reference is a tie without a call."""
     return [
         Pair(item.instruction, *(sides if shown == POLICY_FIRST else sides[::-1]), item.input)
         for item in items
