@@ -71,7 +71,7 @@ def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str
             )
     found = paired_differences(scores, pairs)
     tests = step_down([d.p for d in found])
-    fallen = collapsed(scores)
+    low_seeds = collapsed(scores)
     rows = []
     for (candidate, baseline), d, test in zip(pairs, found, tests, strict=True):
         row = {
@@ -82,7 +82,7 @@ def compare(scores: ByMethod, pairs: Sequence[tuple[str, str]]) -> list[dict[str
             "p_holm": test.p,
             "level": test.level,
             "smallest_detectable_difference": 100 * d.detectable(test.level),
-            "collapsed": {name: fallen[name] for name in (candidate, baseline) if name in fallen},
+            "collapsed": {name: low_seeds[name] for name in (candidate, baseline) if name in low_seeds},
         }
         row["without_collapsed"] = _without(scores, candidate, baseline, row["collapsed"])
         rows.append({**row, "verdict": _verdict(row)})
@@ -113,12 +113,12 @@ def _mean(scores: Scores) -> float:
 
 
 def _without(
-    scores: ByMethod, candidate: str, baseline: str, fallen: Mapping[str, Sequence[int]]
+    scores: ByMethod, candidate: str, baseline: str, low_seeds: Mapping[str, Sequence[int]]
 ) -> dict[str, Any] | None:
     """The difference over the seeds on which neither method collapsed; None if none collapsed or none remain."""
-    dropped = {seed for seeds in fallen.values() for seed in seeds}
+    dropped = {seed for seeds in low_seeds.values() for seed in seeds}
     left = {
-        name: {seed: found for seed, found in of_seed.items() if seed not in fallen.get(name, ())}
+        name: {seed: found for seed, found in of_seed.items() if seed not in low_seeds.get(name, ())}
         for name, of_seed in scores.items()
     }
     shared = sorted(set(left[candidate]) & set(left[baseline]))

@@ -75,7 +75,7 @@ def html_data(
         ),
         "scores": by_method(store, reports, found["main"]),
         "points": {
-            method: points_with_errors(way) for method, way in points_of_matrix(store, matrix).items()
+            method: points_with_errors(points) for method, points in points_of_matrix(store, matrix).items()
         },
         "confidence": confidences(records),
         "throughput": throughput(store, [store.root / run["folder"] for run in matrix["runs"]]),

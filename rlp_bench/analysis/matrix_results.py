@@ -84,7 +84,7 @@ def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[st
         "stand_ins": {r.method: stand_ins(r.lineage) for r in records if stand_ins(r.lineage)},
         "policies": list(points),
         "matched_kl": matched_to_ppo(points),
-        "trajectories": {method: _way(found) for method, found in points.items()},
+        "trajectories": {method: _trajectory(found) for method, found in points.items()},
         "budgets": budgets(store, folders),
         "labels": [{k: v for k, v in row.items() if k != "scores"} for row in labels["labels"]],
         "label_accuracy": {
@@ -201,11 +201,14 @@ def matched_to_ppo(points: Mapping[str, Sequence[Point]]) -> list[dict[str, Any]
     """Every method that ends in PPO, compared with PPO at equal KL over shared seeds."""
     if BASELINE not in points:
         return []
-    ordered = [*points[BASELINE], *(p for name, way in points.items() if name != BASELINE for p in way)]
+    ordered = [
+        *points[BASELINE],
+        *(p for name, trajectory in points.items() if name != BASELINE for p in trajectory),
+    ]
     return corrected([row for kl in KLS for row in matched_kl(ordered, kl)])
 
 
-def _way(points: Sequence[Point]) -> list[dict[str, Any]]:
+def _trajectory(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Means over seeds at every rollout count, in order."""
     found = []
     for rollouts in sorted({p.rollouts for p in points}):

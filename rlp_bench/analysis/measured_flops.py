@@ -21,7 +21,7 @@ FORMULA = (
 )
 TRAINED = ("tokens_trained",)
 PASSED = ("tokens_sampled", "tokens_scored")
-UNTOLD = ("reward_calls", "entailment_calls")
+UNCOUNTED = ("reward_calls", "entailment_calls")
 """Counters of model calls whose tokens a stage may not count."""
 PEAK_SIZE = 1024
 PEAK_ROUNDS = 7
@@ -51,12 +51,12 @@ def stage_flops(counters: Mapping[str, float], parameters: int | None) -> Flops:
     formula = parameters * (6 * trained + 2 * passed) if parameters and trained + passed else None
     if counters.get("flops"):
         return Flops(counters["flops"], "counted by the stage", (), formula)
-    untold = tuple(name for name in UNTOLD if counters.get(name))
+    uncounted = tuple(name for name in UNCOUNTED if counters.get(name))
     if "tokens_scored" in counters:
-        untold = tuple(name for name in untold if name != "reward_calls")
+        uncounted = tuple(name for name in uncounted if name != "reward_calls")
     if formula is None:
-        return Flops(None, "unknown", untold or ("no tokens counted",))
-    return Flops(formula, "6ND + 2ND", untold, formula)
+        return Flops(None, "unknown", uncounted or ("no tokens counted",))
+    return Flops(formula, "6ND + 2ND", uncounted, formula)
 
 
 def parameters_of(folder: Path) -> int | None:
@@ -77,12 +77,16 @@ def measured_peak(device: str, threads: int) -> float:
     torch.set_num_threads(max(1, threads))
     try:
         one = torch.rand(PEAK_SIZE, PEAK_SIZE, device=device)
-        return 2 * PEAK_SIZE**3 / min(_clocked(lambda: float((one @ one)[0, 0])) for _ in range(PEAK_ROUNDS))
+        return (
+            2
+            * PEAK_SIZE**3
+            / min(_wall_seconds(lambda: float((one @ one)[0, 0])) for _ in range(PEAK_ROUNDS))
+        )
     finally:
         torch.set_num_threads(before)
 
 
-def _clocked(work: Any) -> float:
+def _wall_seconds(work: Any) -> float:
     """Wall seconds of a call; it must read a number of the result, which synchronizes with the device."""
     began = time.perf_counter()
     work()

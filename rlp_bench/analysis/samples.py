@@ -103,7 +103,7 @@ def pairs_view(
         source = open_source(record.recipe.data.source)
         for artifact in synthetic(record):
             makers += 1
-            said = {r["id"]: r for r in measured(store, artifact, judge, gold, source, display)}
+            preferences = {r["id"]: r for r in measured(store, artifact, judge, gold, source, display)}
             for row in artifact.rows():
                 key = prompt_id(row)
                 entry = found.setdefault(
@@ -122,8 +122,8 @@ def pairs_view(
                         "chosen": row["chosen"],
                         "rejected": row["rejected"],
                         "sure": row.get("confidence", row.get("probability")),
-                        "pool": said[key]["pool"],
-                        "gold": said[key]["gold"],
+                        "pool": preferences[key]["pool"],
+                        "gold": preferences[key]["gold"],
                     }
                 )
     if not makers:

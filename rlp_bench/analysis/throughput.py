@@ -106,7 +106,9 @@ def throughput(
         "methods": _method_rows(runs, stages, terms),
         "total": totals(stages.values(), terms),
         "unshared_wall_seconds": sum(
-            (stages[one].figures or {}).get("wall_seconds", 0.0) for _, way in runs for one in way
+            (stages[one].figures or {}).get("wall_seconds", 0.0)
+            for _, fingerprints in runs
+            for one in fingerprints
         ),
         "tuning": totals(extra.values(), terms) if extra else None,
     }
@@ -209,13 +211,15 @@ def _method_rows(
     for record, fingerprints in runs:
         by_method.setdefault(record["method"], []).append(fingerprints)
     rows = []
-    for method, ways in by_method.items():
-        used = [stages[one] for way in ways for one in way]  # a shared stage counts once per run
+    for method, lineages in by_method.items():
+        used = [stages[one] for lineage in lineages for one in lineage]  # a shared stage counts once per run
         shared = sum((stage.figures or {}).get("wall_seconds", 0.0) for stage in used if stage.shared)
-        row = averaged(totals(used, terms), len(ways))
+        row = averaged(totals(used, terms), len(lineages))
         for name in ("steps", "steps_per_second"):  # updates and rollouts do not add up
             row.pop(name)
-        rows.append({"method": method, "runs": len(ways), **row, "shared_wall_seconds": shared / len(ways)})
+        rows.append(
+            {"method": method, "runs": len(lineages), **row, "shared_wall_seconds": shared / len(lineages)}
+        )
     return rows
 
 

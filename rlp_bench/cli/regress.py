@@ -152,7 +152,12 @@ def regress(
     Without --run or --report, the newest run of the baseline's method and recipe is tested.
     """
     from rlp_bench.regression.baseline import read_baseline
-    from rlp_bench.regression.history import default_history, earlier_attempts, record_attempt, told
+    from rlp_bench.regression.history import (
+        attempt_summary,
+        default_history,
+        earlier_attempts,
+        record_attempt,
+    )
     from rlp_bench.regression.outcome import attempt_of, failed, no_candidate, result_of
     from rlp_bench.regression.rule import judge_candidate, read_margins
     from rlp_bench.regression.snapshot import Snapshot, choose, take_snapshot
@@ -172,7 +177,7 @@ def regress(
     if named is None and report is None:
         outcome, attempts = no_candidate(whole, strict), NO_ATTEMPT
     else:
-        attempts = told(earlier)
+        attempts = attempt_summary(earlier)
         try:
             candidate = choose(take_snapshot(opened, named, report), suites or [])
             outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)

@@ -193,15 +193,15 @@ def _estimate(prompt: str) -> PromptSize:
 @contextmanager
 def _counting_on(engine: Engine, progress: Progress, done: int, total: int) -> Iterator[None]:
     """Offsets the progress of an engine that reports every answer by the questions of earlier parts."""
-    told = getattr(engine, "progress", None)
-    if told is None:
+    callback = getattr(engine, "progress", None)
+    if callback is None:
         yield
         return
     engine.progress = lambda now, _, note="": progress(done + now, total, note)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        engine.progress = told  # type: ignore[attr-defined]
+        engine.progress = callback  # type: ignore[attr-defined]
 
 
 def _rows(part: Artifact) -> Iterator[Row]:

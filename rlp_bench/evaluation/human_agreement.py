@@ -48,9 +48,9 @@ def human_agreement(
     cast = [people.votes(pair) for pair in pairs]
     voted = [(pair, votes) for pair, votes in zip(pairs, cast, strict=True) if votes]
     orders = [pair for pair, _ in voted] + [Pair(p.instruction, p.second, p.first, p.input) for p, _ in voted]
-    said = ask_judge(judge, orders, 0, progress)
-    both = list(zip(said[: len(voted)], said[len(voted) :], strict=True))
-    scores = [in_both_orders(*verdicts) for verdicts in both]
+    verdicts = ask_judge(judge, orders, 0, progress)
+    both = list(zip(verdicts[: len(voted)], verdicts[len(voted) :], strict=True))
+    scores = [in_both_orders(*two) for two in both]
     refuse_missing(scores, outcomes(scores), judge.name, what="pairs", allow_missing=allow_missing)
     judged = [
         (pair, votes, row["score"])
@@ -60,8 +60,8 @@ def human_agreement(
     agreement = dict(people.agreement())
     pairwise = agreement.get("pairwise")
     return {
-        "majority": _whole(judged),
-        "leave_one_out": _left_out(judged),
+        "majority": _by_majority(judged),
+        "leave_one_out": _leave_one_out(judged),
         "people": {**agreement, "pairwise": None if pairwise is None else 100 * pairwise},
         "coverage": outcomes(scores),
         "without_a_vote": len(pairs) - len(voted),
@@ -80,25 +80,25 @@ Judged = Sequence[tuple[Pair, Votes, tuple[float, float]]]
 """A pair, its votes, and the judge's preferences for the answer shown first, in both orders."""
 
 
-def _whole(judged: Judged) -> dict[str, Any]:
-    known = [(p, m, said) for p, votes, said in judged if (m := majority(votes)) is not None]
+def _by_majority(judged: Judged) -> dict[str, Any]:
+    known = [(p, m, preferences) for p, votes, preferences in judged if (m := majority(votes)) is not None]
     return {
-        "judge": percent([_both(said, m) for _, m, said in known]),
+        "judge": percent([_both(preferences, m) for _, m, preferences in known]),
         "longest": percent([credit(longer_first(p.first, p.second), m == 1) for p, m, _ in known]),
         "divided": len(judged) - len(known),
     }
 
 
-def _left_out(judged: Judged) -> dict[str, Any]:
+def _leave_one_out(judged: Judged) -> dict[str, Any]:
     """Mean within each pair over the left-out annotators, then over pairs."""
     several = [one for one in judged if len(one[1]) > 1]
     right: dict[str, list[float]] = {"people": [], "judge": [], "longest": []}
-    for pair, votes, said in several:
+    for pair, votes, preferences in several:
         targets = list(_targets(votes))
         if targets:
             length = longer_first(pair.first, pair.second)
             right["people"].append(_mean([credit(vote, target == 1) for vote, target in targets]))
-            right["judge"].append(_mean([_both(said, target) for _, target in targets]))
+            right["judge"].append(_mean([_both(preferences, target) for _, target in targets]))
             right["longest"].append(_mean([credit(length, target == 1) for _, target in targets]))
     divided = len(several) - len(right["people"])
     return {**{who: percent(values) for who, values in right.items()}, "divided": divided}
@@ -112,9 +112,9 @@ def _targets(votes: Votes) -> Iterable[tuple[float, float]]:
             yield vote, target
 
 
-def _both(said: tuple[float, float], target: float) -> float:
+def _both(preferences: tuple[float, float], target: float) -> float:
     """The judge's mean credit over both orders."""
-    given, turned = said
+    given, turned = preferences
     return (credit(given, target == 1) + credit(turned, target == 0)) / 2
 
 

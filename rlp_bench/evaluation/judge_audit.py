@@ -50,7 +50,7 @@ def audit(
         groups[item.subset].append((item, score))
     by_subset = {name: statistics(pairs) for name, pairs in groups.items()}
     adversarial = [s for name, s in by_subset.items() if name and name.lower() != "natural"]
-    said = [preference for _, score in judged for preference in score]
+    preferences = [preference for _, score in judged for preference in score]
     return {
         "judge": dict(judge.manifest()),
         "n": len(items),
@@ -59,8 +59,8 @@ def audit(
         "statistics": statistics(judged),
         "as_stored": dict(getattr(judge, "own_statistics", dict)()),
         "accuracy": percent([_right(item, score) for item, score in judged]),
-        "first_preferred": _mean(said),
-        "ties": sum(p == 0.5 for p in said),
+        "first_preferred": _mean(preferences),
+        "ties": sum(p == 0.5 for p in preferences),
         "longest": 100 * sum(_longest(item) for item, _ in judged) / len(judged),
         "subsets": by_subset,
         "adversarial_mean": _mean([s["correct_average"] for s in adversarial]) if all(adversarial) else None,
@@ -107,8 +107,8 @@ def _right(item: LabeledPair, score: tuple[float, float]) -> float:
 def _both_orders(judge: Judge, items: Sequence[LabeledPair], seed: int, progress: Progress) -> Round:
     pairs = [Pair(item.instruction, item.output_1, item.output_2) for item in items]
     pairs += [Pair(item.instruction, item.output_2, item.output_1) for item in items]
-    said = ask_judge(judge, pairs, seed, progress)
-    return said[: len(items)], said[len(items) :]
+    verdicts = ask_judge(judge, pairs, seed, progress)
+    return verdicts[: len(items)], verdicts[len(items) :]
 
 
 def credit(preference: float, first_is_right: bool) -> float:
@@ -128,14 +128,14 @@ def _self_agreement(rounds: Sequence[Round]) -> float | None:
 
     None if there are no such repeats.
     """
-    said = [
+    winners = [
         [None if v.preference is None else _winner(v.preference, False) for v in (*given, *swapped)]
         for given, swapped in rounds
     ]
     same = [
         a == b
-        for i, one in enumerate(said)
-        for other in said[i + 1 :]
+        for i, one in enumerate(winners)
+        for other in winners[i + 1 :]
         for a, b in zip(one, other, strict=True)
         if a is not None and b is not None
     ]

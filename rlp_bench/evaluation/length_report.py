@@ -33,7 +33,7 @@ def length_controlled(
     y = np.array([np.nan if found[item.id] is None else found[item.id] for item in taken], float)
     gaps = np.array([len(item.reference or "") - len(rows[item.id]["output"]) for item in taken], float)
     n = int(np.isfinite(y).sum())
-    told: LengthControlled = {
+    facts: LengthControlled = {
         "win_rate": None,
         "n": n,
         "kind": known["kind"] if known else NO_DIFFICULTY,
@@ -47,12 +47,12 @@ def length_controlled(
             if n < FEWEST
             else "all lengths differ equally"
         )
-        return {**told, "reason": reason}
+        return {**facts, "reason": reason}
     difficulty = np.array([known["difficulty"][item.id] for item in taken]) if known else None
     result = length_controlled_win_rate(y, gaps, difficulty, _anchors(known), _prior(known))
     length, hard, bias = result.weights
     return {
-        **told,
+        **facts,
         "win_rate": 100 * result.mean,
         "standard_error": 100 * result.se,
         "ci95": [100 * result.low, 100 * result.high],

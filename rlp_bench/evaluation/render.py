@@ -16,9 +16,9 @@ def summarize(report: Report) -> list[Section]:
             [("suite", "result", "95 % interval", "n", "judge")] + [suite_row(r) for r in report["suites"]],
         )
     ]
-    told = [row for r in report["suites"] for row in _kind(r).beside(r)]
-    if told:
-        sections.append(("Beside the win rate", told))
+    qualifiers = [row for r in report["suites"] for row in _kind(r).beside(r)]
+    if qualifiers:
+        sections.append(("Beside the win rate", qualifiers))
     second = [row for r in report["suites"] for row in _beside(r)]
     if second:
         sections.append(("Other judges and controls", second))

@@ -54,7 +54,7 @@ def record_attempt(path: Path, attempt: Mapping[str, Any]) -> None:
         raise BenchError(f'"{path}": cannot be written ({error.strerror}); give another --history') from None
 
 
-def told(earlier: Sequence[Mapping[str, Any]]) -> str:
+def attempt_summary(earlier: Sequence[Mapping[str, Any]]) -> str:
     """One sentence about the earlier attempts, shown with the verdict."""
     if not earlier:
         return "first attempt against this baseline"

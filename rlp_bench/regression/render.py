@@ -23,7 +23,7 @@ NUMBERS = (
     ">could see",
     "verdict",
 )
-BEHIND = (
+DETAILS = (
     "suite",
     "test",
     ">better/worse",
@@ -54,8 +54,8 @@ def number_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def behind_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Rows of the columns `BEHIND`, as "baseline -> candidate" where the values differ."""
+def detail_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows of the columns `DETAILS`, as "baseline -> candidate" where the values differ."""
     return [
         (
             suite["alias"],
@@ -97,9 +97,9 @@ def render_text(result: Mapping[str, Any], attempts: str) -> list[Any]:
     tables: list[Any] = [Text(head)]
     if result["suites"]:
         tables.append(table("", NUMBERS, number_rows(result)))
-    behind = behind_rows(result)
-    if behind:
-        tables.append(table("Details: baseline -> candidate", BEHIND, behind))
+    details = detail_rows(result)
+    if details:
+        tables.append(table("Details: baseline -> candidate", DETAILS, details))
     return [*tables, Text("\n".join(notes(result, attempts)))]
 
 
@@ -108,9 +108,9 @@ def render_markdown(result: Mapping[str, Any], attempts: str) -> str:
     parts = [f"## rlp-bench regress: {HEADS[result['verdict']]}", "", escape(_sides(result)), ""]
     if result["suites"]:
         parts += _markdown_table(NUMBERS, number_rows(result))
-    behind = behind_rows(result)
-    if behind:
-        parts += _markdown_table(BEHIND, behind)
+    details = detail_rows(result)
+    if details:
+        parts += _markdown_table(DETAILS, details)
     return "\n".join([*parts, *(f"- {escape(note)}" for note in notes(result, attempts)), ""])
 
 

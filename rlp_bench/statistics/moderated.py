@@ -144,13 +144,13 @@ def outlying_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, dict[i
     found: dict[str, dict[int, float]] = {}
     for method, of_seed in left.items():
         center = float(np.median(list(of_seed.values())))
-        far = {seed: (y - center) / sd for seed, y in of_seed.items() if sd > 0}
-        if any(abs(away) > OUTLYING for away in far.values()):
-            found[method] = {seed: away for seed, away in far.items() if abs(away) > OUTLYING}
+        distances = {seed: (y - center) / sd for seed, y in of_seed.items() if sd > 0}
+        if any(abs(away) > OUTLYING for away in distances.values()):
+            found[method] = {seed: away for seed, away in distances.items() if abs(away) > OUTLYING}
     return found
 
 
 def collapsed_seeds(means: Mapping[str, Mapping[int, float]]) -> dict[str, list[int]]:
     """Method -> outlying seeds below its median seed."""
-    far = {m: [s for s, away in seeds.items() if away < 0] for m, seeds in outlying_seeds(means).items()}
-    return {method: sorted(seeds) for method, seeds in far.items() if seeds}
+    low = {m: [s for s, away in seeds.items() if away < 0] for m, seeds in outlying_seeds(means).items()}
+    return {method: sorted(seeds) for method, seeds in low.items() if seeds}

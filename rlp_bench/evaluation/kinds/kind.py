@@ -94,12 +94,12 @@ def no_sections(report: SuiteReport) -> Iterable[Section]:
     return ()
 
 
-def nobody(report: SuiteReport) -> str:
+def no_judge(report: SuiteReport) -> str:
     """An empty cell: no judge."""
     return ""
 
 
-def never(suite: Suite) -> bool:
+def not_generated(suite: Suite) -> bool:
     """False: answers are not generated text."""
     return False
 
@@ -118,13 +118,13 @@ class Kind:
     """Report key of the main result shown in tables, in percent."""
     evaluate: Callable[[Asking, str, Any, list[Any]], SuiteReport]
     """(context, the suite's alias, the suite, its items) -> report; also stores the scores."""
-    judged_by: Callable[[SuiteReport], str] = nobody
+    judged_by: Callable[[SuiteReport], str] = no_judge
     """The last cell of the suite's line in the summary: a judge, a reward model, a protocol."""
     beside: Callable[[SuiteReport], Iterable[tuple[str, ...]]] = no_rows
     """Rows (suite, quantity, value) that qualify the headline."""
     groups: Callable[[SuiteReport], Iterable[Section]] = no_sections
     """Tables by subset, category, subject."""
-    by_writing: Callable[[Suite], bool] = never
+    by_writing: Callable[[Suite], bool] = not_generated
     """Whether answers are generated text, so that an endpoint can be the policy."""
     prompts: Callable[[Any, Any, Sequence[Any], Prompting, Decoding, int], Prompts] | None = None
     """(engine, suite, items, prompting, decoding, seed) -> the prompts for an endpoint, for --dry-run."""

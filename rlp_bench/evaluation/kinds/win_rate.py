@@ -77,7 +77,7 @@ def evaluate_suite(
         report["warnings"].append(
             f"{len(items)} of the suite's {len(items) + lacking} items: a part of {suite.name}"
         )
-    report["length_controlled"] = _controlled(store, suite, items, rows, report)
+    report["length_controlled"] = _length_controlled_rate(store, suite, items, rows, report)
     report["second_judges"] = {name: _short(judged(load_judge(name), order)) for name in second}
     report["controls"] = {name: _short(judged(load_judge(name), "both")) for name in CONTROLS}
     return report
@@ -150,7 +150,7 @@ def absent_items(suite: Suite, items: Sequence[Item], *, allow_missing: bool) ->
     return lacking
 
 
-def _controlled(
+def _length_controlled_rate(
     store: Store, suite: Suite, items: Sequence[Item], rows: Outputs, report: SuiteReport
 ) -> LengthControlled:
     return length_controlled(suite, items, rows, list(read_jsonl(store.root / report["scores"])))
