@@ -11,6 +11,9 @@ known number of points (power).
     soft         the votes of 13 annotators in both orders, whose rate varies by item and answer
     soft-tied    the same, and on 30 % of the items both policies give the same answer, so that nothing differs
     rare         binary, nine items in ten are the same for both: few discordant items
+    subsets      binary, and each of AlpacaFarm's five subsets has an effect of its own, common to all its items: normal
+                 with mean 0 and SD 5 points. No loss on average over subsets; on the five at hand there is one
+    subsets-0    the same, with the five effects shifted so that they add up to nothing on these items
 """
 
 import argparse
@@ -18,6 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +47,12 @@ PUBLISHED_POWER = {
 """Percent, by (items, points lost): one-sided 5 %, binary, correlation .25, 3,000 runs."""
 
 
-def correlated(rng: np.random.Generator, runs: int, n: int, loss: float, rho: float = 0.25) -> Any:
+SUBSETS = np.array([129, 156, 188, 252, 80]) / 805
+"""Shares of AlpacaFarm's subsets: helpful_base, koala, oasst, selfinstruct, vicuna."""
+SUBSET_SD = 0.05
+
+
+def correlated(rng: np.random.Generator, runs: int, n: int, loss: Any, rho: float = 0.25) -> Any:
     """Outcomes (2, runs, n) in {0, 1}: rates (1 + loss) / 2 and (1 - loss) / 2, correlation rho (phi)."""
     p, q = (1 + loss) / 2, (1 - loss) / 2
     both = p * q + rho * np.sqrt(p * (1 - p) * q * (1 - q))
@@ -81,12 +90,24 @@ def rare(rng: np.random.Generator, runs: int, n: int, loss: float) -> Any:
     return np.where(rng.random((runs, n)) < 0.1, sign, 0.0)
 
 
+def subsets(rng: np.random.Generator, runs: int, n: int, loss: float, *, shifted: bool = False) -> Any:
+    """Items of one subset share its effect."""
+    effects = rng.normal(0, SUBSET_SD, (runs, len(SUBSETS)))
+    group = np.searchsorted(np.cumsum(SUBSETS)[:-1], (np.arange(n) + 0.5) / n)
+    if shifted:
+        effects -= effects[:, group].mean(axis=1, keepdims=True)
+    old, new = correlated(rng, runs, n, loss + effects[:, group])
+    return new - old
+
+
 DRAWS: dict[str, tuple[Draw, bool]] = {
     "binary": (binary, True),
     "binary-tied": (binary_tied, False),
     "soft": (soft, False),
     "soft-tied": (soft_tied, False),
     "rare": (rare, True),
+    "subsets": (subsets, True),
+    "subsets-0": (partial(subsets, shifted=True), True),
 }
 """Name -> how the differences (runs, n) are drawn, and whether they are of binary outcomes."""
 

@@ -59,6 +59,16 @@ def test_three_gating_suites_together_raise_one_false_alarm_in_twenty_at_most():
     assert (least <= 0.05).mean() > 0.12  # without the correction
 
 
+def test_five_percent_is_for_new_items_of_the_same_subsets_not_for_new_subsets():
+    """What docs/regression.md says about items that share their subset's effect."""
+    here = simulation.simulate("subsets-0", 805, 0.0, 4000)
+    assert 4.0 <= here["regression"] <= 6.2
+    assert 94.0 <= here["coverage"] <= 97.0
+    elsewhere = simulation.simulate("subsets", 805, 0.0, 4000)
+    assert 10.0 <= elsewhere["regression"] <= 17.0
+    assert elsewhere["coverage"] < 90.0
+
+
 def test_a_margin_above_the_noise_only_lowers_false_alarms():
     # SD .27, 805 items: one error is 1 point; a margin of 6 points is far outside the noise.
     found = simulation.simulate("soft-tied", 805, 0.0, 500, margin_points=6.0, resamples=499)
