@@ -1,8 +1,8 @@
-"""Imported annotations of people: "human:FILE", a JSON list or JSON lines, plain or gzipped.
+"""Imported human annotations: "human:FILE", a JSON list or JSON lines, plain or gzipped.
 
-A row is {instruction, input (may be absent), output_1, output_2, preference, annotator (may be absent)} with
-preference 1 or 2 for the better output, 1.5 or 0 for a tie, null for no vote, as in AlpacaFarm's and AlpacaEval's
-files. Several annotators may have judged one pair, in either order: the verdict is the mean of their votes.
+A row is {instruction, input (optional), output_1, output_2, preference, annotator (optional)} with preference 1 or 2
+for the better output, 1.5 or 0 for a tie, null for no vote, as in AlpacaFarm's and AlpacaEval's files. A pair may have
+votes of several annotators, in either order: the verdict is their mean.
 """
 
 import json
@@ -20,7 +20,7 @@ Question = tuple[str, str, str]
 
 
 class Human:
-    """Votes by content; a pair that nobody judged is missing, never guessed."""
+    """Looks verdicts up by content; the verdict on a pair without votes is missing."""
 
     name = "human"
     version = "1"
@@ -35,7 +35,7 @@ class Human:
         self._votes = _votes(path, self._rows)
 
     def manifest(self) -> Mapping[str, Any]:
-        """The hash of the (unpacked) file, how many people voted, and how far they agree."""
+        """The hash of the uncompressed file, its number of rows, and the annotators' agreement."""
         several = any(len(votes) > 1 for votes in self._votes.values())
         return {
             "name": self.name,
@@ -48,33 +48,33 @@ class Human:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """The file's rows as they stand."""
+        """The rows of the file, unchanged."""
         return self._rows
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """Mean vote for the first answer; raw: the votes, by annotator."""
+        """One verdict per pair: the mean vote for the first answer; `raw` has the votes by annotator."""
         return [self._verdict(pair) for pair in pairs]
 
     def _verdict(self, pair: Pair) -> Verdict:
         question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
         votes = self._votes.get(question)
         if votes is None:
-            return Verdict(None, "missing: nobody judged these two answers")
+            return Verdict(None, "missing: the file has no row on these two answers")
         if not votes:
-            return Verdict(None, "unparsed: those who were asked gave no vote")
+            return Verdict(None, "unparsed: no annotator of this pair gave a vote")
         given = {who: 1.0 - vote if turned else vote for who, vote in votes.items()}
         return Verdict(sum(given.values()) / len(given), raw=json.dumps(given, sort_keys=True))
 
     def votes(self, pair: Pair) -> list[float]:
-        """Of each person who voted, preference for the first answer; empty where nobody did."""
+        """Each annotator's preference for the first answer; empty if there are no votes."""
         question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
         return [1.0 - vote if turned else vote for vote in self._votes.get(question, {}).values()]
 
     def agreement(self) -> dict[str, Any]:
-        """How far people agree: `pairwise`, the share of pairs of votes that are equal, mean over items.
+        """Agreement between annotators: `pairwise` is the share of equal pairs of votes, averaged over items.
 
-        None where no item has two votes. What a judge is compared with, one more person's agreement with the others,
-        `rlp-bench audit` computes by one rule for people and judge.
+        It is None if no item has two votes. `rlp-bench audit` computes the agreement that a judge is compared with,
+        that of one annotator with the others, by the same rule for annotators and judge.
         """
         several = [sorted(votes.values()) for votes in self._votes.values() if len(votes) > 1]
         people = {who for votes in self._votes.values() for who in votes if not who.startswith("row ")}
@@ -97,7 +97,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _question(instruction: str, input: str, first: str, second: str) -> tuple[Question, bool]:
-    """The pair whatever its order, and whether it was turned to get there."""
+    """A key that does not depend on the order of the answers, and whether they were swapped for it."""
     whole = merge_input(instruction, input)
     turned = second < first
     return ((whole, second, first) if turned else (whole, first, second)), turned
@@ -115,7 +115,7 @@ def _votes(path: Path, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict
         if (question, who) in where:
             raise DataError(
                 f'"{path}": row {number}: annotator "{who}" judged this pair in row {where[question, who]} already; '
-                "keep one of the two"
+                "remove one of the two rows"
             )
         where[question, who] = number
         votes = found.setdefault(question, {})
@@ -139,5 +139,7 @@ def _rows(path: Path, data: bytes) -> list[dict[str, Any]]:
         wrong += [] if isinstance(row.get("input") or "", str) else ["input"]
         wrong += [] if "preference" in row else ["preference"]
         if wrong:
-            raise DataError(f'"{path}": row {number}: no {", ".join(wrong)}, or no text; expected {EXPECTED}')
+            raise DataError(
+                f'"{path}": row {number}: {", ".join(wrong)} missing or not text; expected {EXPECTED}'
+            )
     return rows

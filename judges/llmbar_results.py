@@ -1,10 +1,10 @@
-"""LLMBar's result files as verdicts: rows {"input", "output_1", "output_2", "label", "results": [...]}.
+"""Reads verdicts from LLMBar's result files: rows {"input", "output_1", "output_2", "label", "results": [...]}.
 
-The verdict is the last of `results`, {"swap = False": {"winner"}, "swap = True": {"winner"}}: before it stand the steps
-of the evaluators that take several, texts (metrics, a reference) or a first round whose contradictions the last one
-settles. "swap = False" showed output_1 first. `winner` is "1" or "2" as the data number them in either order; None is
-no verdict, "tie" a tie. Evaluators that rate have no order: LLMBar stores equal and unreadable scores as two winners
-that contradict each other, which is half right.
+The verdict is the last element of `results`, {"swap = False": {"winner"}, "swap = True": {"winner"}}. The elements
+before it are earlier steps of multi-step evaluators: texts (metrics, a reference), or a first round whose
+contradictions the last one resolves. "swap = False" showed output_1 first. `winner` is "1" or "2" by the numbers in the
+data, in both orders; None is no verdict, "tie" a tie. Evaluators that give ratings have no order: LLMBar stores equal
+and unreadable ratings as two contradicting winners, which count as half right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from typing import Any
 from rlp_bench.api import DataError, LabeledPair, Verdict
 
 Shown = tuple[str, str, str]
-"""(instruction, first answer, second answer) as they were shown."""
+"""(instruction, first answer, second answer), in the order shown to the judge."""
 ORDERS = {"swap = False": False, "swap = True": True}
 TEXTS = ("input", "output_1", "output_2")
-NOTHING = Verdict(None, "missing: the file has no result of this pair in this order")
+NOTHING = Verdict(None, "missing: the file has no result for this pair in this order")
 
 
 def is_llmbar(rows: Any) -> bool:
-    """Whether a JSON document is such a file."""
+    """Whether a JSON document is a result file of LLMBar."""
     return (
         isinstance(rows, list)
         and bool(rows)
@@ -30,10 +30,10 @@ def is_llmbar(rows: Any) -> bool:
 
 
 def checked(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """The rows, if all of them are labelled pairs, each once.
+    """The rows, if all are valid labeled pairs without repetitions.
 
     Raises:
-        DataError: some are not; one line counts them by what is wrong, with the first of each.
+        DataError: some are not; the message counts them by error, with the first row of each.
     """
     wrong: dict[str, list[int]] = {}
     seen: set[Shown] = set()
@@ -44,42 +44,42 @@ def checked(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
     if wrong:
         named = ", ".join(f"{len(at)} {fault} (row {at[0]})" for fault, at in wrong.items())
         raise DataError(
-            f"{path}: {sum(map(len, wrong.values()))} of {len(rows)} rows are no labelled pair: {named}; expected "
-            "input, output_1, output_2 as text, label 1 or 2, results; mend or remove them"
+            f"{path}: {sum(map(len, wrong.values()))} of {len(rows)} rows are not valid labeled pairs: {named}; "
+            "expected input, output_1, output_2 as text, label 1 or 2, results; correct or remove them"
         )
     return list(rows)
 
 
 def _fault(row: Any, seen: set[Shown]) -> str:
-    """What keeps a row from use, in a few words; "" where nothing does."""
+    """The error of a row in a few words, or ""."""
     if not isinstance(row, Mapping):
-        return "that are no object"
+        return "not an object"
     for name in TEXTS:
         if not isinstance(row.get(name), str):
             return f"without text in {name}"
     if row.get("label") is None:
         return "without label"
     if type(row["label"]) is not int or row["label"] not in (1, 2):
-        return "with another label than 1 or 2"
+        return "with a label other than 1 or 2"
     if not isinstance(row.get("results"), list):
         return "without results"
     pair = (row["input"], row["output_1"], row["output_2"])
     if pair in seen:
-        return "that repeat a pair"
+        return "repeating a pair"
     seen.add(pair)
     return ""
 
 
 def labeled_pairs(rows: Sequence[Mapping[str, Any]]) -> list[LabeledPair]:
-    """What the file judged, row by row."""
+    """The pair of each row, with its label."""
     return [LabeledPair(row["input"], row["output_1"], row["output_2"], row["label"]) for row in rows]
 
 
 def llmbar_verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[Shown, list[Verdict]]:
-    """What was shown -> preferences for the answer shown first.
+    """(instruction, first answer, second answer) -> preferences for the first answer.
 
-    Several where the file has the same two outputs once more, numbered the other way round: those of "swap = False"
-    stand first, each in the order of the rows.
+    There are several if the file has the same two outputs again with swapped numbers; those of "swap = False" come
+    first, each in the order of the rows.
     """
     found: dict[Shown, list[Verdict]] = {}
     for name, turned in ORDERS.items():
@@ -91,9 +91,9 @@ def llmbar_verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[Shown, list[Verdi
 
 
 def llmbar_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """LLMBar's own five statistics in percent, by its rule: no verdict is wrong, and two of them are equal.
+    """LLMBar's five statistics in percent, by its rule: a missing verdict is wrong, and two missing ones are equal.
 
-    Source: LLMBar, LLMEvaluator/evaluate.py. Its kappas are left out: they are computed from the wrong labels.
+    Source: LLMBar, LLMEvaluator/evaluate.py. Its kappas are omitted, because they are computed from wrong labels.
     """
     given, swapped = ([str((_result(row, name) or {}).get("winner")) for row in rows] for name in ORDERS)
     labels = [str(row["label"]) for row in rows]
@@ -110,7 +110,7 @@ def llmbar_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _result(row: Mapping[str, Any], order: str) -> Mapping[str, Any] | None:
-    """{"winner", "completion"} of an order; None where the evaluator did not come so far."""
+    """{"winner", "completion"} of an order; None if the evaluator has no result."""
     last = row["results"][-1] if row["results"] else None
     found = last.get(order) if isinstance(last, Mapping) else None
     return found if isinstance(found, Mapping) else None

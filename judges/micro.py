@@ -1,4 +1,4 @@
-"""Judges of the embedded world: its 13 simulated annotators, a second population, and the gold utility."""
+"""Judges of the micro world: its 13 simulated annotators, a second population, and the gold utility."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +67,7 @@ class MicroPool:
 
 
 class MicroSecondPopulation(MicroPool):
-    """Another 13 annotators with other biases: the (simulated) "human" column of the embedded world."""
+    """Another 13 annotators with other biases: the (simulated) "human" column of the micro world."""
 
     name = "micro_second"
     population = "second"

@@ -1,8 +1,7 @@
 """Replays stored verdicts: AlpacaEval's `annotations.json` or LLMBar's `result.json`, plain or gzipped.
 
-A row {instruction, output_1, output_2, preference, ...} holds a preference in [1, 2] for output_2 as it
-stands in
-the row; 0 and 1.5 are ties; None, NaN and negative numbers are no verdict (AlpacaEval, metrics/winrate.py).
+A row is {instruction, output_1, output_2, preference, ...}, with a preference for output_2 in [1, 2]; 0 and 1.5 are
+ties; None, NaN and negative numbers are no verdict (AlpacaEval, metrics/winrate.py).
 """
 
 import json
@@ -38,7 +37,7 @@ FIELDS = ("instruction", "output_1", "output_2")
 
 
 class Replay:
-    """The verdicts of a file, by content: a pair that the file did not judge is missing, never guessed."""
+    """Looks verdicts up by content; the verdict on a pair that is not in the file is missing."""
 
     name = "replay"
     version = "1"
@@ -61,7 +60,7 @@ class Replay:
             self._read_verdicts()
 
     def manifest(self) -> Mapping[str, Any]:
-        """Who judged, and the hash of the (unpacked) file."""
+        """The names of the annotators, and the hash of the uncompressed file."""
         averaged = self._averaged()
         return {
             "name": self.name,
@@ -75,37 +74,38 @@ class Replay:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """The file's rows as they stand, for a suite that takes its items from what was judged."""
+        """The rows of the file, unchanged, for a suite that takes its items from them."""
         return self._rows
 
     def labeled(self) -> list[LabeledPair]:
-        """The pairs of a file of LLMBar's, with their labels; AlpacaEval's has none."""
+        """The labeled pairs of an LLMBar file; empty for AlpacaEval's files."""
         return labeled_pairs(self._rows) if self._shown else []
 
     def own_statistics(self) -> dict[str, float]:
-        """What LLMBar publishes beside such a file; empty for AlpacaEval's."""
+        """The statistics that LLMBar publishes for such a file; empty for AlpacaEval's files."""
         return llmbar_statistics(self._rows) if self._shown else {}
 
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
-        """The stored preference for the first answer, of the other order where the file has none of this one.
+        """One verdict per pair: the stored preference for the first answer.
 
-        Several annotators are averaged, which the manifest says. LLMBar's file speaks of each order itself.
+        If the file lacks this order, the verdict comes from the other one. Verdicts of several annotators are averaged;
+        the manifest has their number. LLMBar's files have both orders.
         """
         return self._as_shown(pairs) if self._shown else [self._lookup(pair) for pair in pairs]
 
     @property
     def both_orders(self) -> bool:
-        """Whether the file has two answers in either order; each order then has its own verdict."""
+        """Whether the file has both orders of some pair; each order then has its own verdict."""
         return any(
             (q, second, first) in self._verdicts for q, first, second in self._verdicts if first != second
         )
 
     def holds(self, pair: Pair) -> bool:
-        """Whether the file has a verdict on the pair in this very order."""
+        """Whether the file has a verdict on the pair in this order."""
         return (merge_input(pair.instruction, pair.input), pair.first, pair.second) in self._verdicts
 
     def _as_shown(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """Verdicts on the very order; where the file has several, those asked again get the next."""
+        """Verdicts on the pairs in exactly this order; repeated pairs get the file's verdicts in turn."""
         missing = [Verdict(None, "missing: the file has no verdict on these two answers in this order")]
         asked: Counter[Shown] = Counter()
         said = []
@@ -130,7 +130,7 @@ class Replay:
         return Verdict(1.0 - mean if turned else mean, raw=found[0].raw)
 
     def _averaged(self) -> int:
-        """How many verdicts are means over several annotators."""
+        """Number of verdicts that are means over several annotators."""
         who: dict[tuple[str, frozenset[str]], set[str]] = {}
         for row in [] if self._shown else self._rows:
             answers = frozenset((row["output_1"], row["output_2"]))
@@ -192,6 +192,8 @@ def _check(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             raise DataError(f"{path}: row {number} lacks {', '.join(lacking)}; expected {EXPECTED}")
         wrong = [field for field in FIELDS if not isinstance(row[field], str)]
         if wrong:
-            raise DataError(f"{path}: row {number}: {', '.join(wrong)} must be text")
+            raise DataError(
+                f"{path}: row {number}: {', '.join(wrong)} must be text; correct or remove the row"
+            )
     if not any("preference" in row for row in rows):
         raise DataError(f"{path}: no row has a preference; expected {EXPECTED}")

@@ -337,9 +337,10 @@ def test_rows_that_are_no_labelled_pairs_are_counted_in_one_line(tmp_path):
     with pytest.raises(DataError) as raised:
         replay(tmp_path, [*good, *broken])
     for said in (
-        "8 of 11 rows are no labelled pair", "2 without label (row 4)", "2 with another label than 1 or 2 (row 6)",
-        "1 without text in output_2 (row 8)", "1 without results (row 9)", "1 that repeat a pair (row 10)",
-        "1 that are no object (row 11)",
+        "8 of 11 rows are not valid labeled pairs", "2 without label (row 4)",
+        "2 with a label other than 1 or 2 (row 6)",
+        "1 without text in output_2 (row 8)", "1 without results (row 9)", "1 repeating a pair (row 10)",
+        "1 not an object (row 11)",
     ):  # fmt: skip
         assert said in str(raised.value)
     assert "\n" not in str(raised.value)
