@@ -48,7 +48,7 @@ class AlpacaFarm:
         return self._items
 
     def absent(self, subset: str = "") -> int:
-        """How many of the 805, or of a subset of them, are not here; 0 where none of the items is one of them."""
+        """How many of the 805, or of one of their subsets, are missing; 0 if none of the items is one of the 805."""
         here = {item.id for item in AlpacaFarm.items(self)} & known_items().keys()
         wanted = [key for key, name in known_items().items() if subset in ("", name)]
         return sum(key not in here for key in wanted) if here else 0
@@ -86,7 +86,7 @@ class Vicuna(AlpacaFarm):
         return [item for item in super().items() if item.subset == self.name]
 
     def absent(self, subset: str = "") -> int:
-        """How many of the 80 are not here."""
+        """How many of the 80 are missing."""
         return super().absent(self.name)
 
 

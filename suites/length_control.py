@@ -1,8 +1,8 @@
 """Difficulties and anchors of AlpacaEval 2's length control, for answers judged against gpt4_1106_preview's.
 
-`alpaca_eval_2.json` holds an approximation (`tools/recover_difficulty.py`), keyed by instruction, with a hash of the
-reference answer, so that it is never used against another baseline. AlpacaEval's own instruction_difficulty.csv
-(dataset tatsu-lab/alpaca_eval) takes its place where it is given, and needs no prior; the anchors stay.
+`alpaca_eval_2.json` contains an approximation (`tools/recover_difficulty.py`), keyed by instruction, with a hash of the
+reference answer, so that it is never used with another baseline. AlpacaEval's own instruction_difficulty.csv (dataset
+tatsu-lab/alpaca_eval) replaces its difficulties if it is given; it needs no prior, and the anchors are the same.
 """
 
 import csv
@@ -17,7 +17,7 @@ from rlp_bench.api import DataError, Item
 
 
 def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = None) -> dict[str, Any] | None:
-    """{kind, label, difficulty by item id, anchors}, and of approximate ones {prior, error in points}.
+    """{kind, label, difficulty by item id, anchors}; for approximate difficulties also {prior, error in points}.
 
     None unless every item is one of the 805 with that reference.
     """
@@ -39,10 +39,13 @@ def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = No
 
 
 def read_difficulty(path: Path, order: Sequence[str]) -> dict[str, float]:
-    """AlpacaEval's file: a header, then (position, difficulty), 805 rows; `order` has the ids by position.
+    """Item id -> difficulty, from AlpacaEval's file: a header, then 805 rows (position, difficulty).
+
+    Args:
+        order: item ids by position.
 
     Raises:
-        DataError: it is not that.
+        DataError: the file has another format.
     """
     where = f'"{path}"'
     expected = (

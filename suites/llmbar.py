@@ -1,6 +1,6 @@
 """LLMBar (Zeng et al. 2023, arXiv:2310.07641): pairs with an objective winner, and the inputs of its natural subset.
 
-Data: princeton-nlp/LLMBar, MIT licence, not distributed here: a folder as in its repository, Natural/dataset.json and
+Data: princeton-nlp/LLMBar, MIT license, not distributed here: a folder as in its repository, Natural/dataset.json and
 Adversarial/{Neighbor,GPTInst,GPTOut,Manual}/dataset.json, plain or gzipped. The hashes below are of the content.
 """
 
@@ -45,16 +45,16 @@ class LLMBarPairs:
                 raise DataError(f'suite "llmbar_pairs": no subset "{name}"; {nearest(name, SUBSETS)}')
 
     def items(self) -> list[LabeledPair]:
-        """Every pair, with the number of its better output."""
+        """All pairs, with the number of the better output."""
         return [pair for name in self.subsets for pair in read_subset(_needed(self.name, self.folder), name)]
 
 
 class LLMBar:
-    """The 100 natural inputs as instructions of a win rate, as RLP uses them.
+    """The 100 natural inputs as instructions for a win rate, as in RLP.
 
-    What RLP compared with, text-davinci-003's answers, was never published (one input of the 100 is among the 805), so
-    a file of reference outputs must be given: "llmbar:FOLDER,references=FILE", AlpacaEval's format. Its hash is in
-    every report: answers of another reference are never mixed with it.
+    RLP's references, text-davinci-003's answers, were never published (one of the 100 inputs is among the 805), so a
+    file of reference outputs must be given: "llmbar:FOLDER,references=FILE", in AlpacaEval's format. Every report has
+    its hash, so that results with different references are never mixed.
     """
 
     name = "llmbar"
@@ -67,7 +67,7 @@ class LLMBar:
         self.references = Path(rest) if comma else None
 
     def items(self) -> list[Item]:
-        """The inputs of the natural subset; each with its reference answer where the file has one."""
+        """The inputs of the natural subset, each with its reference answer if the file has one."""
         folder = _needed(self.name, self.folder)
         if self.references is None:
             raise DataError(
@@ -85,7 +85,7 @@ def read_subset(folder: Path, name: str) -> list[LabeledPair]:
     """The pairs of one subset.
 
     Raises:
-        DataError: the file is absent, of another shape, or not the published content.
+        DataError: the file is missing, has another format, or is not the published content.
     """
     plain = folder / SUBSETS[name] / "dataset.json"
     path = plain if plain.exists() else plain.with_name("dataset.json.gz")
@@ -100,14 +100,14 @@ def read_subset(folder: Path, name: str) -> list[LabeledPair]:
         pairs.append(LabeledPair(row["input"], row["output_1"], row["output_2"], row["label"], name))
     if content_hash(pairs) != CONTENT[name]:
         raise DataError(
-            f'"{path}": {len(pairs)} pairs that are not the published {COUNTS[name]} of {name}; fetch '
-            "princeton-nlp/LLMBar again, or give your own pairs by another suite"
+            f'"{path}": {len(pairs)} pairs that are not the published {COUNTS[name]} of {name}; download '
+            "princeton-nlp/LLMBar again, or use another suite for your own pairs"
         )
     return pairs
 
 
 def content_hash(pairs: list[LabeledPair]) -> str:
-    """What CONTENT holds."""
+    """The hash in CONTENT."""
     text = "\n".join(f"{pair.id} {pair.label}" for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

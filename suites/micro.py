@@ -1,4 +1,4 @@
-"""Suites and training splits of the embedded world (`rlp_bench.micro`)."""
+"""Suites and training splits of the micro world (`rlp_bench.micro`)."""
 
 from collections.abc import Iterable
 from typing import Any, Literal

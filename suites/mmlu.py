@@ -8,11 +8,10 @@ are equal byte for byte); for a model with a context below 2050 tokens examples 
 
 `lm_eval` is lm-evaluation-harness 0.4, group mmlu version 2 with --num_fewshot 5: the most likely of " A" to " D" after
 the prompt; a prompt that does not fit the context is truncated from the left. Departs: exactly one BOS if the tokenizer
-adds one by itself, regardless of the harness's add_bos_token (its
-default is none); the metric's name ends in "_bos".
+adds one by itself, regardless of the harness's add_bos_token (default: none); the metric's name ends in "_bos".
 
-The two prompt, score and truncate differently, so their metrics have different names. Neither applies our prompt
-template. Data: the folder of the Hendrycks tar (MIT license), not distributed here.
+Prompts, scoring and truncation differ between the two, so their metrics have different names. Neither uses the recipe's
+prompt template. Data: the folder of the Hendrycks tar (MIT license), not distributed here.
 """
 
 from collections.abc import Mapping
@@ -158,7 +157,7 @@ class MMLU:
         if asked < all_of_them:
             said.append(f"{asked} of {all_of_them} subjects: not MMLU as published")
         if self.limit is not None:
-            said.append(f"the first {self.limit} questions a subject: not MMLU as published")
+            said.append(f"the first {self.limit} questions per subject: not MMLU as published")
         return said
 
 
