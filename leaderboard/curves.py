@@ -1,4 +1,4 @@
-"""Over-optimisation curves: proxy reward, gold utility and the reward model's accuracy against KL, as SVG."""
+"""Over-optimization curves: proxy reward, gold utility and the reward model's accuracy against KL, as SVG."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -7,28 +7,26 @@ from typing import Any
 from rlp_bench.api import BenchError, nearest
 
 PANELS = (
-    ("proxy", "proxy reward (SFT standard deviations)", "What is optimised"),
-    ("gold", "gold utility", "What it stands for"),
-    ("accuracy", "reward model's accuracy on own pairs", "Does it still know?"),
+    ("proxy", "proxy reward (SFT standard deviations)", "Proxy reward"),
+    ("gold", "gold utility", "Gold utility"),
+    ("accuracy", "reward model's accuracy on own pairs", "Reward-model accuracy"),
 )
 FORMATS = ("svg",)
 
 
 class Curves:
-    """Draws rows of `rlp_bench.matrix.trajectory.Point`: one line a coefficient, means over seeds, seeds as dots."""
+    """Plots rows of `rlp_bench.matrix.trajectory.Point`: one line per beta, means over seeds, single seeds as dots."""
 
     def render(self, reports: Sequence[Mapping[str, Any]], format: str) -> str:
-        """The picture as one SVG document.
+        """The figure as one SVG document.
 
         Raises:
-            BenchError: another format than "svg", or no point to draw.
+            BenchError: a format other than "svg", or no points.
         """
         if format not in FORMATS:
             raise BenchError(f'board "curves": format "{format}" is not known; {nearest(format, FORMATS)}')
         if not reports:
-            raise BenchError(
-                'board "curves": there is no point to draw; give reports with kl, proxy and gold'
-            )
+            raise BenchError('board "curves": no points given; expected reports with kl, proxy and gold')
         return _draw(reports)
 
 
@@ -50,7 +48,7 @@ def _draw(points: Sequence[Mapping[str, Any]]) -> str:
             line = _means(mine, key)
             axis.plot(*zip(*line, strict=True), color=colour, marker="o", markersize=3, label=f"β = {beta:g}")
         axis.set_xscale("symlog", linthresh=1.0)
-        axis.set(xlabel="KL to the SFT policy (nats a response)", ylabel=label, title=title)
+        axis.set(xlabel="KL to the SFT policy (nats per response)", ylabel=label, title=title)
     axes[0].legend(frameon=False)
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
@@ -59,7 +57,7 @@ def _draw(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _means(points: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """(mean KL, mean value) over seeds at every rollout count."""
+    """(mean KL, mean value) over seeds for each number of rollouts."""
     line = []
     for rollouts in sorted({p["rollouts"] for p in points}):
         here = [p for p in points if p["rollouts"] == rollouts]

@@ -1,4 +1,4 @@
-"""Numbers of the paper, to stand beside ours: copied, marked as such, part of no test."""
+"""Numbers copied from the paper, shown beside ours and marked as copied; they are part of no test."""
 
 SOURCE = "Lang et al. 2024 (arXiv:2403.19279)"
 PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
@@ -30,4 +30,4 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
     },  # MMLU, 5-shot, 14 042 questions
 }
 COLUMNS = {"alpacafarm": ("2", 0), "llmbar": ("2", 2), "vicuna": ("2", 3), "mmlu": ("8", 0)}
-"""Alias of a suite -> table and column that show it."""
+"""Alias of a suite -> (table, index of the column)."""

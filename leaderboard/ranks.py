@@ -1,10 +1,11 @@
-"""Ranks that do not pretend: two rows whose simultaneous intervals meet share a rank.
+"""Ranks by simultaneous intervals: two rows whose intervals overlap share a rank.
 
-From every score the item's mean over all rows is taken first, so that hard items do not widen anybody's interval. Each
-row then has an interval at confidence 1 - .05 / K (Bonferroni over K rows): with 95 % probability all K hold at once,
-and where two do not meet the order of their true means is known. Rank: one more than the rows that are surely better.
-Conservative, for two intervals may meet where a paired test of just these two rows sees a difference; linear in rows
-but for a sort. Errors over seeds are moderated (docs/statistics.md).
+The item's mean over all rows is subtracted from every score, so that the variance between items does not widen the
+intervals. Each row then has an interval at confidence 1 - .05 / K (Bonferroni over K rows). All K intervals hold
+simultaneously with 95 % probability, and non-overlapping ones determine the order of the true means. The rank is one
+plus the number of rows that are significantly better. This is conservative: two intervals may overlap although a paired
+test of the two rows finds a difference. The cost is linear in the number of rows, except for sorting. Standard errors
+over seeds are moderated (docs/statistics.md).
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,14 +23,14 @@ Scores = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Rank:
-    """Between `best` and `worst` with 95 % probability for all rows at once; `best` is printed."""
+    """The rank is between `best` and `worst`, with 95 % probability for all rows simultaneously; `best` is printed."""
 
     best: int
     worst: int
 
 
 def simultaneous_ranks(scores: Mapping[str, Scores]) -> dict[str, Rank]:
-    """The rank of every row that has scores, on the items that all have; {} for fewer than two rows or items."""
+    """The rank of every row with scores, on the items that all rows share; {} for fewer than two rows or items."""
     rows = {name: of_seed for name, of_seed in scores.items() if of_seed}
     items = _shared(list(rows.values()))
     if len(rows) < 2 or len(items) < 2:
@@ -44,9 +45,10 @@ def simultaneous_ranks(scores: Mapping[str, Scores]) -> dict[str, Rank]:
 
 
 def _intervals(x: Mapping[str, np.ndarray], rows: Mapping[str, Scores]) -> dict[str, Estimate]:
-    """Row -> its interval at 1 - ALPHA / K, S x I values each; the variance between seeds is shrunk over the rows.
+    """Row -> interval at confidence 1 - ALPHA / K, from S x I values; the variance between seeds is shrunk over rows.
 
-    Where all rows have the same seeds, what a seed does to all of them (the median) tells no two apart: it is out.
+    If all rows have the same seeds, the common effect of each seed (the median over rows) is removed, because it does
+    not affect the order of the rows.
     """
     confidence, bounds = 1 - ALPHA / len(x), (-1.0, 1.0)
     means = {name: dict(zip(sorted(rows[name]), v.mean(axis=1), strict=True)) for name, v in x.items()}
@@ -69,7 +71,7 @@ def _intervals(x: Mapping[str, np.ndarray], rows: Mapping[str, Scores]) -> dict[
 
 
 def ranks_of(spans: Mapping[str, tuple[float, float]]) -> dict[str, Rank]:
-    """Ranks from intervals: rows whose whole interval lies above, or below."""
+    """Ranks from intervals, by the number of rows whose whole interval is above, or below."""
     lows, highs = sorted(low for low, _ in spans.values()), sorted(high for _, high in spans.values())
     k = len(spans)
     return {
@@ -79,7 +81,7 @@ def ranks_of(spans: Mapping[str, tuple[float, float]]) -> dict[str, Rank]:
 
 
 def _shared(rows: Sequence[Scores]) -> list[str]:
-    """Items that every seed of every row has, in the order of the first."""
+    """Items that all seeds of all rows share, in the order of the first one."""
     seeds = [scores for of_seed in rows for scores in of_seed.values()]
     if not seeds:
         return []
@@ -91,5 +93,5 @@ def _shared(rows: Sequence[Scores]) -> list[str]:
 
 
 def _matrix(of_seed: Scores, items: Sequence[str]) -> np.ndarray:
-    """S x I."""
+    """The scores as an array, S x I."""
     return np.array([[of_seed[seed][item] for item in items] for seed in sorted(of_seed)])

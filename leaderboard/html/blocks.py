@@ -1,4 +1,4 @@
-"""What a section is made of; the template knows these and nothing of results."""
+"""The parts of a section, which are all that the template depends on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Results = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: a number, and below it, smaller, what it must not stand without."""
+    """A cell of a table: a number, and below it in small print its interval or other context."""
 
     text: str
     small: str = ""
@@ -27,22 +27,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells (or texts), the first of each names the row."""
+    """Rows of cells (or texts); the first cell names the row."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
     summary: str = ""
-    """Folded away under these words; empty: in the open."""
+    """If set, the table is collapsed under this text."""
     breaks: frozenset[int] = frozenset()
-    """Places of rows above which another group begins."""
+    """Indices of rows above which a new group begins."""
     words: int = 1
-    """How many columns from the left are text."""
+    """Number of text columns, from the left."""
     block: str = "table"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing and what stands above it."""
+    """A drawing with a caption and a note above it."""
 
     caption: str
     svg: Markup
@@ -51,7 +51,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Panels:
-    """Charts side by side, as many as the screen is wide."""
+    """Charts side by side, wrapped at the width of the screen."""
 
     charts: Sequence[Chart]
     legend: Sequence[tuple[Look, str]] = ()
@@ -62,7 +62,7 @@ class Panels:
 
     @property
     def keys(self) -> list[tuple[Markup, str]]:
-        """Drawn marks of the legend."""
+        """The marks of the legend as SVG, with their texts."""
         return [
             (tag("svg", mark(7, 7, look, 4.0), viewBox="0 0 14 14", aria_hidden="true", cls="key"), text)
             for look, text in self.legend
@@ -75,7 +75,7 @@ class Text:
 
     lines: Sequence[str]
     missing: bool = False
-    """Says what is not there."""
+    """Whether the text says that something is missing."""
     block: str = "text"
 
 
@@ -94,7 +94,7 @@ class Samples:
     rows: Sequence[Mapping[str, Any]]
     methods: Sequence[str]
     first: Sequence[str]
-    """Methods that are shown before anybody chooses."""
+    """Methods that are shown initially."""
     subsets: Sequence[str]
     categories: Sequence[str]
     marked: Mapping[str, str]

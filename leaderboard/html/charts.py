@@ -15,20 +15,20 @@ LABELS, VALUES = 118.0, 34.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One row: a mean with the ends of its interval. A mean of None is a row that says "none"."""
+    """One row: a mean with the ends of its interval; a row without a mean shows "none"."""
 
     name: str
     look: Look
     mean: float | None
     ends: tuple[float, float] | None
     tip: str
-    """In words: mean, interval, n, seeds."""
+    """Tooltip: mean, interval, n, seeds."""
     shown: str = ""
     """The number at the right end."""
     beside: float | None = None
-    """A published value, as a cross."""
+    """A published value, shown as a cross."""
     gap: bool = False
-    """A line above: another group begins."""
+    """Whether to draw a line above, where a new group begins."""
 
 
 def dots(
@@ -42,8 +42,8 @@ def dots(
     """Rows of dots (or bars from 0) with whiskers.
 
     Args:
-        reference: a dashed line there (50 percent, 0 points).
-        within: ends of the axis; None: what holds all rows.
+        reference: value of a dashed line (50 percent, 0 points).
+        within: ends of the axis; None: a range that contains all rows.
     """
     numbers = [v for row in rows for v in (row.mean, *(row.ends or ()), row.beside) if v is not None]
     low, high = within or around(
@@ -94,7 +94,7 @@ def _dot(row: Dot, y: float, axis: Axis, bars: bool) -> Markup:
 
 @dataclass(frozen=True)
 class Line:
-    """One line; a point is (x, y, ends of y or None)."""
+    """One line; a point is (x, y, interval of y or None)."""
 
     name: str
     look: Look
@@ -112,7 +112,7 @@ def lines(
     y_range: tuple[float, float] | None = None,
     marks: bool = True,
 ) -> Markup:
-    """Lines over one pair of axes, faint ones behind."""
+    """Lines in one pair of axes, with faint ones in the background."""
     points = [p for line in series for p in line.points]
     width, height = size
     x = Axis(*(x_range or around([p[0] for p in points], margin=0.03)), 40, width - 6)
@@ -146,7 +146,7 @@ def _line(line: Line, x: Axis, y: Axis, marks: bool) -> Markup:
 def histogram(
     accepted: Sequence[int], rejected: Sequence[int], title: str, words: str, threshold: float | None
 ) -> Markup:
-    """Stacked counts by tenth of [0, 1]: accepted below, not accepted above; a line at the threshold."""
+    """Stacked counts per tenth of [0, 1], accepted below and not accepted above, with a line at the threshold."""
     width, height = WIDTH, 170.0
     x = Axis(0.0, 1.0, 40, width - 8)
     tallest = max([a + r for a, r in zip(accepted, rejected, strict=True)] + [1])

@@ -1,4 +1,4 @@
-"""What stages and methods took: seconds, rates, memory, FLOPs; what nobody measured is unknown, not 0."""
+"""Costs of stages and methods: seconds, rates, memory, FLOPs; unmeasured values are empty, not 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,25 +17,25 @@ FIGURES = {
     "steps_per_second": "steps/s",
     "flops": "FLOP",
     "flops_per_second": "FLOP/s",
-    "utilisation": "utilisation",
+    "utilisation": "utilization",
     "peak_bytes": "peak memory, bytes",
     "peak_device_bytes": "peak on the device, bytes",
     "device_hours": "device-hours",
     "cost": "cost, dollars",
 }
-"""Figure of `rlp_bench.analysis.throughput` -> head of its column; a column that nobody has is not shown."""
+"""Figure of `rlp_bench.analysis.throughput` -> column heading; columns without values are not shown."""
 
 
 def throughput(r: Results) -> Section:
-    """Stages, methods and the whole matrix; below, the counted work of a run."""
+    """The section with costs of stages, methods and the whole matrix, and the counted work per run."""
     found = r.get("throughput") or {}
     if not any(stage["wall_seconds"] is not None for stage in found.get("stages", ())):
         return absent("throughput", TITLE, "No stage of this matrix was metered (meter.json).")
     stages, methods, total = found["stages"], found["methods"], found["total"]
     used = [f for f in FIGURES if any(row.get(f) is not None for row in (*stages, *methods, total))]
     intro = [
-        "As the runs were made, several at once on one machine; not a benchmark of the code. Mean over seeds of "
-        "seconds and FLOP; rates are totals over totals. Empty: not counted by that stage. "
+        "Measured during the runs, several at a time on one machine; not a benchmark of the code. Seconds and FLOP "
+        "are means over seeds; rates are ratios of totals. Empty: not counted by that stage. "
         f"{', '.join(found['machines'])}; {', '.join(found['devices'])}.",
         *found["notes"],
         f"FLOP: {found['formula']}.",
@@ -44,9 +44,9 @@ def throughput(r: Results) -> Section:
     blocks: list[Block] = [Text(intro), _table("stage", "made", used, rows)]
     by_name = {row["method"]: row for row in methods}
     ways = [_row(marked(r, m), by_name[m]["runs"], by_name[m], used) for m in in_order(r, list(by_name))]
-    everything = _row("all together, shared stages once", total["artifacts"], total, used)
+    everything = _row("whole matrix, shared stages once", total["artifacts"], total, used)
     blocks += [
-        Text(["A method's whole way from the base model, shared stages included; mean over its runs."]),
+        Text(["All stages of a method from the base model on, including shared ones; mean over its runs."]),
         _table("method", "runs", used, [*ways, everything]),
         *_budgets(r),
     ]
@@ -83,4 +83,4 @@ def _budgets(r: Results) -> list[Block]:
         for m in in_order(r, list(r["budgets"]))
     ]
     head = ["method", *(c.replace("_", " ") for c in columns)]
-    return [Table(head, rows, summary="Counted work of a run, mean over seeds")]
+    return [Table(head, rows, summary="Counted work per run, mean over seeds")]

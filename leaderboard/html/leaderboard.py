@@ -1,4 +1,4 @@
-"""Header, leaderboard, win rates, subsets, differences and claims."""
+"""The sections header, leaderboard, win rates, subsets, differences and claims."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ VERDICTS = {
 
 
 def header(r: Results) -> Section:
-    """Recipe, judge, seeds, versions: what the numbers belong to."""
+    """The section with recipe, judge, seeds and versions."""
     matrix, judge = r["matrix"], r["judge"]
     settings = r.get("measured", {})
     main = settings.get(r["main"], {})
@@ -35,7 +35,7 @@ def header(r: Results) -> Section:
             "judge",
             f"{judge['name']} version {judge['version']}{mode}; manifest {r.get('judge_hash', 'unknown')}",
         ),
-        ("prompt hash", ", ".join(prompts(judge)) or "none: this judge reads no prompt file"),
+        ("prompt hash", ", ".join(prompts(judge)) or "none: this judge has no prompt file"),
         ("order", {"both": "both orders, averaged"}.get(str(main.get("order")), str(main.get("order")))),
         ("seeds", f"{len(matrix['seeds'])}: {listed(matrix['seeds'])}"),
         ("methods", f"{len(matrix['methods'])}: {', '.join(matrix['methods'])}"),
@@ -54,12 +54,12 @@ def header(r: Results) -> Section:
     failed = matrix.get("failed") or {}
     missing = list(r.get("missing", ())) + [f"job {key} failed: {why}" for key, why in failed.items()]
     if missing:
-        blocks.append(Text([f"Not here: {'; '.join(missing)}."], missing=True))
+        blocks.append(Text([f"Missing: {'; '.join(missing)}."], missing=True))
     blocks.append(
         Table(
             ["method", "what it does", "source"],
             [[marked(r, m), r["methods"][m]["text"], r["methods"][m]["source"]] for m in in_order(r)],
-            summary="What the methods are",
+            summary="Descriptions of the methods",
             words=3,
         )
     )
@@ -69,25 +69,27 @@ def header(r: Results) -> Section:
 
 
 def _marks(r: Results) -> list[str]:
-    """What the marks at the names mean, and what was found in one sentence."""
+    """The number of claims by verdict, and the meaning of the marks at the names."""
     lines = []
     tried = {name: n for name, n in r["verdicts"].items() if VERDICTS[name] != "none" and n}
     if tried:
         said = ", ".join(f"{n} {name}" for name, n in tried.items())
-        lines.append(f"Of {sum(tried.values())} claims of the paper that could be tried: {said}.")
-    lines.append("Intervals are 95 %, over items and seeds; tests are paired over both, p after Holm.")
+        lines.append(f"Of {sum(tried.values())} claims of the paper that could be tested: {said}.")
+    lines.append(
+        "Intervals are 95 %, over items and seeds; tests are paired over both, with p corrected by Holm."
+    )
     if len(r["matrix"]["seeds"]) == 1:
-        lines.append("One seed: intervals cover items, not what another seed would give.")
+        lines.append("One seed: intervals cover variation over items, not over seeds.")
     if r.get("trained_on_judge"):
         lines.append("*: trained on labels of the population that judges it, with label noise.")
     if r["stand_ins"]:
         names = ", ".join(f"{m} ({', '.join(stages)})" for m, stages in r["stand_ins"].items())
-        lines.append(f"†: a stage stands in for what its name says: {names}.")
+        lines.append(f"†: a stage is a stand-in for the algorithm it is named after: {names}.")
     return lines
 
 
 def prompts(value: Any, under: str = "") -> list[str]:
-    """Every hash of a prompt that a judge's manifest names, once."""
+    """All distinct prompt hashes in a judge's manifest."""
     found: list[str] = []
     if isinstance(value, Mapping):
         for key, inside in value.items():
@@ -101,7 +103,7 @@ def prompts(value: Any, under: str = "") -> list[str]:
 
 
 def leaderboard(r: Results) -> Section:
-    """One row a method: controls first; every mean with its interval, seeds and items."""
+    """The section with one row per method, controls first, every mean with interval, seeds and items."""
     names, suites = in_order(r), list(r["suites"])
     ranks = simultaneous_ranks(r.get("scores") or {})
     against = {row["candidate"]: row for row in r["comparisons"]}
@@ -130,31 +132,29 @@ def leaderboard(r: Results) -> Section:
     start = first_method(r, names)
     breaks = frozenset() if start is None else frozenset({names.index(start)})
     notes = [
-        f"Percent, sorted by {r['main']}, controls above the line. Under a mean stands its 95 % interval over items "
-        "and seeds; under KL, tokens and longest the least and the most of a seed.",
-        "minus ppo: points, paired by item and seed, p after Holm. KL: to the SFT policy, nats a response. longest: "
-        "win rate if the longer answer always won. items: scored of asked, the least of a seed.",
+        f"Percent, sorted by {r['main']}, controls above the line. Below a mean is its 95 % interval over items and "
+        "seeds; below KL, tokens and longest are minimum and maximum over seeds.",
+        "minus ppo: points, paired by item and seed, p corrected by Holm. KL: to the SFT policy, nats per response. "
+        "longest: win rate if the longer answer always won. items: scored of all items, minimum over seeds.",
     ]
     if controlled:
         kind = r.get("length_controlled_kind")
         what = f" ({kind})" if kind else ""
-        notes.append(
-            f"LC: length-controlled win rate{what}; of several seeds their mean, the least and the most."
-        )
+        notes.append(f"LC: length-controlled win rate{what}; with several seeds mean, minimum and maximum.")
     else:
-        notes.append("No length-controlled win rates: the reports of this matrix hold none.")
+        notes.append("No length-controlled win rates: the reports of this matrix have none.")
     if ranks:
         notes.append(
-            f"rank: on {r['main']}, one more than the rows that are surely better; rows whose simultaneous intervals "
-            "(95 % for all rows at once) meet share a rank. Below it: between which ranks the row lies."
+            f"rank: on {r['main']}, one plus the number of rows that are significantly better; rows whose simultaneous "
+            "intervals (95 % for all rows) overlap share a rank. Below it: the range of possible ranks."
         )
     else:
-        notes.append("No ranks: fewer than two methods share items.")
+        notes.append("No ranks: they need at least two methods with the same items.")
     return Section("leaderboard", "Leaderboard", [Text(notes), Table(head, rows, breaks=breaks)])
 
 
 def _control_title(r: Results) -> str:
-    """`LC, approximate`: the column's name says what its numbers are."""
+    """`LC, approximate`: the column's name with the kind of its rates."""
     kind = str(r.get("length_controlled_kind") or "").partition(",")[0]
     return f"LC, {kind}" if kind else "LC"
 
@@ -179,7 +179,7 @@ def _spread(values: Sequence[float | None], digits: int) -> Cell:
 
 
 def _controlled(r: Results, name: str) -> Cell:
-    """Mean over seeds with the least and the most of a seed; of one seed, with that one's interval."""
+    """Mean over seeds with minimum and maximum; for one seed, its value with its interval."""
     values = r["length_controlled"].get(name, [])
     if len(values) == 1:
         return Cell(f"{values[0]:.1f}", span(r["length_controlled_ends"][name][0]))
@@ -196,14 +196,14 @@ def _covered(r: Results, method: str) -> Cell:
 
 
 def win_rates(r: Results) -> Section:
-    """A panel a suite and a second judge: the same rows in the same order."""
+    """The section with one panel per suite and second judge; all have the same rows in the same order."""
     names = in_order(r)
     charts = [_rates(r, names, of, alias, alias) for alias, of in r["suites"].items()]
     charts += [
         _rates(r, names, of, f"{r['main']} judged by {judge}", f"{r['main']}, by {judge}")
         for judge, of in r["second"].items()
     ]
-    note = "Percent with 95 % interval over items and seeds. Dashed: 50, what a coin gives, where that is so."
+    note = "Percent with 95 % interval over items and seeds. Dashed: 50, chance level, if it applies."
     return Section("win-rates", "Win rates with intervals", [Text([note]), Panels(charts, legend(r, names))])
 
 
@@ -220,7 +220,7 @@ def _rates(r: Results, names: Sequence[str], of: Mapping[str, Any], title: str, 
 
 
 def dot(r: Results, name: str, cell: Mapping[str, Any] | None, *, gap: bool = False) -> Dot:
-    """A row of a chart from a cell of `compare.means`."""
+    """The row of a chart for a cell of `compare.means`."""
     if cell is None:
         return Dot(plain(r, name), look(r, name), None, None, f"{name}: not measured", gap=gap)
     interval = (cell["ci95"][0], cell["ci95"][1])
@@ -229,7 +229,7 @@ def dot(r: Results, name: str, cell: Mapping[str, Any] | None, *, gap: bool = Fa
 
 
 def subsets(r: Results) -> Section:
-    """Figure 2: a panel a subset, a bar a method of the paper; all methods in the table."""
+    """The section for Figure 2: one panel per subset, one bar per method of the paper; a table with all methods."""
     if not r["subsets"]:
         return absent("subsets", "By subset", f"The suite {r['main']} has no subsets.")
     shown = [name for name in LOOKS if name in r["runs"]] or in_order(r)
@@ -251,7 +251,7 @@ def subsets(r: Results) -> Section:
 
 
 def differences(r: Results) -> Section:
-    """Every method minus PPO, minus the control, and minus PPO at equal KL."""
+    """The section with every method minus PPO, minus the control, and minus PPO at equal KL."""
     charts = []
     for key, baseline in (("comparisons", "ppo"), ("against_control", "rm_retrain")):
         if r[key]:
@@ -260,13 +260,11 @@ def differences(r: Results) -> Section:
             svg = dots(rows, f"Method minus {baseline}, points", reference=0.0)
             charts.append(Chart(f"minus {baseline}, points", svg, f"n {r[key][0]['n_items']}"))
     if not charts:
-        return absent(
-            "differences", "Differences", "No method was run that the others are compared with (ppo)."
-        )
+        return absent("differences", "Differences", "The baseline of the comparisons (ppo) was not run.")
     note = (
-        f"Paired over the items of {r['main']} and seeds, 95 %. Filled: told apart from the baseline (Holm's p below "
-        "0.05); hollow: not. rm_retrain draws the reward model again from the same pairs: what is beyond it is what "
-        "policy samples give."
+        f"Paired over the items of {r['main']} and seeds, 95 %. Filled: significantly different from the baseline "
+        "(Holm's p below 0.05); hollow: not. rm_retrain retrains the reward model on the same pairs with another "
+        "random seed; only differences from it are effects of policy samples."
     )
     head = ["method", "baseline", "difference", "p", "Holm's p", "could see", "verdict"]
     rows_ = [
@@ -281,7 +279,7 @@ def differences(r: Results) -> Section:
         ]
         for row in (*r["comparisons"], *r["against_control"])
     ]
-    keys = [(Look(4, "circle"), "told apart"), (Look(1, "hollow"), "not told apart")]
+    keys = [(Look(4, "circle"), "significant"), (Look(1, "hollow"), "not significant")]
     return Section(
         "differences",
         "Differences",
@@ -306,7 +304,10 @@ def _at_kl(r: Results) -> list[Any]:
     kls = sorted({row["kl"] for row in r["matched_kl"]})
     if not kls:
         return [
-            Text(["No comparison at equal KL: fewer than two methods have points along PPO."], missing=True)
+            Text(
+                ["No comparison at equal KL: it needs at least two methods with snapshots of PPO."],
+                missing=True,
+            )
         ]
     cell = {(row["candidate"], row["kl"]): row for row in r["matched_kl"]}
     names = list(dict.fromkeys(row["candidate"] for row in r["matched_kl"]))
@@ -333,9 +334,9 @@ VERDICT_LOOKS = {
 
 
 def claims(r: Results) -> Section:
-    """The ledger: what the paper says, what this matrix says to it."""
+    """The section with the paper's claims and this matrix's verdicts on them."""
     if not r["claims"]:
-        return absent("claims", "Claims", "No claim is in the ledger.")
+        return absent("claims", "Claims", "There are no claims.")
     tables = list(dict.fromkeys(row["table"] for row in r["claims"]))
     charts = []
     for name in tables:
@@ -346,8 +347,8 @@ def claims(r: Results) -> Section:
     said = ", ".join(f"{n} {verdict}" for verdict, n in r["verdicts"].items())
     note = (
         f"{said}. Points, candidate minus baseline, 95 %, paired over items and seeds; p corrected within the "
-        "family (primary: the report's error rate of 5 %; exploratory). could see: the smallest difference found in "
-        "80 % of repetitions. Published values are copied, one run each."
+        "family (primary: the report's error rate of 5 %; exploratory). could see: the smallest difference "
+        "detected with 80 % power. Published values are copied, one run each."
     )
     head = [
         "claim",

@@ -1,4 +1,4 @@
-"""Names, order, colours and shapes of methods: the same in every chart."""
+"""Names, order, colors and shapes of methods, the same in all charts."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ LOOKS = {
     "rlp_spg": Look(4, "diamond"),
     "more_human": Look(6, "cross"),
 }
-"""Methods of the paper's tables and figures (and the ceiling), each with its own; Paul Tol's vibrant palette."""
+"""Marks of the methods in the paper's tables and figures, and of the upper bound; Paul Tol's vibrant palette."""
 CONTROL, OTHER = Look(1, "hollow"), Look(7, "circle")
 
 
@@ -28,25 +28,25 @@ def is_control(r: Results, method: str) -> bool:
 
 
 def marked(r: Results, method: str) -> str:
-    """The name; * where its judge labelled its training data, † where a stage stands in for what its name says."""
+    """The name, with * if its judge labeled its training data and † if a stage is a stand-in."""
     star = "*" if method in r.get("trained_on_judge", ()) else ""
     return f"{method}{star}{'†' if method in r.get('stand_ins', ()) else ''}"
 
 
 def plain(r: Results, method: str) -> str:
-    """The name with † only: in charts, where * would stand at nearly all."""
+    """The name with † only, for charts, where nearly all names would have a *."""
     return f"{method}{'†' if method in r.get('stand_ins', ()) else ''}"
 
 
 def in_order(r: Results, names: Sequence[str] | None = None) -> list[str]:
-    """Controls first, then the others; the best of each first; those without a win rate last."""
+    """Controls, then the others; each group from best to worst, methods without a win rate last."""
     rates = r["suites"].get(r["main"], {})
     given = list(r["runs"]) if names is None else list(names)
     return sorted(given, key=lambda m: (not is_control(r, m), -rates.get(m, {}).get("win_rate", -1.0), m))
 
 
 def first_method(r: Results, names: Sequence[str]) -> str | None:
-    """The first that is no control: where the line between the groups goes."""
+    """The first method that is not a control, above which the line between the groups is drawn."""
     others = [m for m in names if not is_control(r, m)]
     return others[0] if others and others[0] != names[0] else None
 

@@ -1,4 +1,4 @@
-"""The one-file report: a page that asks the network for nothing and runs no script but its own."""
+"""The single-file report: a page without network access that runs only its own script."""
 
 import base64
 import hashlib
@@ -13,16 +13,17 @@ FORMATS = ("html",)
 
 
 class HtmlReport:
-    """Renders what `rlp_bench.analysis.html_data.html_data` gives."""
+    """Renders the results of `rlp_bench.analysis.html_data.html_data`."""
 
     name = "html"
     version = "1"
 
     def render(self, reports: Sequence[Mapping[str, Any]], format: str = "html") -> str:
-        """The page. The same results give the same bytes.
+        """The page as HTML; equal results give equal bytes.
 
         Raises:
-            UnknownName: another format. DataError: not exactly one result of a matrix.
+            UnknownName: another format.
+            DataError: not exactly one result of a matrix.
         """
         if format not in FORMATS:
             raise UnknownName(f'board "html": no format "{format}"; {nearest(format, FORMATS)}')
@@ -66,5 +67,5 @@ def _page(r: Mapping[str, Any]) -> str:
 
 
 def _hash(text: str) -> str:
-    """What a content security policy calls an inline text: nothing else in the page may style or run."""
+    """The source expression of an inline text in a content security policy, which then allows no other text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

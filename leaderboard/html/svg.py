@@ -1,4 +1,4 @@
-"""Inline SVG by hand: escaped tags, numbers of few digits, axes. Equal input gives equal bytes."""
+"""Builds inline SVG: escaped tags, rounded numbers, axes. Equal input gives equal bytes."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from .text import clean
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
-    """`<name a-b="...">children</name>`, everything escaped; `cls` is class, None leaves an attribute out."""
+    """`<name a-b="...">children</name>`, everything escaped; `cls` is class, attributes that are None are omitted."""
     given = "".join(
         f' {"class" if key == "cls" else _attribute(key)}="{escape(clean(_value(value)))}"'
         for key, value in attributes.items()
@@ -30,13 +30,13 @@ def _value(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """One digit after the point, none where it is zero."""
+    """The number with one decimal, or none if that is zero."""
     text = f"{value:.1f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 
 def picture(width: float, height: float, title: str, description: str, *children: Any) -> Markup:
-    """The whole drawing, with its name and its content in words for who does not see it."""
+    """The whole drawing, with a title and a text description for screen readers."""
     return tag(
         "svg",
         tag("title", title),
@@ -57,10 +57,10 @@ def rule(x1: float, y1: float, x2: float, y2: float, cls: str) -> Markup:
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and shape of a mark: told apart by either."""
+    """Color and shape of a mark; either one identifies it."""
 
     colour: int
-    """k0 to k7 of the style sheet."""
+    """Class k0 to k7 of the style sheet."""
     shape: str = "circle"
     """"circle", "square", "up", "down", "diamond", "cross", "hollow"."""
 
@@ -85,7 +85,7 @@ def mark(x: float, y: float, look: Look, size: float = 3.6) -> Markup:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values low..high on pixels start..end (end may be the smaller: y grows downwards)."""
+    """Maps values low..high to pixels start..end (end may be smaller: y grows downward)."""
 
     low: float
     high: float
@@ -97,14 +97,14 @@ class Axis:
         return self.start + (inside - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values inside, at most `most`."""
+        """At most `most` round values within the axis."""
         step = _round_step((self.high - self.low) / max(1, most - 1))
         first = math.ceil(self.low / step - 1e-9)
         return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
 def around(values: Sequence[float], *more: float, margin: float = 0.05) -> tuple[float, float]:
-    """Ends that hold all values with a margin; of a single value, a range of 1."""
+    """A range that contains all values with a margin; for a single value a range of width 1."""
     known = [v for v in (*values, *more) if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(known), max(known)
     if low == high:

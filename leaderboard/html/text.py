@@ -1,4 +1,4 @@
-"""What a model said becomes text that a page can hold: nothing hidden, nothing that acts, nothing endless."""
+"""Makes texts of models safe to show in a page: no hidden characters, no markup, limited length."""
 
 import re
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from markupsafe import Markup
 
 LIMIT = 4000
-"""Most characters shown of one text."""
+"""Maximum number of characters shown of one text."""
 HIDDEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
-"""Controls, marks that turn the reading direction, lone surrogates, and what is no character."""
+"""Control characters, bidirectional marks, lone surrogates, and noncharacters."""
 
 
 def clean(value: Any) -> Any:
-    """A text with hidden characters made visible, cut at LIMIT with a note; `Markup` of ours stays as it is."""
+    """A text with hidden characters made visible, cut at LIMIT with a note; our own `Markup` is unchanged."""
     if isinstance(value, Markup):
         return value
     text = str(value)
@@ -24,7 +24,7 @@ def clean(value: Any) -> Any:
 
 
 def _visible(found: re.Match[str]) -> str:
-    """Control pictures for the old controls, an escape for all else: NUL is ␀, U+202E is \\u202e."""
+    """A control picture for ASCII controls, an escape for others: NUL is ␀, U+202E is \\u202e."""
     code = ord(found.group())
     if code < 0x20:
         return chr(0x2400 + code)
@@ -40,7 +40,7 @@ def amount(number: float) -> str:
 
 
 def percent(cell: dict[str, Any] | None) -> str:
-    """A win rate in percent, one digit."""
+    """A win rate in percent with one decimal."""
     return "" if cell is None else f"{cell['win_rate']:.1f}"
 
 

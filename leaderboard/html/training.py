@@ -1,4 +1,4 @@
-"""Over-optimisation by KL, reward models, synthetic preferences and training curves."""
+"""The sections over-optimization by KL, reward models, synthetic preferences and training curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,35 +12,35 @@ from .svg import Look, around
 from .text import span
 
 BY_KL = (
-    ("proxy", "proxy: what is optimised", "reward, standard deviations on SFT samples"),
-    ("gold", "gold: what it stands for", "gold utility"),
+    ("proxy", "proxy: reward that is optimized", "reward, standard deviations on SFT samples"),
+    ("gold", "gold: gold utility", "gold utility"),
     ("win_rate", "win rate", "percent"),
-    ("accuracy", "reward model's accuracy on the policy's own pairs", "share"),
+    ("accuracy", "reward model's accuracy on the policy's own pairs", "fraction"),
 )
 PLACES = (
     ("sft", "accuracy", "pairs of the SFT policy"),
     ("first", "accuracy", "pairs of the first PPO policy"),
-    ("own", "accuracy", "pairs of its own last policy"),
-    ("own", "matched", "its own policy's, matched on utility gap"),
+    ("own", "accuracy", "pairs of the method's final policy"),
+    ("own", "matched", "pairs of the final policy, matched on utility gap"),
 )
 GROUPS = {
     ("ppo", "score_mean"): "PPO: mean reward of rollouts",
-    ("ppo", "kl_k1"): "PPO: KL to the SFT policy, nats a response",
+    ("ppo", "kl_k1"): "PPO: KL to the SFT policy, nats per response",
 }
 OWN_SCALE = {"score_mean"}
-"""Curves whose scale is another one for every reward model."""
+"""Curves whose scale differs between reward models."""
 SOURCES = {
-    "rows": "every prompt's own value (the lower end of a bar counts)",
-    "metrics": "the stage's ten counts (the upper end of a bar counts; accepted or not is not told)",
+    "rows": "the value of each prompt (bars include their lower end)",
+    "metrics": "the stage's ten counts (bars include their upper end; acceptance is not recorded)",
 }
 SEEDS = tuple(Look(colour) for colour in (4, 3, 5, 2, 6, 7, 1))
 
 
 def by_kl(r: Results) -> Section:
-    """Proxy, gold, win rate and accuracy along the last PPO of every method."""
+    """The section with proxy reward, gold utility, win rate and accuracy along the last PPO of every method."""
     points = {name: r.get("points", {})[name] for name in in_order(r, list(r.get("points", {})))}
     if not points:
-        return absent("kl", "Proxy and gold by KL", "No run of this matrix has points along PPO.")
+        return absent("kl", "Proxy and gold by KL", "No run of this matrix has snapshots of PPO.")
     charts = []
     for key, caption, unit in BY_KL:
         series = [_way(r, name, way, key) for name, way in points.items()]
@@ -63,9 +63,9 @@ def by_kl(r: Results) -> Section:
         for p in way
     ]
     note = (
-        "Snapshots of the last PPO, means over seeds with 95 % intervals over seeds; across: KL to the SFT policy, "
-        "nats a response. Where the proxy rises and gold falls, the reward model is over-optimised (Gao et al. 2022). "
-        "Thin grey: methods that the legend does not name."
+        "Snapshots of the last PPO, means over seeds with 95 % intervals over seeds; x axis: KL to the SFT policy, "
+        "nats per response. Where the proxy rises and gold falls, the reward model is over-optimized (Gao et al. "
+        "2022). Thin gray: methods that are not in the legend."
     )
     drawn = [(entry[0], entry[1]) for entry in legend(r, list(points)) if entry[0] in LOOKS.values()]
     table = Table(head, rows, summary="All points")
@@ -91,10 +91,12 @@ def _point(value: Mapping[str, Any] | None) -> Cell:
 
 
 def reward_models(r: Results) -> Section:
-    """Pool accuracy of every reward model by where its pairs come from."""
+    """The section with the pool accuracy of every reward model by the source of the pairs."""
     found = grouped(r["reward_models"])
     if not found:
-        return absent("reward-models", "Where reward models are right", "No run here has a reward model.")
+        return absent(
+            "reward-models", "Where reward models are right", "No run of this matrix has a reward model."
+        )
     names = ["", *in_order(r, [name for name in found if name])]
     rows = [
         [_right(r, name, found[name], place, key) for name in names if name in found]
@@ -116,14 +118,14 @@ def reward_models(r: Results) -> Section:
     note = (
         "How often a reward model orders two samples as the noise-free pool does, percent, ties dropped; mean over "
         "seeds with 95 % interval over seeds. Matched weights the pairs to the distribution of |gold utility gap| "
-        "among the SFT policy's: a drop that stays is of the texts, one that goes was of harder pairs. r_φ is the "
-        "first reward model, shared by all; the others are retrained, named by their method."
+        "among the SFT policy's: a drop that remains is due to the texts, one that disappears was due to harder pairs. "
+        "r_φ is the first reward model, shared by all; the others are retrained ones, named by their method."
     )
     return Section("reward-models", "Where reward models are right", [Text([note]), Panels(charts)])
 
 
 def sizes(pairs: Sequence[int], seeds: Sequence[int]) -> str:
-    """How many pairs (of all seeds) and seeds stand behind the rows of a chart; each row's own are in its tip."""
+    """Numbers of pairs (over all seeds) and of seeds in a chart; those of a single row are in its tooltip."""
     known = [n for n in pairs if n]
     if not known:
         return "nothing measured"
@@ -134,7 +136,7 @@ def sizes(pairs: Sequence[int], seeds: Sequence[int]) -> str:
 
 
 def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """ "" -> the first reward model's rows, one a seed; method -> its own retrained model's rows."""
+    """ "" -> the first reward model's rows, one per seed; method -> its retrained model's rows."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     first = [row for row in rows if row["stage"] == "reward" and row["method"] != "rm_retrain"]
     owner = next(
@@ -163,7 +165,7 @@ def _right(r: Results, name: str, rows: Sequence[Mapping[str, Any]], place: str,
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """Mean and 95 % interval over seeds; no interval of one."""
+    """Mean and 95 % interval over seeds; the interval is None for one seed."""
     if len(values) < 2:
         return values[0], None
     e = estimate_mean(values, bounds=(0.0, 100.0))
@@ -171,15 +173,17 @@ def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | No
 
 
 def preferences(r: Results) -> Section:
-    """How right synthetic preferences are, and how sure the methods were."""
+    """The section with the accuracy of synthetic preferences and the methods' confidence."""
     if not r["labels"]:
-        return absent("preferences", "Synthetic preferences", "No method here makes synthetic preferences.")
+        return absent(
+            "preferences", "Synthetic preferences", "No method of this matrix makes synthetic preferences."
+        )
     blocks: list[Block] = [
         Text(
             [
                 "How often the noise-free pool, and the gold utility, prefer the chosen response; ties dropped. Length "
-                "rule: how often the longer of the two is what the pool prefers, on the same pairs. Percent, 95 % "
-                "interval over seeds."
+                "rule: how often the pool prefers the longer of the two, on the same pairs. Percent, 95 % interval "
+                "over seeds."
             ]
         )
     ]
@@ -200,7 +204,7 @@ def preferences(r: Results) -> Section:
 def _label(r: Results, name: str, row: Mapping[str, Any], key: str) -> Dot:
     cell = row[key]
     if cell is None:
-        return Dot(plain(r, name), look(r, name), None, None, f"{name}: no pair was decided")
+        return Dot(plain(r, name), look(r, name), None, None, f"{name}: all pairs are ties")
     mean, ends = 100 * cell["accuracy"], (100 * cell["ci95"][0], 100 * cell["ci95"][1])
     tip = f"{name}: {mean:.1f} ({span(ends)}), n {cell['n']}, {len(row['seeds'])} seeds"
     return Dot(plain(r, name), look(r, name), mean, ends, tip, f"{mean:.1f}")
@@ -226,28 +230,28 @@ def _confidence(r: Results) -> list[Block]:
         Text(
             [
                 "Confidence of every prompt, counts over seeds; dashed: the threshold. A confidence of 1 is not "
-                "accepted: all samples mean the same, and there is none to reject."
+                "accepted, because all samples mean the same and none can be rejected."
             ]
         )
     ]
     if charts:
         blocks.append(Panels(charts, [(Look(4, "square"), "accepted"), (Look(0, "square"), "not accepted")]))
     else:
-        blocks.append(Text(["No stage here stores how sure it was."], missing=True))
+        blocks.append(Text(["No stage of this matrix stores its confidence."], missing=True))
     if without:
         blocks.append(Text([f"No confidence is stored by: {'; '.join(without)}."], missing=True))
     return blocks
 
 
 def curves(r: Results) -> Section:
-    """Small multiples, a panel a stage and metric, a line a seed."""
+    """The section with one small panel per stage and metric, one line per seed."""
     given = (r.get("curves") or {}).get("groups", ())
     if not given:
         return absent("curves", "Training curves", "No stage of this matrix has a log.jsonl.")
     seeds = sorted({int(s) for g in given for c in g["curves"].values() for s in c["lines"]})
     note = (
-        f"One line a seed, not averaged; neighbours are averaged where a log has more than {r['curves']['points']} "
-        "rows. Panels of a row share their scale, but for rewards: every reward model has its own."
+        f"One line per seed; adjacent rows are averaged if a log has more than {r['curves']['points']} rows. Panels of "
+        "a row have the same scale, except for rewards, whose scale differs between reward models."
     )
     legend_ = [(SEEDS[n % len(SEEDS)], f"seed {seed}") for n, seed in enumerate(seeds)]
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""The paper's claims in the results document: the summary at its top, and the ledger."""
+"""The paper's claims in the results document: the summary at the top, and the table of claims."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ UNTESTED = ("no test of its own", "not run")
 
 
 def told(r: Results) -> list[str]:
-    """The primary family's verdicts with the document's error rate, then what is decided, family by family."""
+    """The primary family's verdicts with the document's error rate, then the decided claims of each family."""
     primary, exploratory = r["primary"], r["exploratory"]
     lines = [
         f"**{_counted('primary claims', primary)}**",
         "",
-        "At most 5 % of such documents have a wrong verdict among their primary claims, whatever is true; the "
-        f"exploratory ones ({_counted('', exploratory)}) share another 5 %, and every other table has 5 % of its own, "
-        "not added up.",
+        "At most 5 % of such documents have a wrong verdict among their primary claims. The exploratory ones "
+        f"({_counted('', exploratory)}) share another 5 %, and every other table has its own 5 %; these are not "
+        "added up.",
         "",
     ]
     for family in ("primary", "exploratory"):
@@ -32,8 +32,8 @@ def told(r: Results) -> list[str]:
 
 def _counted(what: str, verdicts: Mapping[str, int]) -> str:
     tried = {word: n for word, n in verdicts.items() if n and word not in UNTESTED}
-    said = ", ".join(f"{n} {word}" for word, n in tried.items()) or "none could be tried"
-    return f"Of {sum(tried.values())} {what} that could be tried: {said}." if what else said
+    said = ", ".join(f"{n} {word}" for word, n in tried.items()) or "none could be tested"
+    return f"Of {sum(tried.values())} {what} that could be tested: {said}." if what else said
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
@@ -44,14 +44,14 @@ def _sentence(row: Mapping[str, Any]) -> str:
 
 
 def claims(r: Results) -> str:
-    """The ledger, family by family."""
+    """The tables of claims, one per family."""
     note = (
-        "*Paper* is the published difference; *paper could see* the smallest difference that one run on that many "
-        "items finds in 80 % of repetitions (two rates taken as independent; variation over seeds not counted). A "
-        "published difference below it cannot be told from chance by the paper's own setup. *p*: of no difference; "
-        "*corrected* for all tests of the family. *Could see*: what the deciding test finds in 80 % of repetitions, "
-        "after correction, on its degrees of freedom. *Seeds needed*: to exclude no difference, and the paper's, if "
-        "the truth is what is estimated here. The intervals are each claim's own."
+        "*Paper*: the published difference. *Paper could see*: the smallest difference that one run on that many items "
+        "detects with 80 % power (two independent rates, without variation over seeds). A published difference below "
+        "it is within the noise of the paper's own setup. *p*: of the hypothesis of no difference; *corrected* over "
+        "all tests of the family. *Could see*: the difference that the test used here detects with 80 % power, after "
+        "correction, with its degrees of freedom. *Seeds needed*: to exclude no difference, and the paper's "
+        "difference, if the true difference is the one estimated here. Intervals are not corrected."
     )
     families: dict[str, list[Mapping[str, Any]]] = {"primary": [], "exploratory": [], "": []}
     for row in r["claims"]:
@@ -96,5 +96,5 @@ def _seeds(needed: int | None) -> str:
 
 
 def words(row: Mapping[str, Any]) -> str:
-    """The verdict, and how the effect lies to the published one where that is known too."""
+    """The verdict, and how the effect compares with the published one if that is decided too."""
     return ", ".join(dict.fromkeys(word for word in (row["verdict"], row["size"]) if word))

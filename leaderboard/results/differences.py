@@ -9,13 +9,13 @@ Results = Mapping[str, Any]
 
 
 def named_collapses(r: Results) -> list[str]:
-    """A sentence with the methods that have a collapsed seed; [] where there is none."""
+    """A sentence with the methods that have a collapsed seed; [] if there is none."""
     if not r["collapsed"]:
         return []
     names = ", ".join(f"{label(r, m)} (seed {listed(seeds)})" for m, seeds in r["collapsed"].items())
     return [
         f"Collapsed seeds, more than five of the table's seed SDs below the method's median: {names}. Their methods' "
-        "differences are shown with and without them, and shrink nobody's variance.\n"
+        "differences are shown with and without them, and are excluded from the shrinkage of variances.\n"
     ]
 
 
@@ -26,14 +26,14 @@ def differences(r: Results) -> str:
         parts.append(f"## Every method against PPO\n\n{compared(r, r['comparisons'], 'PPO')}")
     if any(r["comparisons_by"].values()):
         text = (
-            "The same answers, paired in the same way, under the other judges. Each column is a table of its own: "
-            "points (95 %), Holm's p."
+            "The same answers, paired in the same way, with the verdicts of other judges. Each column is corrected "
+            "separately: points (95 %), Holm's p."
         )
         parts.append(f"### By other judges\n\n{text}\n\n{_by_judge(r)}")
     if r["against_control"]:
         text = (
-            "`rm_retrain` draws the reward model again from the same pairs and does nothing else. What RLP adds to "
-            "that, policy samples, is worth:"
+            "`rm_retrain` only retrains the reward model on the same pairs with another random seed. The differences "
+            "from it are the effect of what RLP adds, policy samples:"
         )
         rows = compared(r, r["against_control"], "rm_retrain")
         parts.append(f"## Every retrained reward model against the control\n\n{text}\n\n{rows}")
@@ -41,7 +41,7 @@ def differences(r: Results) -> str:
 
 
 def compared(r: Results, rows: Sequence[Mapping[str, Any]], baseline: str) -> str:
-    """One line a comparison, and below it the same without collapsed seeds."""
+    """One line per comparison, followed by the same comparison without collapsed seeds."""
     lines = []
     for row in rows:
         here = f"{signed(row['difference'])} ({ends(row['ci95'])})"
@@ -54,7 +54,7 @@ def compared(r: Results, rows: Sequence[Mapping[str, Any]], baseline: str) -> st
             without = f"{signed(less['difference'])} ({ends(less['ci95'])})"
             gone = "; ".join(f"{m} seed {listed(seeds)}" for m, seeds in row["collapsed"].items())
             name = f"{label(r, row['candidate'])}, {len(less['seeds'])} seeds"
-            lines.append([name, without, "", "", "", f"collapsed and left out: {gone}"])
+            lines.append([name, without, "", "", "", f"without collapsed: {gone}"])
     return table([f"method minus {baseline}", "points", "p", "Holm's p", "could see", "verdict"], lines)
 
 
@@ -83,9 +83,9 @@ def equal_kl(r: Results) -> str:
     rows = [[label(r, name), *(_matched_cell(cell[name, kl]) for kl in kls)] for name in names]
     text = (
         "Win rate minus PPO's at the same KL to the SFT policy, points (95 %): item scores interpolated between the "
-        "two snapshots around it, paired over items and seeds. Bold: different from 0 after Holm over the whole "
-        "table. Interpolation between distant points underestimates a bent curve, at low KL most for methods that "
-        "move fast. Empty: a seed of one of the two does not reach that KL."
+        "two nearest snapshots, paired over items and seeds. Bold: different from 0 after Holm's correction over the "
+        "whole table. Interpolation between distant points underestimates a concave curve, at low KL most for methods "
+        "whose KL grows fast. Empty: a seed of one of the two does not reach that KL."
     )
     columns = ["method", *(f"KL {kl:g}" for kl in kls)]
     picture = "![Win rate against KL](figures/results-kl.svg)"

@@ -1,4 +1,4 @@
-"""The results document: a matrix beside the paper's tables, in markdown, with two pictures."""
+"""The results document: a matrix's results beside the paper's tables, in Markdown, with two figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,19 +14,20 @@ from .text import accuracy, at_edge, ends, label, listed, ranked, rate, short, s
 Results = Mapping[str, Any]
 FORMATS = ("md", "subsets.svg", "kl.svg")
 LIMITS = """\
-One world, one base model and one judge population: nothing here says what a 7B model does. The annotator of the
-training labels and the judge of the evaluation are the same population (as in AlpacaFarm), so that methods train on
-labels of their judge; the gold utility and the second population, which is not human, stand beside it."""
+These results are for one world, one base model and one judge population and do not carry over to a 7B model. The
+annotators of the training labels and the judges of the evaluation are the same population (as in AlpacaFarm), so
+methods train on labels of their judge. The gold utility and a second population, which is not human, are therefore
+also given."""
 
 
 class ResultsBoard:
-    """Renders what `rlp_bench.analysis.matrix_results.results` gives."""
+    """Renders the results of `rlp_bench.analysis.matrix_results.results`."""
 
     name = "results"
     version = "1"
 
     def render(self, reports: Sequence[Mapping[str, Any]], format: str = "md") -> str:
-        """The document ("md"), or one of its pictures.
+        """The document ("md"), or one of its figures.
 
         Raises:
             UnknownName: another format.
@@ -46,17 +47,17 @@ def _head(r: Results) -> str:
     lines = [f"# Results on the recipe `{m['recipe_id']}`", ""]
     lines.append(
         f"{len(m['methods'])} methods, {len(m['seeds'])} seeds ({listed(m['seeds'])}); every stage after the base "
-        "model is trained anew for each seed, retrained reward models with a draw of their own. Intervals are 95 % "
-        "over items and seeds; tests are paired over both and corrected for their number. Every estimator, test and "
+        "model is trained for each seed, retrained reward models with another random seed. Intervals are 95 % over "
+        "items and seeds; tests are paired over both and corrected for multiple testing. Every estimator, test and "
         "verdict: [statistics.md](statistics.md). Written by `rlp-bench report results`."
     )
     lines += ["", *told(r)]
     control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
     if control is not None:
         lines.append(
-            "Drawing the reward model again from the same pairs, the control `rm_retrain`, is worth, each at the "
-            f"beta chosen for it, {signed(control['difference'])} points over PPO ({ends(control['ci95'])}): a gain "
-            "over PPO of that size is not one of policy samples.\n"
+            "Retraining the reward model on the same pairs with another random seed, the control `rm_retrain`, changes "
+            f"the win rate by {signed(control['difference'])} points compared with PPO ({ends(control['ci95'])}), each "
+            "with its own tuned beta: a gain over PPO of that size is not evidence for policy samples.\n"
         )
     lines += named_collapses(r)
     lines.append(LIMITS)
@@ -76,7 +77,7 @@ def _table_2(r: Results) -> str:
     for name in ranked(r, names):
         paper = [*PUBLISHED["2"].get(name, ()), "", "", "", ""][:4]
         rows.append([label(r, name), *paper, *_ours(r, name)])
-    note = "Vicuna's items are among the 805: no further evidence."
+    note = "Vicuna's items are among the 805: it is not independent evidence."
     return f"## Table 2: methods and controls\n\n{note}\n\n{table(head, rows)}"
 
 
@@ -147,8 +148,8 @@ def _labels(r: Results) -> str:
     ]
     text = (
         "How often the noise-free pool (13 annotators, both orders) and the gold utility prefer the chosen "
-        "response; ties dropped. *Length rule*: how often the longer of the two is what the pool prefers, on the "
-        "same pairs."
+        "response; ties dropped. *Length rule*: how often the pool prefers the longer of the two, on the same "
+        "pairs."
     )
     parts = ["## Preference accuracy", text, table(head, rows), _categories(r), _confidence(r)]
     return "\n\n".join(part for part in parts if part)
@@ -169,7 +170,8 @@ def _categories(r: Results) -> str:
         if offered
     ]
     return (
-        f"RLP-SPG accepts by skill (all seeds):\n\n{table(['skill', 'accepted', 'prompts', 'share'], shares)}"
+        "Pairs accepted by RLP-SPG, by skill (all seeds):\n\n"
+        f"{table(['skill', 'accepted', 'prompts', 'share'], shares)}"
     )
 
 
@@ -180,7 +182,7 @@ def _confidence(r: Results) -> str:
     names = sorted(row["confidence"], key=lambda name: float(name.rpartition("_")[2]))
     head = [f"to {name.rpartition('_')[2]}" for name in names]
     counts = [f"{row['confidence'][name]:.0f}" for name in names]
-    return f"Confidence of RLP-SPG's largest cluster, prompts (all seeds):\n\n{table(head, [counts])}"
+    return f"Number of prompts by the confidence of RLP-SPG's largest cluster (all seeds):\n\n{table(head, [counts])}"
 
 
 def _reward_models(r: Results) -> str:
@@ -201,8 +203,8 @@ def _reward_models(r: Results) -> str:
     head = ["reward model", "SFT pairs", "first PPO's pairs", "matched", "own policy's pairs", "matched"]
     text = (
         "Pool accuracy, mean over seeds with the standard error of that mean. *Matched* weights a policy's pairs to "
-        "the distribution of |gold utility gap| among the SFT pairs: a drop that stays is of the texts, one that "
-        "goes was of harder pairs."
+        "the distribution of |gold utility gap| among the SFT pairs: a drop that remains is due to the texts, one that "
+        "disappears was due to harder pairs."
     )
     return f"## Where reward models are right\n\n{text}\n\n{table(head, rows)}" if rows else ""
 
@@ -239,8 +241,8 @@ def _table_8(r: Results) -> str:
         for n in ranked(r, r["matrix"]["methods"])
     ]
     return (
-        "## Table 8: what is left of the base model's knowledge\n\nHere: questions about the embedded world, the "
-        "likeliest of four options, no examples shown. Paper: MMLU, five examples, greedy answer letter.\n\n"
+        "## Table 8: how much of the base model's knowledge remains\n\nHere: questions about the micro world, the most "
+        "likely of four options, zero-shot. Paper: MMLU, 5-shot, greedy answer letter.\n\n"
         f"{table(['method', 'paper: MMLU', 'here: MMLU-like'], rows)}"
     )
 
@@ -249,8 +251,8 @@ def _budgets(r: Results) -> str:
     names = list(next(iter(r["budgets"].values())))
     rows = [[label(r, method), *(short(spent[n]) for n in names)] for method, spent in r["budgets"].items()]
     text = (
-        "Of a run, all its stages, mean over seeds. Unequal budgets are a confound; `rlp-bench matrix "
-        "--match-steps` gives every reward model the updates of the first."
+        "Total of all stages of a run, mean over seeds. Unequal budgets are a confound; `rlp-bench matrix "
+        "--match-steps` gives every reward model as many updates as the first one has."
     )
     return f"## Budgets\n\n{text}\n\n{table(['method', *(n.replace('_', ' ') for n in names)], rows)}"
 
@@ -271,14 +273,16 @@ def _tuning(r: Results) -> str:
         rows.append([label(r, method), f"{choice['value']:g}", *cells])
     edge = [m for m in tuning["choices"] if at_edge(r, m)]
     text = (
-        f"{rule['setting']} of the last {rule['stage']}: of {listed(rule['values'])}, and beyond where the best lay "
-        f"at an end, the one whose policy beats the SFT policy most often on {rule['prompts']} dev prompts, at seed "
-        f"{rule['seed']}, which no comparison uses. Standard error of a cell about {_typical_error(tuning):.1f} "
-        "points, so neighbours are often not told apart."
+        f"{rule['setting']} of the last {rule['stage']}: of {listed(rule['values'])}, and values beyond if the best "
+        f"was at an end, the one whose policy beats the SFT policy most often on {rule['prompts']} dev prompts, at "
+        f"seed {rule['seed']}, which no comparison uses. The standard error of a cell is about "
+        f"{_typical_error(tuning):.1f} points, so neighboring values often do not differ significantly."
     )
     if edge:
         names = ", ".join(label(r, method) for method in edge)
-        text += f" ‡: still at the edge of what was tried, so that a better value may lie beyond: {names}."
+        text += (
+            f" ‡: the best value is at the edge of the tried ones, so a better one may lie beyond: {names}."
+        )
     return f"## Tuning\n\n{text}\n\n{table(['method', 'chosen', *(f'{v:g}' for v in values)], rows)}"
 
 
@@ -295,15 +299,15 @@ def _provenance(r: Results) -> str:
     lines = [
         f"- recipe `{m['recipe_id']}`, seeds {listed(m['seeds'])}, match steps: "
         f"{'yes' if m['match_steps'] else 'no'}",
-        f"- judge {judge['name']} version {judge['version']}, both orders; published values: {SOURCE}, copied, in "
-        "no test",
+        f"- judge {judge['name']} version {judge['version']}, both orders; published values: {SOURCE}, copied, part "
+        "of no test",
         f"- {versions}; {wall}",
     ]
     if m.get("failed"):
         lines.append(f"- failed jobs: {len(m['failed'])}")
     if r["stand_ins"]:
         names = ", ".join(f"{method} ({', '.join(stages)})" for method, stages in r["stand_ins"].items())
-        lines.append(f"- † a stage stands in for what its name says: {names}")
+        lines.append(f"- † a stage is a stand-in for the algorithm it is named after: {names}")
     return "## Provenance\n\n" + "\n".join(lines)
 
 

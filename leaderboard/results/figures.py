@@ -1,4 +1,4 @@
-"""Pictures of the results document: win rate by subset (the paper's Figure 2), and win rate against KL."""
+"""Figures of the results document: win rate by subset (the paper's Figure 2), and win rate against KL."""
 
 import io
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ MAIN = ("sft", "best_of_n", "ppo", "rlp_uml", "rlp_spg", "more_human")
 
 
 def subset_figure(r: Results) -> str:
-    """Bars with 95 % intervals, a group a subset, as SVG."""
+    """Bars with 95 % intervals, one group per subset, as SVG."""
     pyplot = _pyplot()
     subsets, names = list(r["subsets"]), [n for n in MAIN if n in r["runs"]]
     figure, axis = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
@@ -49,11 +49,9 @@ def by_kl_figure(r: Results) -> str:
     axes[0].set(
         xlabel="KL to the SFT policy (nats a response)",
         ylabel="win rate, percent",
-        title="What the judge says",
+        title="Win rate by the judge",
     )
-    axes[1].set(
-        xlabel="KL to the SFT policy (nats a response)", ylabel="gold utility", title="What it stands for"
-    )
+    axes[1].set(xlabel="KL to the SFT policy (nats a response)", ylabel="gold utility", title="Gold utility")
     axes[1].legend(frameon=False, fontsize=7, ncols=2)
     return _svg(pyplot, figure)
 

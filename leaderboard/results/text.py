@@ -1,4 +1,4 @@
-"""Numbers and tables of the results document, as markdown."""
+"""Formats numbers and tables of the results document as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,19 +7,19 @@ Results = Mapping[str, Any]
 
 
 def label(r: Results, method: str) -> str:
-    """With † where a stage stands in for what its name says, ‡ where tuning ended at the edge of its grid."""
+    """The name, with † if a stage is a stand-in and ‡ if tuning ended at the edge of its grid."""
     return method + ("†" if method in r["stand_ins"] else "") + ("‡" if at_edge(r, method) else "")
 
 
 def at_edge(r: Results, method: str) -> bool:
-    """Whether the value that was chosen for a method is the least or the most that was measured."""
+    """Whether the chosen value of a method is the smallest or the largest one that was measured."""
     choice = (r["matrix"].get("tuning") or {}).get("choices", {}).get(method)
     measured = [m["value"] for m in choice["measured"]] if choice else []
     return len(measured) > 1 and choice["value"] in (min(measured), max(measured))
 
 
 def ranked(r: Results, names: Sequence[str]) -> list[str]:
-    """The methods that ran, the worst first; equal ones, up to rounding, in the order given."""
+    """The methods with results from worst to best; equal ones (up to rounding) in the given order."""
     rates = r["suites"][r["main"]]
     return sorted((n for n in names if n in rates), key=lambda n: round(rates[n]["win_rate"], 9))
 
@@ -37,7 +37,7 @@ def accuracy(cell: Mapping[str, Any] | None) -> str:
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:
-    """Mean, and least to most over seeds."""
+    """Mean, with minimum and maximum over seeds."""
     known = [v for v in values if v is not None]
     if not known:
         return ""
@@ -69,7 +69,7 @@ def short(number: float) -> str:
 
 
 def table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A markdown table; a bar in a cell stays text."""
+    """A Markdown table; bars in cells are escaped."""
 
     def line(cells: Sequence[Any]) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -1,4 +1,4 @@
-"""Reports of one recipe brought together: one row a method, the mean over its seeds, never over recipes."""
+"""Collects the reports of one recipe into one row per method, averaged over seeds, never over recipes."""
 
 import json
 import math
@@ -42,20 +42,20 @@ BASELINE = "ppo"
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one suite, fractions."""
+    """One method on one suite; values are fractions."""
 
     estimate: Estimate
     n_items: int
     n_scored: int
-    """The least over seeds."""
+    """Minimum over seeds."""
     against: Difference | None = None
-    """Minus the baseline on the same items and seeds."""
+    """Difference from the baseline on the same items and seeds."""
     p_holm: float | None = None
-    """p of `against`, corrected for all comparisons of this table."""
+    """p of `against`, corrected over all comparisons in the table."""
     level: float = ALPHA
-    """What its p must be below to be told apart, the others' being what they are."""
+    """Level that p must be below for a significant difference, given the other comparisons."""
     longest: float | None = None
-    """What the judge "longest" gives: the length baseline."""
+    """Win rate by the judge "longest", the length baseline."""
     others: Mapping[str, float] = field(default_factory=dict)
     """Second judge -> win rate."""
     length_controlled: Estimate | None = None
@@ -72,15 +72,15 @@ class Row:
     length_tokens: float | None = None
     trained_on_judge: bool = False
     stand_in: bool = False
-    """A stage stands in for what its name says."""
+    """Whether a stage is a stand-in for the algorithm that it is named after."""
     control: bool = False
     rank: Rank | None = None
-    """On the first suite."""
+    """Rank on the first suite."""
 
 
 @dataclass(frozen=True)
 class Copied:
-    """A published row: other data, other judge, one run; it stands beside the others and enters no test."""
+    """A published row, with other data, another judge and one run; shown beside the others, part of no test."""
 
     method: str
     values: Mapping[str, float]
@@ -96,14 +96,14 @@ class Board:
     """Suite -> metric, judge with version, order."""
     suites: tuple[str, ...]
     notes: Mapping[str, str]
-    """Suite -> what keeps it from being evidence of its own."""
+    """Suite -> why it is not independent evidence."""
     rows: tuple[Row, ...]
-    """Controls first, then the best first."""
+    """Controls, then the others; each group from best to worst."""
     copied: tuple[Copied, ...] = ()
     source: str = ""
-    """Of the copied rows."""
+    """Source of the copied rows."""
     length_control: Mapping[str, tuple[str, float | None]] = field(default_factory=dict)
-    """Suite -> what its length-controlled rates are, one kind for all rows; see `length_control_of`."""
+    """Suite -> kind of its length-controlled rates, the same for all rows; see `length_control_of`."""
 
     @cached_property
     def others(self) -> list[str]:
@@ -113,10 +113,13 @@ class Board:
 
 
 def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
-    """Checks that the reports can be compared, and averages them; `published`: with the paper's rows beside.
+    """Checks that the reports are comparable and averages them over seeds.
+
+    Args:
+        published: whether to add the paper's rows.
 
     Raises:
-        DataError: several recipes, or a suite that was asked, judged or referenced differently.
+        DataError: several recipes, or a suite whose items, references or judge differ.
     """
     recipes = sorted({str(report["recipe"]) for report in reports})
     if len(recipes) != 1:
@@ -125,12 +128,12 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
         )
     foreign = [r["method"] for r in reports if r.get("provenance", {}).get("kind", "rerun") != "rerun"]
     if foreign:
-        raise DataError(
-            f"leaderboard: {foreign[0]} was copied from elsewhere; only reruns stand in one table"
-        )
+        raise DataError(f"leaderboard: {foreign[0]} is a copied result; a table contains only reruns")
     by_method: dict[str, dict[int, Report]] = {}
     for report in reports:
-        by_method.setdefault(report["method"], {})[report["seed"]] = report  # the newest of a seed comes last
+        by_method.setdefault(report["method"], {})[report["seed"]] = (
+            report  # the newest report of a seed comes last
+        )
     suites = tuple(dict.fromkeys(suite_name(suite) for report in reports for suite in report["suites"]))
     judges = {name: _one_setting(name, reports) for name in suites}
     notes = {
@@ -150,7 +153,7 @@ def bring_together(reports: Sequence[Report], published: bool = False) -> Board:
 
 
 def _ranked(rows: Sequence[Row], scores: Mapping[str, Any], suite: str) -> list[Row]:
-    """The rows with their ranks on a suite, in the order in which they are shown."""
+    """The rows with their ranks on a suite, in display order."""
     ranks = simultaneous_ranks({row.method: scores[row.method][suite] for row in rows if suite in row.cells})
     found = [replace(row, rank=ranks.get(row.method)) for row in rows]
 
@@ -161,7 +164,7 @@ def _ranked(rows: Sequence[Row], scores: Mapping[str, Any], suite: str) -> list[
 
 
 def _copied(methods: Sequence[str], suites: Sequence[str]) -> tuple[Copied, ...]:
-    """The paper's rows of these methods on suites of the same names."""
+    """The paper's rows for these methods on suites with the same aliases."""
     found = []
     for method in methods:
         values = {}
@@ -175,7 +178,11 @@ def _copied(methods: Sequence[str], suites: Sequence[str]) -> tuple[Copied, ...]
 
 
 def _one_setting(name: str, reports: Sequence[Report]) -> str:
-    """How a suite was measured; the same for all reports, or they cannot stand in one table."""
+    """How a suite was measured; must be the same in all reports.
+
+    Raises:
+        DataError: it differs.
+    """
     found: dict[str, str] = {}
     for report in reports:
         suite = suite_of(report, name)
@@ -209,7 +216,7 @@ def _described(suite: SuiteReport) -> str:
 
 
 def _hashes(judge: Mapping[str, Any]) -> str:
-    """Of the prompt, where the judge has one, and of all that can change a verdict."""
+    """Hashes of the prompt, if the judge has one, and of its manifest."""
     prompt = judge.get("prompt_sha256")
     return (f"prompt {str(prompt)[:8]}, " if prompt else "") + f"manifest {fingerprint(judge)[:16]}"
 
@@ -219,7 +226,7 @@ def _mode(judge: Mapping[str, Any]) -> str:
 
 
 def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, float]]:
-    """Per-item scores by seed, of the seeds whose score files are still there."""
+    """Seed -> item id -> score, for the seeds whose score files exist."""
     found = {}
     for seed, report in of_seed.items():
         suite = suite_of(report, name)
@@ -269,12 +276,12 @@ def _row(
 
 
 def _asks_reward(suites: Iterable[SuiteReport]) -> bool:
-    """Whether a suite measures the reward model, not the policy: methods that share one would tie."""
+    """Whether a suite measures the reward model instead of the policy, so that methods sharing one tie."""
     return any(suite["kind"] == "pairs" for suite in suites)
 
 
 def _others(suites: Iterable[SuiteReport]) -> dict[str, float]:
-    """Mean over seeds of what each second judge gives."""
+    """Second judge -> mean win rate over seeds."""
     found: dict[str, list[float]] = {}
     for suite in suites:
         for name, other in suite.get("second_judges", {}).items():
@@ -285,7 +292,7 @@ def _others(suites: Iterable[SuiteReport]) -> dict[str, float]:
 def _against(
     name: str, reports: Sequence[Report], scores: Mapping[str, Mapping[int, dict[str, float]]]
 ) -> dict[str, Difference]:
-    """Method -> its difference from the baseline on a suite; nothing where the suite measures the reward model."""
+    """Method -> difference from the baseline on a suite; empty if the suite measures the reward model."""
     base = scores.get(BASELINE, {})
     if _asks_reward(suite for report in reports if (suite := suite_of(report, name))):
         return {}
@@ -295,8 +302,10 @@ def _against(
 
 
 def _length_controlled(by_method: Mapping[str, Mapping[int, Report]], name: str) -> dict[str, Estimate]:
-    """Method -> mean over seeds: the spread between seeds, shrunk over the methods, and one seed's own error, which
-    stays (seeds share items).
+    """Method -> mean over seeds.
+
+    Its variance is that between seeds, shrunk over the methods, plus that of a single seed, which more seeds do not
+    reduce because all seeds share the items.
     """
     known: dict[str, dict[int, LengthControlled]] = {}
     for method, of_seed in by_method.items():
@@ -320,10 +329,10 @@ def _length_controlled(by_method: Mapping[str, Mapping[int, Report]], name: str)
 
 
 def length_control_of(suites: Iterable[SuiteReport]) -> tuple[str, float | None]:
-    """What the length-controlled rates of these suite reports are, one word for all, and their error where unseen.
+    """(kind of the length-controlled rates of these suite reports, their error for unseen models if approximate).
 
     Raises:
-        DataError: they are of several kinds, and so no column.
+        DataError: they have different kinds.
     """
     found = {
         (length_control_kind(lc), lc.get("error_unseen"))
@@ -333,8 +342,8 @@ def length_control_of(suites: Iterable[SuiteReport]) -> tuple[str, float | None]
     kinds = sorted({kind for kind, _ in found})
     if len(kinds) > 1:
         raise DataError(
-            f"leaderboard: length-controlled rates of several kinds ({', '.join(kinds)}) make no column; evaluate all "
-            "runs with the same instruction_difficulty.csv, or none"
+            f"leaderboard: length-controlled rates of several kinds ({', '.join(kinds)}) cannot be in one column; "
+            "evaluate all runs with the same instruction_difficulty.csv, or none"
         )
     return max(found, key=lambda one: one[1] or 0.0, default=("", None))
 
@@ -344,9 +353,7 @@ def _rate(suite: SuiteReport) -> float:
 
 
 def _estimate(found: Mapping[int, SuiteReport], scores: Mapping[int, dict[str, float]]) -> Estimate:
-    """The mean over seeds with an error over seeds and items; from the reports alone where score files are
-    gone.
-    """
+    """The mean over seeds with a standard error over seeds and items; if score files are missing, from the reports."""
     if len(scores) == len(found):
         return hierarchical_mean([scores[seed] for seed in sorted(scores)])
     rates = [_rate(suite) for suite in found.values()]
@@ -367,7 +374,7 @@ def _estimate(found: Mapping[int, SuiteReport], scores: Mapping[int, dict[str, f
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:
-    """Holm over all comparisons with the baseline that the table makes."""
+    """The rows with p corrected by Holm over all comparisons with the baseline in the table."""
     pairs = [(row, name) for row in rows for name, cell in row.cells.items() if cell.against is not None]
     tests = step_down([row.cells[name].against.p for row, name in pairs])  # type: ignore[union-attr]
     known = {(row.method, name): test for (row, name), test in zip(pairs, tests, strict=True)}
@@ -380,6 +387,6 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Of those that are there."""
+    """The mean of the values that are not None."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

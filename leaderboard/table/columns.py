@@ -1,7 +1,7 @@
-"""The columns of the leaderboard: one table, from which every format is made.
+"""The columns of the leaderboard, from which all formats are rendered.
 
-Text, Markdown, LaTeX and HTML print a line a method (`of_row`, `of_copied`); csv and json hold a record a method and
-suite, plain numbers in percent (`numbers`, `copied_numbers`). A new column is one entry of COLUMNS.
+Text, Markdown, LaTeX and HTML have one line per method (`of_row`, `of_copied`); CSV and JSON have one record per method
+and suite, with plain numbers in percent (`numbers`, `copied_numbers`). A new column is one entry of COLUMNS.
 """
 
 import math
@@ -19,45 +19,45 @@ Numbers = Mapping[str, Any]
 
 
 def once(board: Board) -> Sequence[str]:
-    """One column."""
+    """The keys of a single column."""
     return ("",)
 
 
 def blank(board: Board, row: Any, key: str) -> str:
-    """Nothing to print."""
+    """An empty cell."""
     return ""
 
 
 def unsaid(board: Board) -> Sequence[str]:
-    """Nothing to say."""
+    """No caption."""
     return ()
 
 
 def no_numbers(board: Board, row: Any, suite: str) -> Numbers:
-    """Nothing in csv and json."""
+    """No values in CSV and JSON."""
     return {}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column, or several of one sort (`over`). All functions are given the board first."""
+    """A column, or several of the same type (`over`). The first argument of all functions is the board."""
 
     name: str
-    """Its header, with {} for the key of each of several; "" for what only csv and json hold."""
+    """Its header, with {} for the key of each of several; "" for values that only CSV and JSON have."""
     of_row: Callable[[Board, Row, str], str] = blank
     """(a method's row, key) -> cell."""
     of_copied: Callable[[Board, Copied, str], str] = blank
     """(a published row, key) -> cell."""
     caption: Callable[[Board], Sequence[str]] = unsaid
-    """Lines above the table: how to read it."""
+    """Lines above the table that explain the column."""
     numbers: Callable[[Board, Row, str], Numbers] = no_numbers
-    """(a method's row, suite) -> name in csv and json -> value."""
+    """(a method's row, suite) -> name in CSV and JSON -> value."""
     copied_numbers: Callable[[Board, Copied, str], Numbers] = no_numbers
-    """(a published row, suite) -> name -> value, of the names that `numbers` gives."""
+    """(a published row, suite) -> name -> value, with names from those of `numbers`."""
     over: Callable[[Board], Sequence[str]] = once
     """One column for each of these keys."""
     place: int = LAST
-    """Captions are printed in this order, equal ones in that of the columns."""
+    """Sort key of the caption; ties are in column order."""
 
 
 def header(board: Board) -> list[str]:
@@ -66,7 +66,7 @@ def header(board: Board) -> list[str]:
 
 
 def lines(board: Board) -> list[list[str]]:
-    """Every row's printed cells: ours, then those that were copied."""
+    """The printed cells of every row: ours, then the copied ones."""
     columns = printed(board)
     ours = [[column.of_row(board, row, key) for column, key in columns] for row in board.rows]
     return [*ours, *([column.of_copied(board, row, key) for column, key in columns] for row in board.copied)]
@@ -78,13 +78,13 @@ def printed(board: Board) -> list[tuple[Column, str]]:
 
 
 def captions(board: Board) -> list[str]:
-    """What must be known to read the table."""
+    """The lines above the table."""
     said = sorted(COLUMNS, key=lambda column: column.place)
     return [*(line for column in said for line in column.caption(board)), *_copied_caption(board)]
 
 
 def records(board: Board) -> list[dict[str, Any]]:
-    """One a method and suite; copied ones have the same names."""
+    """One record per method and suite; records of copied rows have the same names."""
     ours = [_record(column.numbers(board, row, suite) for column in COLUMNS)
             for row in board.rows for suite in row.cells]  # fmt: skip
     empty = dict.fromkeys(ours[0])
@@ -97,7 +97,7 @@ def _record(parts: Any) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-# --- How a row is told ----------------------------------------------------------------------------------
+# --- Identity of a row ----------------------------------------------------------------------------------
 
 
 def _method(board: Board, row: Row, key: str) -> str:
@@ -115,14 +115,16 @@ def _stand_ins(board: Board) -> Sequence[str]:
             "*: trained on labels of the judge that evaluates it (same population, with label noise)"
         )
     if any(row.stand_in for row in board.rows):
-        found.append("†: a stage stands in for what its name says (`rlp-bench show trainer rlaif`)")
+        found.append(
+            "†: a stage is a stand-in for the algorithm it is named after (`rlp-bench show trainer rlaif`)"
+        )
     if any(row.control for row in board.rows):
         found.append(f"controls first: {', '.join(row.method for row in board.rows if row.control)}")
     return found
 
 
 def _rank(board: Board, row: Row, key: str) -> str:
-    """`1`, or `1-4` where up to three others may be better."""
+    """`1`, or `1-4` if up to three others may be better."""
     rank = row.rank
     return "" if rank is None else str(rank.best) if rank.best == rank.worst else f"{rank.best}-{rank.worst}"
 
@@ -136,7 +138,7 @@ def _rank_caption(board: Board) -> Sequence[str]:
     if not any(row.rank for row in board.rows):
         return ()
     return (
-        "rank: on the first suite, by intervals that hold for all rows at once; 2-5: one row is surely better, "
+        "rank: on the first suite, by simultaneous intervals of all rows; 2-5: one row is significantly better, "
         "up to four may be",
     )
 
@@ -147,10 +149,10 @@ def _seeds(board: Board, row: Row, key: str) -> str:
 
 def _seeds_caption(board: Board) -> Sequence[str]:
     single = any(len(row.seeds) == 1 for row in board.rows)
-    return ("one seed: the interval covers items, not what another seed would give",) if single else ()
+    return ("one seed: the interval covers variation over items, not over seeds",) if single else ()
 
 
-# --- What a suite gives ---------------------------------------------------------------------------------
+# --- Results on a suite ---------------------------------------------------------------------------------
 
 
 def _recipe_caption(board: Board) -> Sequence[str]:
@@ -191,7 +193,7 @@ def _interval(e: Estimate) -> str:
 
 
 def _compared(board: Board) -> Sequence[str]:
-    """The suite whose differences are printed, the first; csv and json have those on the others."""
+    """The suites whose differences are printed: the first; CSV and JSON have those on all suites."""
     return [
         name
         for name in board.suites[:1]
@@ -200,7 +202,7 @@ def _compared(board: Board) -> Sequence[str]:
 
 
 def _difference(board: Board, row: Row, key: str) -> str:
-    """`+3.1 [0.2, 6.0] p .04`; p corrected after Holm."""
+    """`+3.1 [0.2, 6.0] p .04`; p corrected by Holm."""
     cell = row.cells.get(key)
     if cell is None or cell.against is None or cell.p_holm is None:
         return ""
@@ -227,7 +229,7 @@ def _difference_caption(board: Board) -> Sequence[str]:
     return (said,) if _compared(board) else ()
 
 
-# --- Beside the first suite -----------------------------------------------------------------------------
+# --- Further results on the first suite -----------------------------------------------------------------
 
 
 def _first(board: Board, row: Row) -> Cell | None:
@@ -235,7 +237,7 @@ def _first(board: Board, row: Row) -> Cell | None:
 
 
 def _controlled_kind(board: Board) -> Sequence[str]:
-    """` (approximate)`: the column's name says what its numbers are."""
+    """` (approximate)`: the kind of the rates, for the column's name."""
     kind, _ = board.length_control[board.suites[0]]
     return (f" ({kind})" if kind else "",)
 
@@ -258,8 +260,8 @@ def _controlled_numbers(board: Board, row: Row, suite: str) -> Numbers:
 def _controlled_caption(board: Board) -> Sequence[str]:
     known = any(c.length_controlled for row in board.rows for c in row.cells.values())
     kind, error = board.length_control[board.suites[0]]
-    off = f", off by {error:g} points for an unseen model beside the interval" if error else ""
-    said = "length-controlled: win rate on the first suite at equal lengths, error by fitting again"
+    off = f", with an error of {error:g} points for unseen models that the interval excludes" if error else ""
+    said = "length-controlled: win rate on the first suite at equal lengths, error by bootstrap with new fits"
     return (f"{said}; {kind}{off}",) if known else ()
 
 
@@ -294,7 +296,7 @@ def _longest_caption(board: Board) -> Sequence[str]:
     )
 
 
-# --- Of published rows ----------------------------------------------------------------------------------
+# --- Published rows -------------------------------------------------------------------------------------
 
 
 def _copied_caption(board: Board) -> Sequence[str]:
@@ -383,4 +385,4 @@ COLUMNS: tuple[Column, ...] = (
         copied_numbers=lambda board, row, suite: {"measured": board.source},
     ),
 )
-"""From left to right."""
+"""The columns from left to right."""

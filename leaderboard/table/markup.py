@@ -1,4 +1,4 @@
-"""A table as LaTeX or as one HTML page; every text is escaped."""
+"""Renders a table as LaTeX or as an HTML page; all texts are escaped."""
 
 import html
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ li { margin: .2rem 0 }"""
 
 
 def latex_table(notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A booktabs tabular with the notes as comments above it; \\usepackage{booktabs}."""
+    """A booktabs tabular with the notes as comments above it; needs \\usepackage{booktabs}."""
     lines = [f"% {' '.join(note.split())}" for note in notes]
     lines += [
         rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
@@ -36,7 +36,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def html_page(title: str, notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A page that needs no network."""
+    """A self-contained HTML page with the table and the notes."""
     said = html.escape
     head = "".join(f'<th scope="col">{said(cell)}</th>' for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{said(cell)}</td>" for cell in row) + "</tr>" for row in rows)

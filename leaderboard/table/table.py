@@ -1,4 +1,4 @@
-"""The table: a row a method, a column a suite, an interval with every mean, who judged in the header."""
+"""The leaderboard table: one row per method, one column per suite, every mean with an interval."""
 
 import csv
 import io
@@ -13,21 +13,27 @@ from .markup import html_page, latex_table
 
 
 class Table:
-    """Text, Markdown, CSV, LaTeX, JSON or HTML of the reports of one recipe."""
+    """Renders the reports of one recipe as text, Markdown, CSV, LaTeX, JSON or HTML."""
 
     name = "table"
     version = "2"
 
     def render(self, reports: Sequence[Report], format: str = "text", published: bool = False) -> str:
-        """The reports as text in one of FORMATS; `published`: the paper's rows beside ours, marked as copied.
+        """The reports in one of FORMATS.
+
+        Args:
+            published: whether to add the paper's rows, marked as copied.
 
         Raises:
-            UnknownName: another format. DataError: no report, or reports that cannot be compared.
+            UnknownName: another format.
+            DataError: no reports, or reports that are not comparable.
         """
         if format not in FORMATS:
             raise UnknownName(f'board "table": no format "{format}"; {nearest(format, FORMATS)}')
         if not reports:
-            raise DataError("leaderboard: no report; `rlp-bench run --method sft` makes one")
+            raise DataError(
+                "leaderboard: no reports; expected at least one; `rlp-bench run --method sft` makes one"
+            )
         return FORMATS[format](bring_together(reports, published))
 
 
@@ -67,7 +73,7 @@ def _html(board: Board) -> str:
 
 
 def _csv(board: Board) -> str:
-    """One line a method and suite, plain numbers in percent."""
+    """One line per method and suite, plain numbers in percent."""
     out = io.StringIO()
     rows = records(board)
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")

@@ -252,18 +252,18 @@ def controlled(report, *kinds):
 def test_a_length_controlled_column_says_what_it_is(report):
     text = Table().render(controlled(report, APPROXIMATE, APPROXIMATE))
     assert "length-controlled (approximate)" in text
-    assert "approximate, off by 1.2 points for an unseen model" in text
+    assert "approximate, with an error of 1.2 points for unseen models" in text
     assert "length-controlled (no difficulty)" in Table().render(controlled(report, NO_DIFFICULTY))
     exact = Table().render(controlled(report, EXACT))
     assert "length-controlled (exact)" in exact
-    assert "off by" not in exact
+    assert "unseen" not in exact
     [row] = json.loads(Table().render(controlled(report, APPROXIMATE), "json"))["rows"]
     assert (row["length_controlled_kind"], row["length_controlled_error_unseen"]) == ("approximate", 1.2)
 
 
 @pytest.mark.parametrize("other", [EXACT, NO_DIFFICULTY])
 def test_length_controlled_rates_of_two_kinds_make_no_column(report, other):
-    with pytest.raises(DataError, match=r"several kinds .*approximate.* make no column"):
+    with pytest.raises(DataError, match=r"several kinds .*approximate.* cannot be in one column"):
         bring_together(controlled(report, APPROXIMATE, other))
     # A rate that there is not is of no kind; one of an older report is what its difficulties say.
     missing = {**other, "win_rate": None, "reason": "2 items"}

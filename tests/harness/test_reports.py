@@ -242,7 +242,7 @@ def test_the_document_says_of_every_claim_what_is_known():
     first = "\n".join(
         told({"claims": rows, "primary": {"replicated": 1, "smaller than published": 1}, "exploratory": {}})
     )
-    assert "Of 2 primary claims that could be tried: 1 replicated, 1 smaller than published." in first
+    assert "Of 2 primary claims that could be tested: 1 replicated, 1 smaller than published." in first
     assert "At most 5 % of such documents" in first
 
 
@@ -258,7 +258,7 @@ def test_a_collapsed_seed_stands_in_the_document_with_and_without():
     row |= {"smallest_detectable_difference": 12.0, "collapsed": {"a": [3]}}
     row |= {"without_collapsed": {"seeds": [0, 1, 2, 4], "difference": 1.0, "ci95": [-1, 3]}}
     lines = compared({"stand_ins": {}, "matrix": {}}, [row], "PPO").splitlines()
-    assert lines[-1] == "| a, 4 seeds | +1.0 (−1.0 to +3.0) |  |  |  | collapsed and left out: a seed 3 |"
+    assert lines[-1] == "| a, 4 seeds | +1.0 (−1.0 to +3.0) |  |  |  | without collapsed: a seed 3 |"
 
 
 def test_tuning_at_the_edge_marks_a_method():
@@ -341,7 +341,7 @@ def test_preference_accuracy_of_a_matrix(small_matrix, cli):
     assert "rlaif (stand-in) - ppo" in compared.stdout
     board = cli("leaderboard", "--store", store)
     assert "rlaif*†" in board.stdout
-    assert "†: a stage stands in" in board.stdout
+    assert "†: a stage is a stand-in" in board.stdout
     assert "Confidence of RLP-SPG" in table.stdout
 
 

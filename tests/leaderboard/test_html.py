@@ -127,16 +127,16 @@ def test_what_is_missing_is_said():
     found["samples"] = {"rows": []}
     seen = Reader(render(found)).text
     for section, words in {
-        "kl": "No run of this matrix has points along PPO.",
-        "preferences": "No stage here stores how sure it was.",
+        "kl": "No run of this matrix has snapshots of PPO.",
+        "preferences": "No stage of this matrix stores its confidence.",
         "throughput": "No stage of this matrix was metered",
         "curves": "No stage of this matrix has a log.jsonl.",
-        "reward-models": "No run here has a reward model.",
-        "differences": "No method was run that the others are compared with",
+        "reward-models": "No run of this matrix has a reward model.",
+        "differences": "The baseline of the comparisons (ppo) was not run.",
         "subsets": "has no subsets",
-        "claims": "No claim is in the ledger.",
-        "answers": "No answers are in this report.",
-        "about": "Not here: answers of x.",
+        "claims": "There are no claims.",
+        "answers": "This report contains no answers.",
+        "about": "Missing: answers of x.",
         "leaderboard": "No length-controlled win rates",
     }.items():
         assert words in seen[section], section
@@ -146,7 +146,7 @@ def test_what_is_missing_is_said():
 
 def test_one_seed_has_no_interval_over_seeds_and_says_so():
     seen = Reader(render(result(seeds=1))).text
-    assert "One seed: intervals cover items" in seen["about"]
+    assert "One seed: intervals cover variation over items" in seen["about"]
     assert "one seed, no interval" in seen["reward-models"]
 
 
