@@ -39,10 +39,10 @@ LONGEST = (
     "test_together.py",
     "test_ray.py",
     "test_matrix.py",
-    "test_gate_nano.py",
+    "test_regression_nano.py",
     "test_slurm.py",
     "test_reports.py",
-    "test_gate_workflow.py",
+    "test_regression_workflow.py",
     "test_resume.py",
 )
 """Files to begin with, so that no process is alone with one of them at the end."""

@@ -5,8 +5,8 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
-from gate_parts import lines, suite
-from test_gate_rule import NOISY, OLD, WORSE
+from regression_parts import lines, suite
+from test_regression_rule import NOISY, OLD, WORSE
 
 from rlp_bench.regression.junit import clean, junit_xml
 from rlp_bench.regression.render import escape

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from gate_parts import JUDGE, lines, suite
+from regression_parts import JUDGE, lines, suite
 
 from rlp_bench.regression.rule import decide
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gate_parts import Bench
+from regression_parts import Bench
 from warm import Warm
 
 ROOT = Path(__file__).parents[2]

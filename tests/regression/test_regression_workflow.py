@@ -62,12 +62,12 @@ def test_every_step_of_a_lane_passes(warm, nano_store, lane, gated, tmp_path):
 
 
 def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench):
-    lines = (ROOT / "tests/gate/golden/baseline.jsonl").read_text().splitlines()
+    lines = (ROOT / "tests/regression/golden/baseline.jsonl").read_text().splitlines()
     assert len(lines) == 806
     from rlp_bench.evaluation.evaluate import eval_command
     from rlp_bench.store.store import Store
 
-    answers = ROOT / "tests/gate/golden/outputs.json.gz"
+    answers = ROOT / "tests/regression/golden/outputs.json.gz"
     [report] = eval_command(outputs=answers, recipe="nano", suites=["alpacafarm"], store=Store(bench.store))[
         "suites"
     ]
@@ -76,7 +76,7 @@ def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench
     rows[0]["score"] = 1.0 - rows[0]["score"] / 2
     scores.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "report.json").write_text(json.dumps({"suites": [report]}))
-    bench.baseline = ROOT / "tests/gate/golden/baseline.jsonl"
+    bench.baseline = ROOT / "tests/regression/golden/baseline.jsonl"
     status, found, _ = bench.regress(
         "--report", tmp_path / "report.json", "--exact", "--history", tmp_path / "history.jsonl"
     )
