@@ -119,8 +119,8 @@ def _result(row: Mapping[str, Any], order: str) -> Mapping[str, Any] | None:
 def _verdict(result: Mapping[str, Any] | None, turned: bool) -> Verdict:
     if result is None:
         return NOTHING
-    winner, said = result.get("winner"), result.get("completion")
-    raw = str(said[0]) if isinstance(said, list) and said else ""
+    winner, completion = result.get("winner"), result.get("completion")
+    raw = str(completion[0]) if isinstance(completion, list) and completion else ""
     if winner == "tie":
         return Verdict(0.5, raw=raw)
     if str(winner) not in ("1", "2"):

@@ -107,14 +107,14 @@ class Replay:
     def _as_shown(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Verdicts on the pairs in exactly this order; repeated pairs get the file's verdicts in turn."""
         missing = [Verdict(None, "missing: the file has no verdict on these two answers in this order")]
-        asked: Counter[Shown] = Counter()
-        said = []
+        uses: Counter[Shown] = Counter()
+        verdicts = []
         for pair in pairs:
             shown = (merge_input(pair.instruction, pair.input), pair.first, pair.second)
             stored = self._shown.get(shown, missing)
-            said.append(stored[asked[shown] % len(stored)])
-            asked[shown] += 1
-        return said
+            verdicts.append(stored[uses[shown] % len(stored)])
+            uses[shown] += 1
+        return verdicts
 
     def _lookup(self, pair: Pair) -> Verdict:
         question = merge_input(pair.instruction, pair.input)

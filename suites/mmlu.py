@@ -99,24 +99,24 @@ class MMLU:
             raise DataError(
                 'suite "mmlu": needs its data: "mmlu:FOLDER" with dev/ and test/ as in the Hendrycks tar'
             )
-        there, known = subjects_in(self.folder), published_subjects()
+        present, known = subjects_in(self.folder), published_subjects()
         for name in self.subjects:
-            if name not in there:
+            if name not in present:
                 raise DataError(
-                    f'suite "mmlu": "{self.folder}" has no subject "{name}"; {nearest(name, there)}'
+                    f'suite "mmlu": "{self.folder}" has no subject "{name}"; {nearest(name, present)}'
                 )
-        complete = set(known) <= set(there)
+        complete = set(known) <= set(present)
         found: list[Question] = []
-        strange = []
-        for name in self.subjects or there:
+        unpublished = []
+        for name in self.subjects or present:
             rows = read_subject(self.folder, name, SHOTS, known.get(name), must_be_published=complete)
             if not rows.published:
-                strange.append(name)
+                unpublished.append(name)
             category = self._category(name, known.get(name))
             self._examples[name] = [_question(cells, name, category, "") for cells in rows.dev]
             test = [_question(cells, name, category, f"{name}/{row}") for row, cells in enumerate(rows.test)]
             found += test[: self.limit]
-        self.warnings = self._say(strange, len(self.subjects or there), len(known))
+        self.warnings = self._subset_warnings(unpublished, len(self.subjects or present), len(known))
         return found
 
     def prompt(self, question: Question, shots: int) -> str:
@@ -148,17 +148,17 @@ class MMLU:
     def _category(self, subject: str, known: Published | None) -> str:
         return self.rules.moved.get(subject, known.category if known else "uncategorised")
 
-    def _say(self, strange: list[str], asked: int, all_of_them: int) -> list[str]:
-        said = []
-        if strange:
-            said.append(
-                f"not the published questions: {', '.join(strange[:5])}{' ...' if strange[5:] else ''}"
+    def _subset_warnings(self, unpublished: list[str], evaluated: int, total: int) -> list[str]:
+        warnings = []
+        if unpublished:
+            warnings.append(
+                f"not the published questions: {', '.join(unpublished[:5])}{' ...' if unpublished[5:] else ''}"
             )
-        if asked < all_of_them:
-            said.append(f"{asked} of {all_of_them} subjects: not MMLU as published")
+        if evaluated < total:
+            warnings.append(f"{evaluated} of {total} subjects: not MMLU as published")
         if self.limit is not None:
-            said.append(f"the first {self.limit} questions per subject: not MMLU as published")
-        return said
+            warnings.append(f"the first {self.limit} questions per subject: not MMLU as published")
+        return warnings
 
 
 def _question(cells: list[str], subject: str, category: str, place: str) -> Question:

@@ -101,9 +101,9 @@ class AlpacaFarmPreferences(PreferenceFile):
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
         """The row with its preference: 0 and 1.5 are ties, null is no verdict."""
-        told = row.get("preference")
-        if "preference" not in row or isinstance(told, bool) or told not in (None, 0, 1, 1.5, 2):
-            shown = json.dumps(told)[:40] if "preference" in row else "absent"
+        preference = row.get("preference")
+        if "preference" not in row or isinstance(preference, bool) or preference not in (None, 0, 1, 1.5, 2):
+            shown = json.dumps(preference)[:40] if "preference" in row else "absent"
             raise DataError(
                 f'"{self.path}": row {number}: "preference" is {shown}; expected 1, 2, 1.5 or 0 (ties), or null'
             )
@@ -112,7 +112,7 @@ class AlpacaFarmPreferences(PreferenceFile):
             self.text(number, row, "input", optional=True),
             output_1=self.text(number, row, "output_1"),
             output_2=self.text(number, row, "output_2"),
-            preference=None if told is None else 1.5 if told == 0 else float(told),
+            preference=None if preference is None else 1.5 if preference == 0 else float(preference),
         )
 
 
@@ -124,9 +124,9 @@ class PreferencePairs(PreferenceFile):
 
     def read(self, number: int, row: Mapping[str, Any]) -> Row:
         """The row; its prompt is in "instruction" or "prompt"."""
-        asked = "instruction" if "instruction" in row else "prompt"
+        field = "instruction" if "instruction" in row else "prompt"
         return self.pair(
-            self.text(number, row, asked),
+            self.text(number, row, field),
             self.text(number, row, "input", optional=True),
             chosen=self.text(number, row, "chosen"),
             rejected=self.text(number, row, "rejected"),

@@ -72,8 +72,8 @@ def _read(path: Path, changed: int) -> Prompt:
         raise DataError(
             f'prompt "{path}": expected a line [system] and its text, then a line [user] and its text'
         )
-    there = set(BRACED.findall(text))
-    for name in sorted(there - set(NAMES)):
+    placeholders = set(BRACED.findall(text))
+    for name in sorted(placeholders - set(NAMES)):
         raise DataError(f'prompt "{path}": no placeholder {{{name}}}; {nearest(name, NAMES)}')
     lacking = sorted(NEEDED - set(PLACEHOLDER.findall(user)))
     if lacking:

@@ -73,8 +73,8 @@ def _marks(r: Results) -> list[str]:
     lines = []
     tried = {name: n for name, n in r["verdicts"].items() if VERDICTS[name] != "none" and n}
     if tried:
-        said = ", ".join(f"{n} {name}" for name, n in tried.items())
-        lines.append(f"Of {sum(tried.values())} claims of the paper that could be tested: {said}.")
+        counts = ", ".join(f"{n} {name}" for name, n in tried.items())
+        lines.append(f"Of {sum(tried.values())} claims of the paper that could be tested: {counts}.")
     lines.append(
         "Intervals are 95 %, over items and seeds; tests are paired over both, with p corrected by Holm."
     )
@@ -293,10 +293,10 @@ def differences(r: Results) -> Section:
 
 
 def _gap(r: Results, row: Mapping[str, Any]) -> Dot:
-    name, told = row["candidate"], row["p_holm"] < 0.05
+    name, significant = row["candidate"], row["p_holm"] < 0.05
     tip = f"{name}: {signed(row['difference'])} ({ends(row['ci95'])}), p {p_value(row['p_holm'])}, n {row['n_items']}"
     interval = (row["ci95"][0], row["ci95"][1])
-    shape = Look(4, "circle") if told else Look(1, "hollow")
+    shape = Look(4, "circle") if significant else Look(1, "hollow")
     return Dot(plain(r, name), shape, row["difference"], interval, tip, signed(row["difference"]))
 
 
@@ -344,9 +344,9 @@ def claims(r: Results) -> Section:
         if run:
             title = f"Table {name}" if str(name).isdigit() else str(name)
             charts.append(Chart(title, dots([_claim(row) for row in run], f"{title}, points", reference=0.0)))
-    said = ", ".join(f"{n} {verdict}" for verdict, n in r["verdicts"].items())
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in r["verdicts"].items())
     note = (
-        f"{said}. Points, candidate minus baseline, 95 %, paired over items and seeds; p corrected within the "
+        f"{counts}. Points, candidate minus baseline, 95 %, paired over items and seeds; p corrected within the "
         "family (primary: the report's error rate of 5 %; exploratory). could see: the smallest difference "
         "detected with 80 % power. Published values are copied, one run each."
     )

@@ -10,7 +10,7 @@ DECIDED = ("contradicted", "replicated", "smaller than published", "larger than 
 UNTESTED = ("no test of its own", "not run")
 
 
-def told(r: Results) -> list[str]:
+def summary(r: Results) -> list[str]:
     """The primary family's verdicts with the document's error rate, then the decided claims of each family."""
     primary, exploratory = r["primary"], r["exploratory"]
     lines = [
@@ -32,8 +32,8 @@ def told(r: Results) -> list[str]:
 
 def _counted(what: str, verdicts: Mapping[str, int]) -> str:
     tried = {word: n for word, n in verdicts.items() if n and word not in UNTESTED}
-    said = ", ".join(f"{n} {word}" for word, n in tried.items()) or "none could be tested"
-    return f"Of {sum(tried.values())} {what} that could be tested: {said}." if what else said
+    counts = ", ".join(f"{n} {word}" for word, n in tried.items()) or "none could be tested"
+    return f"Of {sum(tried.values())} {what} that could be tested: {counts}." if what else counts
 
 
 def _sentence(row: Mapping[str, Any]) -> str:

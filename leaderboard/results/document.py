@@ -6,7 +6,7 @@ from typing import Any
 from rlp_bench.api import UnknownName, nearest
 
 from ..published import PUBLISHED, SOURCE
-from .claims import claims, told
+from .claims import claims, summary
 from .differences import differences, equal_kl, named_collapses
 from .figures import by_kl_figure, subset_figure
 from .text import accuracy, at_edge, ends, label, listed, ranked, rate, short, signed, spread, table
@@ -51,7 +51,7 @@ def _head(r: Results) -> str:
         "items and seeds; tests are paired over both and corrected for multiple testing. Every estimator, test and "
         "verdict: [statistics.md](statistics.md). Written by `rlp-bench report results`."
     )
-    lines += ["", *told(r)]
+    lines += ["", *summary(r)]
     control = next((row for row in r["comparisons"] if row["candidate"] == "rm_retrain"), None)
     if control is not None:
         lines.append(

@@ -18,17 +18,17 @@ LAST = 100
 Numbers = Mapping[str, Any]
 
 
-def once(board: Board) -> Sequence[str]:
+def single_column(board: Board) -> Sequence[str]:
     """The keys of a single column."""
     return ("",)
 
 
-def blank(board: Board, row: Any, key: str) -> str:
+def empty_cell(board: Board, row: Any, key: str) -> str:
     """An empty cell."""
     return ""
 
 
-def unsaid(board: Board) -> Sequence[str]:
+def no_caption(board: Board) -> Sequence[str]:
     """No caption."""
     return ()
 
@@ -44,17 +44,17 @@ class Column:
 
     name: str
     """Its header, with {} for the key of each of several; "" for values that only CSV and JSON have."""
-    of_row: Callable[[Board, Row, str], str] = blank
+    of_row: Callable[[Board, Row, str], str] = empty_cell
     """(a method's row, key) -> cell."""
-    of_copied: Callable[[Board, Copied, str], str] = blank
+    of_copied: Callable[[Board, Copied, str], str] = empty_cell
     """(a published row, key) -> cell."""
-    caption: Callable[[Board], Sequence[str]] = unsaid
+    caption: Callable[[Board], Sequence[str]] = no_caption
     """Lines above the table that explain the column."""
     numbers: Callable[[Board, Row, str], Numbers] = no_numbers
     """(a method's row, suite) -> name in CSV and JSON -> value."""
     copied_numbers: Callable[[Board, Copied, str], Numbers] = no_numbers
     """(a published row, suite) -> name -> value, with names from those of `numbers`."""
-    over: Callable[[Board], Sequence[str]] = once
+    over: Callable[[Board], Sequence[str]] = single_column
     """One column for each of these keys."""
     place: int = LAST
     """Sort key of the caption; ties are in column order."""
@@ -79,8 +79,8 @@ def printed(board: Board) -> list[tuple[Column, str]]:
 
 def captions(board: Board) -> list[str]:
     """The lines above the table."""
-    said = sorted(COLUMNS, key=lambda column: column.place)
-    return [*(line for column in said for line in column.caption(board)), *_copied_caption(board)]
+    ordered = sorted(COLUMNS, key=lambda column: column.place)
+    return [*(line for column in ordered for line in column.caption(board)), *_copied_caption(board)]
 
 
 def records(board: Board) -> list[dict[str, Any]]:
@@ -156,12 +156,15 @@ def _seeds_caption(board: Board) -> Sequence[str]:
 
 
 def _recipe_caption(board: Board) -> Sequence[str]:
-    told = [
+    measured = [
         f"{name}: {how}" + (f" ({board.notes[name]})" if name in board.notes else "")
         for name, how in board.judges.items()
         if how
     ]
-    return [f"recipe {board.recipe}; percent, mean over seeds with 95 % interval over seeds and items", *told]
+    return [
+        f"recipe {board.recipe}; percent, mean over seeds with 95 % interval over seeds and items",
+        *measured,
+    ]
 
 
 def _rate(board: Board, row: Row, key: str) -> str:
@@ -225,8 +228,8 @@ def _difference_numbers(board: Board, row: Row, suite: str) -> Numbers:
 
 
 def _difference_caption(board: Board) -> Sequence[str]:
-    said = f"- {BASELINE}: paired by item and seed, p after Holm over all suites' differences (csv, json)"
-    return (said,) if _compared(board) else ()
+    text = f"- {BASELINE}: paired by item and seed, p corrected by Holm over all suites (csv, json)"
+    return (text,) if _compared(board) else ()
 
 
 # --- Further results on the first suite -----------------------------------------------------------------
@@ -261,8 +264,8 @@ def _controlled_caption(board: Board) -> Sequence[str]:
     known = any(c.length_controlled for row in board.rows for c in row.cells.values())
     kind, error = board.length_control[board.suites[0]]
     off = f", with an error of {error:g} points for unseen models that the interval excludes" if error else ""
-    said = "length-controlled: win rate on the first suite at equal lengths, error by bootstrap with new fits"
-    return (f"{said}; {kind}{off}",) if known else ()
+    text = "length-controlled: win rate on the first suite at equal lengths, error by bootstrap with new fits"
+    return (f"{text}; {kind}{off}",) if known else ()
 
 
 def _other(board: Board, row: Row, key: str) -> str:
@@ -276,8 +279,8 @@ def _other_numbers(board: Board, row: Row, suite: str) -> Numbers:
 
 
 def _other_caption(board: Board) -> Sequence[str]:
-    said = f"{', '.join(board.others)}: win rate on the first suite by other judges"
-    return (said,) if board.others else ()
+    text = f"{', '.join(board.others)}: win rate on the first suite by other judges"
+    return (text,) if board.others else ()
 
 
 def _longest(board: Board, row: Row, key: str) -> str:
@@ -300,8 +303,8 @@ def _longest_caption(board: Board) -> Sequence[str]:
 
 
 def _copied_caption(board: Board) -> Sequence[str]:
-    said = f"(copied): printed in {board.source}, other data and judge, one run, no interval; in no test and no rank"
-    return (said,) if board.copied else ()
+    text = f"(copied): printed in {board.source}, other data and judge, one run, no interval; in no test and no rank"
+    return (text,) if board.copied else ()
 
 
 def _copied_suite(board: Board, row: Copied, suite: str) -> Numbers:

@@ -37,21 +37,21 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 def html_page(title: str, notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A self-contained HTML page with the table and the notes."""
-    said = html.escape
-    head = "".join(f'<th scope="col">{said(cell)}</th>' for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{said(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    items = "\n".join(f"<li>{said(note)}</li>" for note in notes)
+    escape = html.escape
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    items = "\n".join(f"<li>{escape(note)}</li>" for note in notes)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     return f"""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>{said(title)}</title>
+<title>{escape(title)}</title>
 <style>
 {STYLE}
 </style>
-<h1>{said(title)}</h1>
+<h1>{escape(title)}</h1>
 <div>{table}</div>
 <ul>
 {items}

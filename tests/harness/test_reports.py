@@ -16,7 +16,7 @@ from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_jsonl
 from rlp_bench.api.report import item_scores
 from rlp_bench.leaderboard.results.claims import claims as ledger_section
-from rlp_bench.leaderboard.results.claims import told
+from rlp_bench.leaderboard.results.claims import summary
 from rlp_bench.leaderboard.results.differences import compared
 from rlp_bench.statistics import paired_differences
 from rlp_bench.store.store import Store
@@ -240,7 +240,9 @@ def test_the_document_says_of_every_claim_what_is_known():
     assert "| part of 3 |" in text
     assert "seeds needed: not 0" in text
     first = "\n".join(
-        told({"claims": rows, "primary": {"replicated": 1, "smaller than published": 1}, "exploratory": {}})
+        summary(
+            {"claims": rows, "primary": {"replicated": 1, "smaller than published": 1}, "exploratory": {}}
+        )
     )
     assert "Of 2 primary claims that could be tested: 1 replicated, 1 smaller than published." in first
     assert "At most 5 % of such documents" in first
