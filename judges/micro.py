@@ -1,9 +1,10 @@
 """Judges of the micro world: its 13 simulated annotators, a second population, and the gold utility."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.api import Pair, UnknownName, Verdict, content_id, merge_input, nearest
+from rlp_bench.api import DataError, Pair, UnknownName, Verdict, content_id, merge_input, nearest
 
 MODES = {"one": "one annotator, drawn for every pair", "all": "mean of all verdicts"}
 
@@ -52,7 +53,7 @@ class MicroPool:
         """
         people = self._people()
         return [
-            self._one(people, pair, seed) if self.mode == "one" else _all(people, pair, seed)
+            self._one(people, pair, seed) if self.mode == "one" else self._all(people, pair, seed)
             for pair in pairs
         ]
 
@@ -61,9 +62,14 @@ class MicroPool:
             f"annotator {seed}", pair.instruction, pair.input, *sorted((pair.first, pair.second))
         )
         person = people[int(draw, 16) % len(people)]
-        question = merge_input(pair.instruction, pair.input)
+        question = _question(self.name, pair)
         first = person.verdict(question, pair.first, pair.second, seed=seed)
         return Verdict(float(first), raw=person.name)
+
+    def _all(self, people: list[Any], pair: Pair, seed: int) -> Verdict:
+        question = _question(self.name, pair)
+        votes = sum(person.verdict(question, pair.first, pair.second, seed=seed) for person in people)
+        return Verdict(votes / len(people), raw=f"{votes}/{len(people)}")
 
 
 class MicroSecondPopulation(MicroPool):
@@ -102,14 +108,25 @@ class MicroGold:
         world = load_world()
         verdicts = []
         for pair in pairs:
-            question = merge_input(pair.instruction, pair.input)
+            question = _question(self.name, pair)
             first, second = world.utility(question, pair.first), world.utility(question, pair.second)
             preference = 0.5 if abs(first - second) < 1e-9 else float(first > second)
             verdicts.append(Verdict(preference, raw=f"{first:g} {second:g}"))
         return verdicts
 
 
-def _all(people: list[Any], pair: Pair, seed: int) -> Verdict:
+def _question(judge: str, pair: Pair) -> str:
+    """The instruction with its input.
+
+    Raises:
+        DataError: it is not of the micro world, so that these annotators cannot read it.
+    """
+    from rlp_bench.micro import load_world
+
     question = merge_input(pair.instruction, pair.input)
-    votes = sum(person.verdict(question, pair.first, pair.second, seed=seed) for person in people)
-    return Verdict(votes / len(people), raw=f"{votes}/{len(people)}")
+    if load_world().skill(question) is None:
+        raise DataError(
+            f'judge "{judge}": {json.dumps(question[:60])} is not an instruction of the micro world, and it can judge '
+            "no others; give another judge, e.g. --judge chat:MODEL"
+        )
+    return question

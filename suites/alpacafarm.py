@@ -53,6 +53,16 @@ class AlpacaFarm:
         wanted = [key for key, name in known_items().items() if subset in ("", name)]
         return sum(key not in here for key in wanted) if here else 0
 
+    def own(self) -> int:
+        """The number of items if none of them is one of the 805, else 0."""
+        items = AlpacaFarm.items(self)
+        return 0 if {item.id for item in items} & known_items().keys() else len(items)
+
+    @property
+    def title(self) -> str:
+        """The name in reports: items that are not AlpacaFarm's are not called so."""
+        return "own_items" if self._items is not None and self.own() else self.name
+
     def length_control(self, items: Sequence[Item]) -> dict[str, Any] | None:
         """Inputs of the length-controlled win rate besides lengths; None if the references are others."""
         return length_control(items, self._difficulty)

@@ -205,6 +205,8 @@ class Report(TypedDict, total=False):
     stand_ins: list[str]
     """Stages that are stand-ins for the method that they are named after."""
     source: Source
+    settings: Mapping[str, Any]
+    """{"prompting", "decoding"} of an evaluation without a recipe."""
     control: bool
     """Whether the method is a control; passed to the leaderboard, never stored."""
 

@@ -23,6 +23,7 @@ from rlp_bench.evaluation.kinds.kind import Prompts
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
 from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.evaluation.without_recipe import evaluation_recipe
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.store.store import Store
 
@@ -85,7 +86,8 @@ def _of_policy(
 
         found = find_run(store, run).recipe
     else:
-        found = load_recipe(recipe or command.DEFAULT_RECIPE, overrides)
+        endpoint = is_endpoint(policy)
+        found, _ = evaluation_recipe(policy, suites, judge, recipe, overrides, endpoint=endpoint)
     names = list(dict.fromkeys(suites or found.evaluation.suites or found.suites))
     if policy is not None and is_endpoint(policy):
         names = endpoint_suites(policy, found, suites)

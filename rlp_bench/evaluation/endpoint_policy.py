@@ -22,7 +22,7 @@ from rlp_bench.endpoint.request import canonical
 from rlp_bench.evaluation.evaluator import Evaluation
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.resolve import load_suite
-from rlp_bench.recipes.load import load_recipe
+from rlp_bench.evaluation.without_recipe import evaluation_recipe, with_settings
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.store.store import Store, fingerprint
 
@@ -112,22 +112,22 @@ def evaluate_endpoint(
     suites: Sequence[str] | None,
     judge: str | None,
     order: str | None,
-    recipe: str,
+    recipe: str | None,
     overrides: Sequence[str],
     store: Store,
     progress: Progress,
     allow_missing: bool = False,
 ) -> Report:
-    """The report on an endpoint policy, under a recipe."""
+    """The report on an endpoint policy."""
     about, connection = read_endpoint(policy, base_url)
-    found = load_recipe(recipe, overrides)
+    found, named = evaluation_recipe(policy, suites, judge, recipe, overrides, endpoint=True)
     names = endpoint_suites(policy, found, suites)
     asked = found.model_copy(update={"engine": found.engine.model_copy(update={"name": ENGINE})})
     engine = make_endpoint_engine(connection, progress)
     evaluation = Evaluation(store, asked, engine, judge, order, progress, allow_missing)
     artifact = seal_endpoint(store, about)
-    return {
-        "recipe": found.id,
+    report: Report = {
         "source": {"policy": policy, "endpoint": about, "fingerprint": artifact.fingerprint},
         "suites": evaluation.suites(names, artifact, None),
     }
+    return with_settings(report, found, named)

@@ -20,7 +20,6 @@ from rlp_bench.evaluation.evaluator import Evaluation, totals
 from rlp_bench.evaluation.render import render, summarize
 from rlp_bench.evaluation.resolve import with_data
 from rlp_bench.evaluation.targets import (
-    DEFAULT_RECIPE,
     evaluate_outputs,
     evaluate_policy,
     evaluate_suites_of_run,
@@ -126,9 +125,7 @@ def eval_command(
     if data is not None:
         common["suites"] = on_data(suites, data)
     if policy is not None and is_endpoint(str(policy)):
-        return evaluate_endpoint(
-            str(policy), base_url=base_url, recipe=recipe or DEFAULT_RECIPE, overrides=overrides, **common
-        )
+        return evaluate_endpoint(str(policy), base_url=base_url, recipe=recipe, overrides=overrides, **common)
     if policy is not None:
         return evaluate_policy(Path(policy), recipe=recipe, overrides=overrides, **common)
     if recipe is not None or overrides:

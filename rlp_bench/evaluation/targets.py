@@ -16,6 +16,7 @@ from rlp_bench.evaluation.outputs import import_outputs, match_outputs, read_out
 from rlp_bench.evaluation.resolve import load_judge, load_suite
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
 from rlp_bench.evaluation.verdicts import AS_STORED, POLICY_FIRST
+from rlp_bench.evaluation.without_recipe import evaluation_recipe, with_settings
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.run.records import last_of
@@ -80,7 +81,8 @@ def evaluate_outputs(
     for alias in names:
         suite = _suite(alias, aliases, data, judging, list(answers.values()))
         one = _judge_file(outputs, suite, answers, judging, order, allow_missing, store, progress)
-        reports.append({"alias": alias, **one})
+        named = alias if alias in aliases else str(getattr(suite, "title", alias))
+        reports.append({"alias": named, **one})
     return {"source": {"outputs": str(outputs), "sha256": sha256(read_bytes(outputs))}, "suites": reports}
 
 
@@ -151,18 +153,18 @@ def evaluate_policy(
     progress: Progress = silent,
     allow_missing: bool = False,
 ) -> Report:
-    """The report on a checkpoint folder, under a recipe; without diagnostics of its training."""
+    """The report on a checkpoint folder; without diagnostics of its training."""
     from rlp_bench.recipes.base_checkpoint import base_artifact
 
-    found = load_recipe(recipe or DEFAULT_RECIPE, overrides)
     artifact = base_artifact(str(policy))
+    found, named = evaluation_recipe(str(policy), suites, judge, recipe, overrides, endpoint=False)
     names = _aliases(found, suites)
     evaluation = Evaluation(store, found, make_engine(found), judge, order, progress, allow_missing)
-    return {
-        "recipe": found.id,
+    report: Report = {
         "source": {"policy": str(policy), "fingerprint": artifact.fingerprint},
         "suites": evaluation.suites(names, artifact, None),
     }
+    return with_settings(report, found, named)
 
 
 def evaluate_suites_of_run(

@@ -77,6 +77,30 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+def override_content(content: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Applies `a.b=value` overrides to a recipe's content.
+
+    Raises:
+        RecipeError: all errors, one per line.
+    """
+    faults = [fault for override in overrides if (fault := _set(content, override, set()))]
+    if faults:
+        raise RecipeError("\n".join(faults))
+
+
+def recipe_of(content: Mapping[str, Any]) -> Recipe:
+    """The recipe of a content, for which no file exists; installed names are not checked.
+
+    Raises:
+        RecipeError: all errors, one per line.
+    """
+    try:
+        return Recipe.model_validate(_tuples(content))
+    except ValidationError as error:
+        faults = [f"--set {where}: {message}" for where, message in _explain(error)]
+        raise RecipeError("\n".join(faults)) from None
+
+
 def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
     """Sets one `a.b=value` in `content`; returns the error message, if any."""
     key, equals, text = override.partition("=")

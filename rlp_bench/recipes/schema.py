@@ -1,8 +1,17 @@
 """The schema of a recipe: tables, settings, types, defaults and their meaning."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rlp_bench.api.types import Decoding, Prompting, Training
 from rlp_bench.store.store import fingerprint
@@ -40,6 +49,23 @@ class PromptingSection(Section):
     template_with_input: str = ""
     max_prompt_tokens: Annotated[int, Field(gt=0)] = 512
     max_response_tokens: Annotated[int, Field(gt=0)] = 300
+
+    @field_validator("template", "template_with_input")
+    @classmethod
+    def _placeholders(cls, text: str, info: ValidationInfo) -> str:
+        if not text and info.field_name == "template_with_input":
+            return text
+        known = ("instruction", "input")
+        others = [name for name in re.findall(r"\{(\w+)\}", text) if name not in known]
+        if others:
+            raise ValueError(
+                f"the placeholder {{{others[0]}}} is not known; expected {{instruction}} or {{input}}"
+            )
+        if text.count("{instruction}") != 1:
+            raise ValueError("expected {instruction} once")
+        if info.field_name == "template_with_input" and "{input}" not in text:
+            raise ValueError("expected {input}")
+        return text
 
 
 class EngineSection(Section):

@@ -77,6 +77,9 @@ def evaluate_suite(
         report["warnings"].append(
             f"{len(items)} of the suite's {len(items) + lacking} items: a part of {suite.name}"
         )
+    own = getattr(suite, "own", None)
+    if own is not None and own():
+        report["evidence"] = f"{own()} of your own items: none of them is one of {suite.name}'s"
     report["length_controlled"] = _length_controlled_rate(store, suite, items, rows, report)
     report["second_judges"] = {name: _short(judged(load_judge(name), order)) for name in second}
     report["controls"] = {name: _short(judged(load_judge(name), "both")) for name in CONTROLS}

@@ -1,0 +1,125 @@
+"""The settings of `eval --policy` without --recipe: whatever cannot be derived from policy and suites must be given.
+
+The recipe `micro` applies to the items of the micro world only. For other items, an endpoint gets the bare instruction
+and a checkpoint its own chat template; answers have at most 300 tokens, at temperature .7 (AlpacaFarm, Dubois et al.
+2023).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.report import Report
+from rlp_bench.recipes.load import load_recipe, override_content, recipe_of
+from rlp_bench.recipes.schema import Recipe
+
+MICRO = "micro"
+PLACEHOLDER = "{instruction}"
+
+
+def evaluation_recipe(
+    policy: str,
+    suites: Sequence[str] | None,
+    judge: str | None,
+    recipe: str | None,
+    overrides: Sequence[str],
+    *,
+    endpoint: bool,
+) -> tuple[Recipe, bool]:
+    """The recipe to evaluate a policy under, and whether it was named (or is the micro world's own).
+
+    Raises:
+        BenchError: items of the micro world and others are mixed, no judge is given, or a checkpoint has no chat
+            template and no template is given.
+    """
+    if recipe is not None:
+        return load_recipe(recipe, overrides), True
+    micro = load_recipe(MICRO)
+    foreign = [name for name in suites or () if not micro.suites.get(name, name).startswith(f"{MICRO}_")]
+    if not foreign:
+        return load_recipe(MICRO, overrides), True
+    if len(foreign) < len(suites or ()):
+        raise BenchError(
+            f'eval --policy: suite "{foreign[0]}" is not of the micro world, others are, and they need different '
+            "prompts; evaluate them in two calls, or give --recipe"
+        )
+    if judge is None:
+        raise BenchError(
+            f'eval --policy: suite "{foreign[0]}" has no default judge; give --judge NAME, e.g. --judge chat:MODEL, or '
+            "--recipe"
+        )
+    content = _content(policy, judge)
+    override_content(content, overrides)
+    if not endpoint and "template" not in content["prompting"]:
+        content["prompting"]["template"] = chat_template(Path(policy))
+    return recipe_of(content), False
+
+
+def with_settings(report: Report, recipe: Recipe, named: bool) -> Report:
+    """The report with its settings: the recipe's id, or without a recipe the template and decoding."""
+    if named:
+        return {"recipe": recipe.id, **report}
+    sections = {"prompting": recipe.prompting, "decoding": recipe.decoding}
+    return {
+        **report,
+        "settings": {name: section.model_dump(mode="json") for name, section in sections.items()},
+    }
+
+
+def _content(policy: str, judge: str) -> dict[str, Any]:
+    return {
+        "name": "none",
+        "base": {"checkpoint": policy},
+        "data": {"source": ""},
+        "annotator": {"judge": ""},
+        "judge": {"name": judge},
+        "prompting": {},
+        "decoding": {"temperature": 0.7},
+    }
+
+
+def chat_template(folder: Path) -> str:
+    """The prompt template of a checkpoint's chat template: one user message, up to where the answer begins.
+
+    A leading BOS is left out, because the tokenizer adds it to every prompt.
+
+    Raises:
+        DataError: the tokenizer has no chat template, or one that does not keep the instruction as it is.
+    """
+    ask = (
+        "give one, e.g. --set 'prompting.template=\"Question: {instruction}\\nAnswer:\"', or a recipe by --recipe; "
+        "the micro world's template does not fit these items"
+    )
+    if not _has_chat_template(folder):
+        raise DataError(
+            f'checkpoint "{folder}": has no chat template, and no prompt template is given; {ask}'
+        )
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:  # transformers raises many types; each becomes a one-line error
+        raise DataError(
+            f'checkpoint "{folder}": the tokenizer cannot be read: {" ".join(str(error).split())[:200]}'
+        ) from error
+    message = [{"role": "user", "content": PLACEHOLDER}]
+    text = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+    if text.count(PLACEHOLDER) != 1:
+        raise DataError(
+            f'checkpoint "{folder}": its chat template does not contain the instruction once; {ask}'
+        )
+    bos = tokenizer.bos_token
+    adds_bos = bool(bos) and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return text.removeprefix(bos) if adds_bos else text
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    try:
+        found = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and bool(found.get("chat_template"))
