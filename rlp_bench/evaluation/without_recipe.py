@@ -12,11 +12,15 @@ from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.report import Report
+from rlp_bench.evaluation.kinds.table import kind_of
+from rlp_bench.evaluation.resolve import load_suite
 from rlp_bench.recipes.load import load_recipe, override_content, recipe_of
 from rlp_bench.recipes.schema import Recipe
 
 MICRO = "micro"
 PLACEHOLDER = "{instruction}"
+NO_JUDGE = "constant"
+"""In a recipe for suites that are not judged and bring their own prompts, as MMLU."""
 
 
 def evaluation_recipe(
@@ -45,14 +49,15 @@ def evaluation_recipe(
             f'eval --policy: suite "{foreign[0]}" is not of the micro world, others are, and they need different '
             "prompts; evaluate them in two calls, or give --recipe"
         )
-    if judge is None:
+    judged = [name for name in foreign if kind_of(name, load_suite(name, {}).kind).pairs is not None]
+    if judge is None and judged:
         raise BenchError(
-            f'eval --policy: suite "{foreign[0]}" has no default judge; give --judge NAME, e.g. --judge chat:MODEL, or '
+            f'eval --policy: suite "{judged[0]}" has no default judge; give --judge NAME, e.g. --judge chat:MODEL, or '
             "--recipe"
         )
-    content = _content(policy, judge)
+    content = _content(policy, judge or NO_JUDGE)
     override_content(content, overrides)
-    if not endpoint and "template" not in content["prompting"]:
+    if judged and not endpoint and "template" not in content["prompting"]:
         content["prompting"]["template"] = chat_template(Path(policy))
     return recipe_of(content), False
 
