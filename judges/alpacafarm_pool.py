@@ -15,7 +15,7 @@ from typing import Any
 
 from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, content_id, nearest
 from rlp_bench.endpoint import Endpoint, Request
-from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
+from rlp_bench.endpoint.options import MODEL, SET_ELSEWHERE, connection_of, model_of, omitted, read_options
 
 from .api.asking import Asking
 from .api.prompts import load_prompt
@@ -25,9 +25,10 @@ FAMILIES = ("large", "medium", "completion")
 MODES = {"one": "one annotator, drawn for every question", "all": "mean of all 13"}
 OPTIONS: dict[str, type] = {
     **MODEL,
+    **SET_ELSEWHERE,
     "mode": str,
     **dict.fromkeys(FAMILIES, str),
-    **{f"{family}.{name}": kind for family in FAMILIES for name, kind in MODEL.items()},
+    **{f"{family}.{name}": kind for family in FAMILIES for name, kind in {**MODEL, **SET_ELSEWHERE}.items()},
 }
 
 
@@ -52,12 +53,13 @@ class AlpacaFarmPool:
 
     def _asking(self, where: str, seat: Mapping[str, Any]) -> Asking:
         options = self._options[seat["family"]]
+        left_out = omitted(options)
         return Asking(
             **model_of(options, self._connections[seat["family"]]),
             prompt=load_prompt(seat["prompt"], where),
             parser=seat["parser"],
-            temperature=seat["temperature"],
-            max_tokens=seat["max_tokens"],
+            temperature=None if "temperature" in left_out else seat["temperature"],
+            max_tokens=None if "max_tokens" in left_out else seat["max_tokens"],
             seat=seat["name"],
         )
 

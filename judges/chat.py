@@ -91,7 +91,7 @@ def _asking(where: str, options: Mapping[str, Any], connection: Connection) -> A
             f"{where}: logprobs=true with parser={parser}; expected parser=letter, because it reads the first token"
         )
     max_tokens = options.get("max_tokens", 1 if weighted else TOKENS_OF[parser])
-    if max_tokens < 1:
+    if max_tokens is not None and max_tokens < 1:
         raise DataError(f"{where}: max_tokens={max_tokens}: expected at least 1")
     return Asking(
         **model_of(options, connection),

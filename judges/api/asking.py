@@ -28,12 +28,16 @@ class Asking:
     snapshot: str = ""
     temperature: float | None = 0.0
     top_p: float | None = None
-    max_tokens: int = 16
+    max_tokens: int | None = 16
     max_tokens_name: str = "max_tokens"
     top_logprobs: int | None = None
     """If set, the two labels are weighed by their probability instead of parsing the reply."""
     send_seed: bool = True
     extra: str = "{}"
+    query: str = "{}"
+    """Parameters of the address, as a JSON object."""
+    headers: str = "{}"
+    """Additional headers, as a JSON object; values from the environment as `env:NAME`."""
     seat: str = ""
     """Name of the annotator in a pool; annotators with equal requests get different seeds by it."""
 
@@ -51,6 +55,8 @@ class Asking:
             seed=self._own_seed(seed) if self.send_seed else None,
             top_logprobs=self.top_logprobs,
             extra=self.extra,
+            query=self.query,
+            headers=self.headers,
             prompt=self.prompt.sha256,
             draw=self._own_seed(seed),
         )
@@ -67,14 +73,20 @@ class Asking:
         if self.top_logprobs is not None:
             return self._weighted(answer)
         if answer.finish_reason == "length":
-            return Verdict(None, f"truncated: the reply was cut at {self.max_tokens} tokens", answer.text)
-        preference = PARSERS[self.parser][1](answer.text)
+            limit = "its limit" if self.max_tokens is None else f"{self.max_tokens} tokens"
+            return Verdict(None, f"truncated: the reply was cut at {limit}", answer.text)
+        if not answer.final_text:
+            return Verdict(None, _without_text(answer), answer.text or answer.refusal or answer.reasoning)
+        preference = PARSERS[self.parser][1](answer.final_text)
         return Verdict(preference, "" if preference is not None else "unparsed", answer.text)
 
     def _weighted(self, answer: Answer) -> Verdict:
         tokens = answer.first_token()
         if tokens is None:
-            return Verdict(None, "unparsed: the server gave no log-probabilities", answer.text)
+            reason = "unparsed: the server gave no log-probabilities"
+            if (answer.choice.get("logprobs") or {}) != {}:
+                reason = "unparsed: the server gave values that are no log-probabilities"
+            return Verdict(None, reason, answer.text)
         preference = weighted(tokens)
         raw = json.dumps(tokens, sort_keys=True)
         return Verdict(preference, "" if preference is not None else "unparsed", raw)
@@ -99,4 +111,15 @@ class Asking:
             "top_logprobs": self.top_logprobs,
             "send_seed": self.send_seed,
             "extra": json.loads(self.extra),
+            **({} if self.query == "{}" else {"extra_query": json.loads(self.query)}),
+            **({} if self.headers == "{}" else {"extra_headers": json.loads(self.headers)}),
         }
+
+
+def _without_text(answer: Answer) -> str:
+    """Why an answer without text has no verdict."""
+    if answer.refusal:
+        return "unparsed: the model refused"
+    if answer.calls_tool:
+        return "unparsed: the reply is a tool call, not text"
+    return "unparsed: the reply has reasoning but no answer" if answer.reasoning else "unparsed"

@@ -108,6 +108,8 @@ class Tally:
     completion_tokens: int = 0
     usage_unknown: int = 0
     """Answers whose usage the server did not report."""
+    model_unknown: int = 0
+    """Answers that do not name the model that gave them."""
     dollars: float | None = None
     """None: no price known."""
     fingerprints: set[str] = field(default_factory=set)
@@ -131,8 +133,9 @@ class Tally:
         """One line for users: requests sent, tokens and cost."""
         tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
         unknown = f" and {self.usage_unknown} answers of unknown usage" if self.usage_unknown else ""
+        unnamed = f"; {self.model_unknown} answers name no model" if self.model_unknown else ""
         dollars = "" if self.dollars is None else f", ${self.dollars:,.2f}"
         return (
             f"{self.sent:,} requests sent, {self.answered:,} answered, {self.cached:,} cached, "
-            f"{self.failed:,} failed, {self.rate_limited:,} times rate-limited; {tokens}{unknown}{dollars}"
+            f"{self.failed:,} failed, {self.rate_limited:,} times rate-limited; {tokens}{unknown}{dollars}{unnamed}"
         )

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlp_bench.api.errors import StoreError
+from rlp_bench.api.errors import BenchError, StoreError
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 60.0
@@ -64,13 +64,24 @@ def default_cache() -> Path:
     if given:
         return cache_file(Path(given))
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "rlp-bench" / FILE
+    return (Path(home) if home else _home(Path("~")) / ".cache") / "rlp-bench" / FILE
 
 
 def cache_file(path: Path) -> Path:
     """The cache file in a folder, or `path` itself if it is a *.sqlite file."""
-    path = path.expanduser()
+    path = _home(path)
     return path if path.suffix == ".sqlite" else path / FILE
+
+
+def _home(path: Path) -> Path:
+    """The path with a leading ~ expanded."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # a user without an entry in passwd
+        raise BenchError(
+            "cache of answers: this user has no home folder; expected one in $HOME or in passwd; set $RLP_BENCH_CACHE "
+            "to a folder"
+        ) from None
 
 
 class Cache:
@@ -132,6 +143,16 @@ class Cache:
         )  # fmt: skip
         try:
             self._db.execute(PUT, values)
+        except sqlite3.DatabaseError as error:
+            raise _broken(self.path, error) from None
+
+    def withdraw(self, row: Row, reason: str) -> None:
+        """Turns a stored reply that is no final answer into a failure, so that the next answer replaces it."""
+        try:
+            self._db.execute(
+                "UPDATE answers SET reason = ? WHERE key = ? AND reason = '' AND response IS ?",
+                (reason, row.key, row.response),
+            )
         except sqlite3.DatabaseError as error:
             raise _broken(self.path, error) from None
 

@@ -7,25 +7,34 @@ After a stop, requests in flight are awaited, so that no paid answer is lost.
 
 import asyncio
 import json
-import threading
+import re
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.endpoint.budget import Budget, BudgetSpent, Tally, process_budgets
 from rlp_bench.endpoint.cache import Cache, Row
-from rlp_bench.endpoint.connection import NO_KEY, Connection
+from rlp_bench.endpoint.connection import Connection
+from rlp_bench.endpoint.http import open_client, proxies_in_use, redact, request_headers
 from rlp_bench.endpoint.limit import AdaptiveLimit
-from rlp_bench.endpoint.request import Answer, Request, read_body, usage_of
-from rlp_bench.endpoint.retry import Fault, fault_of, pause_seconds
+from rlp_bench.endpoint.loop import run_coroutine
+from rlp_bench.endpoint.reply import read_body, usage_of
+from rlp_bench.endpoint.request import Answer, Request, canonical
+from rlp_bench.endpoint.retry import Fault, fault_of, fault_of_body, one_line, pause_seconds
 
 LONGEST_WAIT_SECONDS = 600.0
 """Longest accepted Retry-After; beyond it the command stops, to be run again later."""
 DEAF_ATTEMPTS = 3
 """Attempts of one request after which a server that never responded counts as unreachable."""
+HEAD_START_SECONDS = 2.0
+"""How long the first request of an endpoint goes alone: an error that all would have is met by one. Ours."""
+FAILED_ALIKE = 3
+"""Requests that fail for one reason, while none was ever answered, after which all would fail."""
+SIMPLE, DIGITS = re.compile(r"[^,\s\\\"]+"), re.compile(r"\d+")
 Watch = Callable[[int, int, str], None]
 Job = tuple[str, Request]
 
@@ -49,6 +58,8 @@ class Endpoint:
         self.limit = AdaptiveLimit(connection.max_concurrency)
         self._heard = False
         """Whether the server ever sent a complete response, of any status."""
+        self._accepted: set[tuple[str, str]] = set()
+        """(field, value) of all requests that were answered; empty: none was."""
         _made.append(self)
 
     def ask(self, requests: Sequence[Request], watch: Watch | None = None) -> list[Answer]:
@@ -61,7 +72,7 @@ class Endpoint:
         answers: dict[str, Answer] = {}
         with Cache(self.connection.cache_path()) as cache:
             for key in jobs:
-                known = self.known(cache, key)
+                known = self.known(cache, key, withdraw=True)
                 if known is not None:
                     answers[key] = known
             self.tally.cached += len(answers)
@@ -72,15 +83,29 @@ class Endpoint:
                 _Round(self, cache, len(jobs), answers, watch).run(todo)
         return [answers[request.key()] for request in requests]
 
-    def known(self, cache: Cache, key: str) -> Answer | None:
-        """The cached answer; a cached failure only if failures are not retried."""
+    def known(self, cache: Cache, key: str, withdraw: bool = False) -> Answer | None:
+        """The cached answer; a cached failure only if failures are not retried.
+
+        Args:
+            withdraw: turn a cached reply that is no final answer (an earlier version kept some) into a failure.
+        """
         row = cache.get(key)
-        if row is None or (row.reason and self.connection.retry_failures):
+        if row is None:
             return None
-        if row.reason or row.response is None:
-            return Answer(None, row.reason, cached=True, attempts=row.attempts)
-        body, choice = read_body(row.response)
-        return Answer(body, cached=True, attempts=row.attempts, choice=choice)
+        reason = row.reason
+        if not reason:
+            fault = fault_of_body(row.response or b"", strict=False)
+            if fault is None:
+                body, choice = read_body(row.response or b"")
+                return Answer(body, cached=True, attempts=row.attempts, choice=choice)
+            reason = f"failed: {fault.reason}"
+            if withdraw:
+                cache.withdraw(row, reason)
+        return (
+            None
+            if self.connection.retry_failures
+            else Answer(None, reason, cached=True, attempts=row.attempts)
+        )
 
     def estimate(self, requests: Sequence[Request]) -> dict[str, Any]:
         """Upper bounds on tokens and dollars, and the number of (cached) requests; sends nothing."""
@@ -114,33 +139,36 @@ class _Round:
         self.budgets = endpoint.own_budgets + process_budgets()
         self.stop: BenchError | None = None
         self.settled = asyncio.Event()
+        self.alike: Counter[str] = Counter()
 
     def run(self, todo: list[Job]) -> None:
         """Sends all requests; returns when each has an answer or a failure."""
         if find_spec("openai") is None:
             raise BenchError("an endpoint needs the openai package: pip install 'rlp-bench[openai]'")
         secret = self.connection.key()
+        self.secrets = self.connection.secrets()
         for budget in self.budgets:
             budget.worth(
                 self.price, 0, 0
             )  # raises for a dollar budget without a price, before anything is paid
+            if any(request.max_tokens is None for _, request in todo):
+                raise BenchError(
+                    f"budget {budget}: max_tokens is not sent, so the cost of a reply has no upper bound; give "
+                    "max_tokens=N, or no budget"
+                )
         self.limit.reset()
         run_coroutine(self._send_all(todo, secret))
         if self.stop is not None:
             raise self.stop
 
     async def _send_all(self, todo: list[Job], secret: str) -> None:
-        from openai import AsyncOpenAI
-
-        self.secret = "" if secret == NO_KEY else secret
-        client = AsyncOpenAI(
-            api_key=secret,
-            base_url=self.connection.url(),
-            max_retries=0,
-            timeout=self.connection.timeout,
-        )
-        async with client:
-            self.create = client.chat.completions.with_raw_response.create
+        async with open_client(self.connection, secret) as client:
+            if not self.endpoint._accepted and not self.answers:
+                self.limit.go_alone(HEAD_START_SECONDS)
+            self.create = partial(
+                client.chat.completions.with_raw_response.create,
+                extra_headers=request_headers(self.connection, secret),
+            )
             queue = iter(todo)
             workers = min(self.connection.max_concurrency, len(todo))
             async with asyncio.TaskGroup() as group:
@@ -185,16 +213,17 @@ class _Round:
             fault = result
             if fault.status == 429:
                 self.tally.rate_limited += 1
-                self.limit.too_many(sent_at, min(fault.retry_after, LONGEST_WAIT_SECONDS))
-            self._judge_fault(fault, attempt)
+                if fault.retry_after <= LONGEST_WAIT_SECONDS:
+                    self.limit.too_many(sent_at, fault.retry_after)
+            self._judge_fault(request, fault, attempt)
             if self.stop is not None:
                 return None
-            if fault.what == "give_up":
+            if fault.what != "again":
                 break
             if attempt < self.connection.attempts:
                 pause = pause_seconds(key, attempt, fault.retry_after, self.connection.first_pause)
-                await asyncio.sleep(pause)
-        return self._fail(key, request, f"failed: {fault.reason}", attempt, time.monotonic() - began)
+                await self.limit.sleep(pause)
+        return self._fail(key, request, fault, attempt, time.monotonic() - began)
 
     async def _attempt(self, request: Request) -> bytes | Fault:
         """Sends the request once: the body of a complete chat completion, or the fault."""
@@ -204,17 +233,16 @@ class _Round:
         try:
             async with asyncio.timeout(self.connection.timeout):
                 raw = await self.create(**_arguments(request))
-            data: bytes = raw.http_response.content
             self.endpoint._heard = True
-            try:
-                body, _ = read_body(data)
-            except ValueError as error:
-                return Fault(f"not a chat completion ({str(error)[:80]})", "again", 200)
-            prompt, completion = usage_of(body)
+            data = redact(raw.http_response.content, self.secrets)
+            fault = fault_of_body(data, self.secrets, list(request.body()), raw.http_response.headers)
+            if fault is not None:
+                return fault
+            prompt, completion = usage_of(read_body(data)[0])
             spent = None if prompt is None or completion is None else (prompt, completion)
             return data
         except Exception as error:
-            fault = fault_of(error, self.secret)
+            fault = fault_of(error, self.secrets, list(request.body()), proxies_in_use())
             if fault.status is not None:
                 self.endpoint._heard, spent = True, (0, 0)
             return fault
@@ -243,46 +271,85 @@ class _Round:
             self.settled.clear()
             await self.settled.wait()
 
-    def _judge_fault(self, fault: Fault, attempt: int) -> None:
+    def _judge_fault(self, request: Request, fault: Fault, attempt: int) -> None:
         """Sets `stop` after a fault that every further request would have, too."""
         where, kept = self.connection.url(), f'; answers so far are kept in "{self.cache.path}"'
-        if fault.what == "stop":
-            self._stop(f"{where}: {fault.reason}; check ${self.connection.key_env}, model and base_url{kept}")
-        elif not self.endpoint._heard and attempt >= DEAF_ATTEMPTS:
+        if fault.what == "stop" and not self._was_accepted(request, fault.option):
+            advice = fault.advice or f"check ${self.connection.key_env}, model and base_url"
+            self._stop(f"{where}: {fault.reason}; {advice}{kept}")
+        elif not self.endpoint._heard and attempt >= min(DEAF_ATTEMPTS, self.connection.attempts):
+            times = f", {attempt} times" if attempt > 1 else ""
+            proxy = ", the proxy" if proxies_in_use() else ""
             self._stop(
-                f"{where}: {fault.reason}, {attempt} times; check that the server is running, and base_url"
+                f"{where}: {fault.reason}{times}; check that the server is running{proxy}, and base_url"
             )
         elif fault.retry_after > LONGEST_WAIT_SECONDS:
             self._stop(
-                f"{where}: asks to wait {fault.retry_after:.0f} s; run the same command after that{kept}"
+                f"{where}: asks to wait {fault.retry_after:.0f} s ({fault.reason}); run the same command after that"
+                f"{kept}"
             )
+
+    def _was_accepted(self, request: Request, option: str) -> bool:
+        """Whether a request with the same value of this field was answered, so that the fault is this request's own."""
+        return bool(option) and (option, _value_of(request, option)) in self.endpoint._accepted
 
     def _stop(self, line: str) -> None:
         self.stop = self.stop or BenchError(line)
         self.settled.set()
+        self.limit.close()
 
     def _keep(self, key: str, request: Request, data: bytes, attempts: int, seconds: float) -> Answer | None:
         body, choice = read_body(data)
         by = body.get("model")
         prompt, completion = usage_of(body)
         self.tally.usage(self.price, prompt, completion)
-        if by != request.expected_model:
+        unnamed = by is None or by == ""
+        if unnamed and request.snapshot in ("", request.model):
+            self.tally.model_unknown += 1
+        elif by != request.expected_model:
+            by = one_line(str(by), self.secrets)
             reason = f'failed: answered by model "{by}", expected "{request.expected_model}"'
             self.cache.put(self._row(key, request, reason, attempts, seconds, data, body, choice))
-            self._stop(
-                f'{self.connection.url()}: asked for model "{request.expected_model}", answered by "{by}"; name the '
-                f"snapshot itself as the model, or give the expected name by snapshot={by}"
-            )
+            self._stop(self._other_model(request, "" if unnamed else by))
             return None
         self.cache.put(self._row(key, request, "", attempts, seconds, data, body, choice))
         self.tally.answered += 1
-        if body.get("system_fingerprint"):
-            self.tally.fingerprints.add(str(body["system_fingerprint"]))
+        self.endpoint._accepted |= {
+            (name, _value_of(request, name)) for name in request.body() if name != "messages"
+        }
+        if isinstance(body.get("system_fingerprint"), str) and body["system_fingerprint"]:
+            self.tally.fingerprints.add(one_line(body["system_fingerprint"], self.secrets))
         return Answer(body, attempts=attempts, choice=choice)
 
-    def _fail(self, key: str, request: Request, reason: str, attempts: int, seconds: float) -> Answer:
+    def _other_model(self, request: Request, by: str) -> str:
+        where = self.connection.url()
+        if not by:
+            return (
+                f'{where}: the reply names no model, expected "{request.expected_model}"; leave snapshot=... out to '
+                "accept it"
+            )
+        advice = f"by snapshot={by}" if SIMPLE.fullmatch(by) else "as snapshot in a TOML file"
+        return (
+            f'{where}: asked for model "{request.expected_model}", answered by "{by}"; name the snapshot itself as the '
+            f"model, or give the expected name {advice}"
+        )
+
+    def _fail(self, key: str, request: Request, fault: Fault, attempts: int, seconds: float) -> Answer:
+        """A failure; stops the round after some of the same kind, if nothing was ever answered."""
+        reason = f"failed: {fault.reason}"
         self.cache.put(self._row(key, request, reason, attempts, seconds, None, {}, {}))
         self.tally.failed += 1
+        if (
+            not fault.of_text
+            and not self.endpoint._accepted
+            and not any(a.body for a in self.answers.values())
+        ):
+            self.alike[DIGITS.sub("0", fault.reason)] += 1
+            if max(self.alike.values()) >= FAILED_ALIKE:
+                self._stop(
+                    f"{self.connection.url()}: {fault.reason}; the first {FAILED_ALIKE} requests failed so, and none "
+                    "was answered; check model, options and base_url"
+                )
         return Answer(None, reason, attempts=attempts)
 
     def _row(
@@ -313,39 +380,10 @@ def _arguments(request: Request) -> dict[str, Any]:
     return {"model": body.pop("model"), "messages": body.pop("messages"), "extra_body": body}
 
 
+def _value_of(request: Request, field: str) -> str:
+    return canonical(request.body().get(field))
+
+
 def _text(value: Any) -> str | None:
-    """The value as a string that SQLite can store."""
-    return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
-
-
-def run_coroutine(work: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine to completion; in a separate thread where an event loop is already running (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        _run(work)
-        return
-    raised: list[BaseException] = []
-
-    def other() -> None:
-        try:
-            _run(work)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except BaseExceptionGroup as group:  # raise the worker's error instead of the group
-        error: BaseException = group
-        with suppress(AttributeError, IndexError):
-            while True:
-                error = error.exceptions[0]  # type: ignore[attr-defined]
-        raise error from None
+    """The value if it is a text, as SQLite can store it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else None

@@ -19,25 +19,51 @@ class AdaptiveLimit:
         self.maximum = maximum
         self.size = float(min(start, maximum))
         self.running = 0
+        self._alone = False
+        self._closed = False
         self._slowed = False
         self._slowed_at = float("-inf")
         self._resume_at = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._asleep: list[asyncio.Future[None]] = []
 
     def reset(self) -> None:
         """Clears the state of a stopped event loop; keeps the adapted size."""
         self.running = 0
+        self._alone = self._closed = False
         self._waiting.clear()
+        self._asleep.clear()
         self._slowed_at = self._resume_at = float("-inf")
 
+    def go_alone(self, seconds: float) -> None:
+        """Allows one request at a time until the first answer, for at most `seconds`.
+
+        So an error that every request would get is met by one request, not by the whole first round.
+        """
+        self._alone = True
+        asyncio.get_running_loop().call_later(seconds, self._go_together)
+
+    def _go_together(self) -> None:
+        self._alone = False
+        self._wake()
+
+    def close(self) -> None:
+        """Ends all waiting: the round stops."""
+        self._closed = True
+        self._wake()
+
+    @property
+    def _places(self) -> int:
+        return 1 if self._alone else int(self.size)
+
     async def acquire(self) -> float:
-        """Waits for a slot; returns the loop time at which it was acquired."""
+        """Waits for a slot, or for `close`; returns the loop time at which it was acquired."""
         loop = asyncio.get_running_loop()
         while True:
             pause = self._resume_at - loop.time()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            elif self.running < int(self.size):
+            if not self._closed and pause > 0:
+                await self.sleep(pause)
+            elif self._closed or self.running < self._places:
                 self.running += 1
                 return loop.time()
             else:
@@ -45,18 +71,37 @@ class AdaptiveLimit:
                 self._waiting.append(turn)
                 await turn
 
+    async def sleep(self, seconds: float) -> None:
+        """Waits for some seconds, or for `close`."""
+        if self._closed:
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._asleep.append(turn)
+        try:
+            await asyncio.wait([turn], timeout=seconds)
+        finally:
+            self._asleep.remove(turn)
+
     def release(self) -> None:
         """Releases the slot and wakes waiting requests."""
         self.running -= 1
-        free = int(self.size) - self.running
+        self._wake()
+
+    def _wake(self) -> None:
+        free = len(self._waiting) if self._closed else self._places - self.running
         while self._waiting and free > 0:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 free -= 1
+        for turn in self._asleep if self._closed else ():
+            if not turn.done():
+                turn.set_result(None)
 
     def answered(self) -> None:
         """Raises the limit after an answer."""
+        if self._alone:
+            self._go_together()
         step = 1.0 / self.size if self._slowed else 1.0
         self.size = min(self.maximum, self.size + step)
 

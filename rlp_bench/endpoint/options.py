@@ -1,6 +1,8 @@
 """Parses endpoint arguments: `MODEL,option=value,...` or `FILE.toml,option=value,...`."""
 
 import json
+import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -8,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import DataError, UnknownName, nearest
-from rlp_bench.endpoint.connection import Connection
+from rlp_bench.endpoint.connection import FROM_ENVIRONMENT, TOKEN, Connection
 from rlp_bench.endpoint.request import canonical
 
 CONNECTION: dict[str, type] = {
-    **{field.name: str for field in fields(Connection)},
+    **{field.name: str for field in fields(Connection) if field.name not in ("query", "headers")},
     "timeout": float,
     "attempts": int,
     "first_pause": float,
@@ -32,8 +34,30 @@ MODEL: dict[str, type] = {
 """The options of a model and its connection."""
 FREE = "extra."
 """Options with this prefix are sent in the request unchanged: `extra.reasoning_effort=low`."""
+QUERY, HEADERS = "extra_query.", "extra_headers."
+"""Options with these prefixes are sent in the address and as headers; `env:NAME` as a value is read from $NAME."""
+PREFIXES = (FREE, QUERY, HEADERS)
+OMITTABLE = ("temperature", "top_p", "max_tokens")
+"""Request fields that the value "none" leaves out."""
+SET_ELSEWHERE: dict[str, type] = dict.fromkeys(OMITTABLE, type(None))
+"""The types of these options where their values come from a recipe or a pool: only "none" can be given."""
+FIXED = {"model": None, "messages": None, "stream": False, "n": 1}
+"""Request fields that no `extra.` option may change, and the value that does no harm."""
+SECRET = re.compile(
+    r"authorization|cookie|secret|passw|credential|api[-_]?key|(?:access|auth)[-_]?token", re.I
+)
+"""Names whose values are keys."""
+SECRET_PARAMETER = re.compile(r"(?:^|[-_.])(?:key|token|sig|code)$", re.I)
+"""More such names of headers and parameters of the address."""
+SECRET_VALUE = re.compile(r"(?:sk|hf|gsk|xai|pk)[-_]\w|bearer |basic ", re.I)
 TRUTH = {"true": True, "false": False}
-NAMED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+NAMED = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "none, which leaves it out of the request; its value is set elsewhere",
+}
 
 
 def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[str, Any]:
@@ -58,17 +82,26 @@ def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[s
             found.update(_of_file(where, Path(name), known) if name.endswith(".toml") else {"model": name})
             continue
         _check_name(where, name, known)
-        found[name] = _free(value) if name.startswith(FREE) else _typed(where, name, value, known[name])
-    return found
+        found[name] = _value(where, name, _free(value) if name.startswith(FREE) else value, known)
+    return _own_options(where, found, known)
 
 
 def connection_of(options: Mapping[str, Any]) -> Connection:
     """The connection that the options describe."""
-    return Connection(**{name: value for name, value in options.items() if name in CONNECTION})
+    own = {name: value for name, value in options.items() if name in CONNECTION}
+    return Connection(
+        **own,
+        query=canonical(_with_prefix(options, QUERY)),
+        headers=canonical(_with_prefix(options, HEADERS)),
+    )
 
 
 def model_of(options: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """The options that describe the model, for manifests and requests: its provider, name and request options."""
+    """The options that describe the model, for manifests and requests: its provider, name and request options.
+
+    Parameters of the address and headers are there only if any are given.
+    """
+    more = {"query": connection.query_given(), "headers": connection.headers_given()}
     return {
         "provider": connection.provider_name(),
         "model": options["model"],
@@ -76,7 +109,13 @@ def model_of(options: Mapping[str, Any], connection: Connection) -> dict[str, An
         "max_tokens_name": options.get("max_tokens_name", "max_tokens"),
         "send_seed": options.get("send_seed", True),
         "extra": canonical(extra_of(options)),
+        **{name: canonical(given) for name, given in more.items() if given},
     }
+
+
+def omitted(options: Mapping[str, Any]) -> list[str]:
+    """The request fields that are left out by "none"."""
+    return [name for name in OMITTABLE if name in options and options[name] is None]
 
 
 def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,13 +131,56 @@ def extra_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return extra
 
 
+def _with_prefix(options: Mapping[str, Any], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in options.items() if name.startswith(prefix)}
+
+
 def _check_name(where: str, name: str, known: Mapping[str, type]) -> None:
     if name.startswith(FREE) and "logit_bias" in name.split("."):
         raise DataError(
             f'{where}: "{name}": token ids depend on the tokenizer, and the server\'s is unknown; leave it out'
         )
-    if name not in known and not (name.startswith(FREE) and len(name) > len(FREE)):
-        raise UnknownName(f'{where}: no option "{name}"; {nearest(name, [*known, FREE + "..."])}')
+    prefix = next((one for one in PREFIXES if name.startswith(one) and len(name) > len(one)), "")
+    if name not in known and not prefix:
+        raise UnknownName(
+            f'{where}: no option "{name}"; {nearest(name, [*known, *(p + "..." for p in PREFIXES)])}'
+        )
+    if prefix == HEADERS and not TOKEN.fullmatch(name.removeprefix(HEADERS)):
+        raise DataError(f'{where}: "{name}": expected the name of a header after {HEADERS}')
+
+
+def _value(where: str, name: str, value: Any, known: Mapping[str, type]) -> Any:
+    """The value of an option; one that would write a key into manifests and the cache is refused."""
+    if not name.startswith(PREFIXES):
+        return _typed(where, name, value, known[name])
+    secret = SECRET.search(name) or (isinstance(value, str) and SECRET_VALUE.match(value))
+    if secret or SECRET_PARAMETER.search(name):
+        where = re.sub(r',.*(?=")', ",...", where)  # the message would show the key
+    if name.startswith(FREE):
+        if secret:
+            raise DataError(f'{where}: "{name}" is a key, which would be stored; give it by key_env=VARIABLE')
+        field = name.removeprefix(FREE)
+        if field in FIXED and value != FIXED[field]:
+            raise DataError(f'{where}: "{name}": this field is set by rlp-bench; leave it out')
+        return value
+    if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+        raise DataError(f"{where}: {name}: expected text in printable ASCII")
+    if (secret or SECRET_PARAMETER.search(name)) and not value.startswith(FROM_ENVIRONMENT):
+        raise DataError(
+            f'{where}: "{name}" is a key, which would be stored; put it into a variable, and give '
+            f"{name}={FROM_ENVIRONMENT}VARIABLE"
+        )
+    return value
+
+
+def _own_options(where: str, found: dict[str, Any], known: Mapping[str, type]) -> dict[str, Any]:
+    """`extra.temperature` and the like as the options that they are, so that manifests show what is sent."""
+    for name in OMITTABLE:
+        extra = f"{FREE}{name}"
+        if name in known and extra in found and "max_tokens_name" not in found:
+            value = found.pop(extra)
+            found[name] = None if value is None else _typed(where, name, value, known[name])
+    return found
 
 
 def _free(value: str) -> Any:
@@ -110,11 +192,15 @@ def _free(value: str) -> Any:
 
 
 def _typed(where: str, name: str, value: Any, kind: type) -> Any:
-    """A value from the command line (text) or from TOML, converted to `kind`."""
+    """A value from the command line (text) or from TOML, converted to `kind`; None for "none" if it may be left out."""
+    if name.rpartition(".")[2] in OMITTABLE and isinstance(value, str) and value.lower() in ("", "none"):
+        return None
     if isinstance(value, str) and kind is not str:
         try:
-            return TRUTH[value.lower()] if kind is bool else kind(value)
-        except (ValueError, KeyError):
+            found = TRUTH[value.lower()] if kind is bool else kind(value)
+            if kind is not float or math.isfinite(found):
+                return found
+        except (ValueError, KeyError, TypeError):
             pass
     elif kind is float and type(value) is int:
         return float(value)
@@ -135,9 +221,7 @@ def _of_file(where: str, path: Path, known: Mapping[str, type]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, value in _flat(table):
         _check_name(f'{where}: "{path}"', name, known)
-        found[name] = (
-            value if name.startswith(FREE) else _typed(f'{where}: "{path}"', name, value, known[name])
-        )
+        found[name] = _value(f'{where}: "{path}"', name, value, known)
         if name.rpartition(".")[2] in ("prompt", "system") and (path.parent / str(value)).is_file():
             found[name] = str(path.parent / str(value))
     return found

@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from rlp_bench.endpoint.reply import reasoning_of, split_thinking, text_of, usage_of
 
 KEY_VERSION = 1
 """Incremented when equal requests would no longer be equivalent."""
 UNSENDABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
 """NUL, which ends a text on many servers, and lone surrogates, which are not UTF-8."""
+
+LARGEST_LOGPROB = 1e-3
+"""Rounding on servers; a larger value is no log-probability."""
 
 
 def wire_text(text: str) -> str:
@@ -50,6 +56,10 @@ class Request:
     """Hash of the prompt file that the messages were made from."""
     draw: int = 0
     """Distinguishes repeated samples of one request; not sent."""
+    query: str = "{}"
+    """Parameters of the address (`api-version`), as a JSON object; sent by the connection."""
+    headers: str = "{}"
+    """More headers, as a JSON object; sent by the connection."""
 
     @property
     def expected_model(self) -> str:
@@ -82,6 +92,8 @@ class Request:
             "prompt": self.prompt,
             "draw": self.draw,
             "body": self.body(),
+            **({} if self.query == "{}" else {"query": json.loads(self.query)}),
+            **({} if self.headers == "{}" else {"headers": json.loads(self.headers)}),
         }
         return hashlib.sha256(canonical(identity).encode("ascii")).hexdigest()
 
@@ -102,15 +114,41 @@ class Answer:
     """The first choice of the body."""
 
     @property
+    def message(self) -> Mapping[str, Any]:
+        """The message of the first choice."""
+        return self.choice.get("message") or {}
+
+    @property
     def text(self) -> str:
-        """The answer's text; empty if it has none."""
-        content = (self.choice.get("message") or {}).get("content")
-        return content if isinstance(content, str) else ""
+        """The answer's text as received; parts are joined; empty if it has none."""
+        return text_of(self.message)
+
+    @property
+    def final_text(self) -> str:
+        """The answer's text without a reasoning block at its beginning."""
+        return split_thinking(self.text)[1]
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning inside the text and beside it; empty if there is none."""
+        return "\n".join(part for part in (reasoning_of(self.message), split_thinking(self.text)[0]) if part)
+
+    @property
+    def refusal(self) -> str:
+        """The model's refusal, where the server reports it apart from the text."""
+        refusal = self.message.get("refusal")
+        return refusal if isinstance(refusal, str) else ""
+
+    @property
+    def calls_tool(self) -> bool:
+        """Whether the answer is a tool call."""
+        return bool(self.message.get("tool_calls") or self.message.get("function_call"))
 
     @property
     def finish_reason(self) -> str:
         """ "stop", "length", "content_filter", ...; empty where not reported."""
-        return str(self.choice.get("finish_reason") or "")
+        reason = self.choice.get("finish_reason")
+        return reason if isinstance(reason, str) else ""
 
     @property
     def completion_tokens(self) -> int | None:
@@ -118,39 +156,14 @@ class Answer:
         return usage_of(self.body or {})[1]
 
     def first_token(self) -> dict[str, float] | None:
-        """Log-probabilities (nats) of the most likely first tokens; None where not reported."""
+        """Log-probabilities (nats) of the most likely first tokens; None where not reported, or if one is above 0
+        or NaN.
+        """
         try:
             listed = self.choice["logprobs"]["content"][0]["top_logprobs"]
-            return {str(one["token"]): float(one["logprob"]) for one in listed}
-        except (KeyError, IndexError, TypeError, ValueError):
+            found = {str(one["token"]): float(one["logprob"]) for one in listed}
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError):
             return None
-
-
-def read_body(data: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """(body, its first choice) of a chat completion.
-
-    Raises:
-        ValueError: the data is not a complete chat completion.
-    """
-    try:
-        body = json.loads(data)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise ValueError("no choices")
-    message = choices[0].get("message")
-    if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
-        raise ValueError("no message")
-    return body, choices[0]
-
-
-def usage_of(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """(prompt, completion) tokens; None, not 0, where the server does not report them."""
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (
-        prompt if type(prompt) is int and prompt >= 0 else None,
-        completion if type(completion) is int and completion >= 0 else None,
-    )
+        if any(math.isnan(value) or value > LARGEST_LOGPROB for value in found.values()):
+            return None
+        return found

@@ -17,7 +17,7 @@ from rlp_bench.api.protocols import Progress
 from rlp_bench.api.report import Report
 from rlp_bench.api.types import Artifact
 from rlp_bench.endpoint import Connection
-from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
+from rlp_bench.endpoint.options import MODEL, SET_ELSEWHERE, connection_of, model_of, omitted, read_options
 from rlp_bench.endpoint.request import canonical
 from rlp_bench.evaluation.evaluator import Evaluation
 from rlp_bench.evaluation.kinds.table import kind_of
@@ -29,6 +29,7 @@ from rlp_bench.store.store import Store, fingerprint
 ENGINE = "openai"
 OPTIONS: dict[str, type] = {
     **MODEL,
+    **SET_ELSEWHERE,
     "system": str,
 }
 
@@ -55,6 +56,7 @@ def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Co
         **model_of(options, connection),
         "snapshot": options.get("snapshot") or options["model"],
         "system": _system(options.get("system", "")),
+        **({"omit": omitted(options)} if omitted(options) else {}),
     }
     return about, connection
 

@@ -47,6 +47,8 @@ CHANGED = {
     "extra": '{"top_k": 1}',
     "prompt": "another prompt file",
     "draw": 1,
+    "query": '{"api-version":"1"}',
+    "headers": '{"x":"1"}',
 }  # fmt: skip
 
 

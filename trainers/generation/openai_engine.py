@@ -81,18 +81,21 @@ def _read(policy: Path) -> dict[str, Any]:
 
 
 def _request(about: Mapping[str, Any], prompt: str, decoding: Decoding, seed: int, draw: int) -> Request:
+    omit = about.get("omit", ())
     own = int(content_id("draw", str(seed), str(draw)), 16) % 2**31 if draw else seed
     return Request(
         provider=about["provider"],
         model=about["model"],
         snapshot=about["snapshot"],
         messages=(*((("system", about["system"]),) if about["system"] else ()), ("user", prompt)),
-        temperature=decoding.temperature,
-        top_p=None if decoding.top_p == 1 else decoding.top_p,
-        max_tokens=decoding.max_response_tokens,
+        temperature=None if "temperature" in omit else decoding.temperature,
+        top_p=None if decoding.top_p == 1 or "top_p" in omit else decoding.top_p,
+        max_tokens=None if "max_tokens" in omit else decoding.max_response_tokens,
         max_tokens_name=about["max_tokens_name"],
         seed=own if about["send_seed"] else None,
         extra=about["extra"],
+        query=about.get("query", "{}"),
+        headers=about.get("headers", "{}"),
         draw=own,
     )
 
