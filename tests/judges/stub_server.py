@@ -28,6 +28,9 @@ REASONS = {
     500: "Error",
 }
 
+Respond = Callable[[dict[str, Any], "Stub"], tuple[int, str, Any]]
+"""Request body, server -> (status, header lines that end in CRLF, the reply as bytes or as a JSON document)."""
+
 
 class Stub:
     """The server; its attributes may be changed while it runs."""
@@ -46,14 +49,16 @@ class Stub:
         at_once: int = 0,
         gather: int | Callable[[], int] = 0,
         log: Path | None = None,
+        respond: Respond | None = None,
     ) -> None:
         self.faults, self.script, self.model, self.reply = faults, list(script), model, reply
         self.retry_after, self.delay, self.finish, self.usage = retry_after, delay, finish, usage
         self.logprobs, self.at_once = logprobs, at_once
-        self.gather = gather
+        self.gather, self.respond = gather, respond
         self.log: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.running = self.most_running = 0
         self._file = log.open("a") if log else None
         self._seen: Counter[str] = Counter()
@@ -133,6 +138,7 @@ class Stub:
         if self._file is None:
             self.bodies.append(body)
             self.headers.append(headers)
+            self.paths.append(lines[0].split()[1])
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -151,6 +157,12 @@ class Stub:
     async def _respond(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any], key: str
     ) -> bool:
+        if self.respond is not None:
+            status, head, data = self.respond(body, self)
+            self._note(key, str(status))
+            data = data if isinstance(data, bytes) else json.dumps(data).encode()
+            await self._send(writer, status, data, head)
+            return True
         fault = self.fault(key)
         whole = json.dumps(self.answer(body, key)).encode()
         if fault == "":
