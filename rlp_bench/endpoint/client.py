@@ -194,9 +194,10 @@ class _Round:
     async def _answer(self, key: str, request: Request) -> Answer | None:
         """The answer or failure, committed to the cache; None: the round stops before this request was done."""
         began = time.monotonic()
-        fault = Fault("never sent", "again")
+        fault, held = Fault("never sent", "again"), False
         for attempt in range(1, self.connection.attempts + 1):
-            sent_at = await self.limit.acquire()
+            sent_at = asyncio.get_running_loop().time() if held else await self.limit.acquire()
+            held = False
             try:
                 known = self.endpoint.known(self.cache, key) if attempt == 1 else None
                 if known is not None:  # answered meanwhile by another process
@@ -205,23 +206,23 @@ class _Round:
                 if self.stop is not None or not await self._reserve(request):
                     return None
                 result = await self._attempt(request)
-            finally:
-                self.limit.release()
-            if isinstance(result, bytes):
-                self.limit.answered()
-                return self._keep(key, request, result, attempt, time.monotonic() - began)
-            fault = result
-            if fault.status == 429:
-                self.tally.rate_limited += 1
-                if fault.retry_after <= LONGEST_WAIT_SECONDS:
-                    self.limit.too_many(sent_at, fault.retry_after)
-            self._judge_fault(request, fault, attempt)
-            if self.stop is not None:
-                return None
-            if fault.what != "again":
-                break
-            if attempt < self.connection.attempts:
+                if isinstance(result, bytes):
+                    self.limit.answered()
+                    return self._keep(key, request, result, attempt, time.monotonic() - began)
+                fault = result
+                self._judge_fault(request, fault, attempt, sent_at)
+                if self.stop is not None:
+                    return None
+                if fault.what != "again" or attempt == self.connection.attempts:
+                    break
                 pause = pause_seconds(key, attempt, fault.retry_after, self.connection.first_pause)
+                if self.limit.alone:  # nobody else is sent before this one was tried again
+                    await self.limit.sleep(pause)
+                    held = True
+            finally:
+                if not held:
+                    self.limit.release()
+            if not held:
                 await self.limit.sleep(pause)
         return self._fail(key, request, fault, attempt, time.monotonic() - began)
 
@@ -271,8 +272,12 @@ class _Round:
             self.settled.clear()
             await self.settled.wait()
 
-    def _judge_fault(self, request: Request, fault: Fault, attempt: int) -> None:
-        """Sets `stop` after a fault that every further request would have, too."""
+    def _judge_fault(self, request: Request, fault: Fault, attempt: int, sent_at: float) -> None:
+        """Slows down after a 429; sets `stop` after a fault that every further request would have, too."""
+        if fault.status == 429:
+            self.tally.rate_limited += 1
+            if fault.retry_after <= LONGEST_WAIT_SECONDS:
+                self.limit.too_many(sent_at, fault.retry_after)
         where, kept = self.connection.url(), f'; answers so far are kept in "{self.cache.path}"'
         if fault.what == "stop" and not self._was_accepted(request, fault.option):
             advice = fault.advice or f"check ${self.connection.key_env}, model and base_url"

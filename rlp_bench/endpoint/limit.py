@@ -53,6 +53,11 @@ class AdaptiveLimit:
         self._wake()
 
     @property
+    def alone(self) -> bool:
+        """Whether one request goes at a time."""
+        return self._alone
+
+    @property
     def _places(self) -> int:
         return 1 if self._alone else int(self.size)
 
