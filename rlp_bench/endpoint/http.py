@@ -2,7 +2,6 @@
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.endpoint.connection import Connection
@@ -27,7 +26,7 @@ def open_client(connection: Connection, key: str) -> Any:
         client = openai.DefaultAsyncHttpxClient(
             follow_redirects=False, timeout=connection.timeout, event_hooks={"response": [_read_limited]}
         )
-    except (ValueError, ImportError, OSError) as error:
+    except Exception as error:  # ValueError, ImportError, OSError, or one of the HTTP client's own
         raise _unusable(error) from None
     return openai.AsyncOpenAI(
         api_key=key,
@@ -79,8 +78,9 @@ def proxies_in_use() -> str:
 
 
 def _without_password(proxy: str) -> str:
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    scheme, mark, rest = proxy.rpartition("://")
+    shown = f"{scheme if mark else 'http'}://{rest.rpartition('@')[2]}"
+    return shown.encode("unicode_escape").decode()
 
 
 def _unusable(error: Exception) -> BenchError:

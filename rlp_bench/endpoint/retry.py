@@ -141,7 +141,7 @@ def fault_of_status(
 def _redirect(status: int, location: str, secrets: Sequence[str]) -> Fault:
     shown = one_line(location.partition("?")[0].removesuffix("/chat/completions"), secrets)
     advice = "redirects are not followed; give the final address by base_url=..."
-    if re.fullmatch(r"https?://[^@\s,]+", shown):
+    if re.fullmatch(r"https?://[^@\s,\\]+", shown):
         advice = f"redirects are not followed; if you trust that address, give base_url={shown}"
     return Fault(f'HTTP {status}: redirects to "{shown}"', "stop", status, advice=advice)
 
@@ -213,7 +213,7 @@ def _sensible(seconds: float) -> float:
 
 
 def fault_of(error: Exception, secrets: Sequence[str], sent: Sequence[str] = (), proxies: str = "") -> Fault:
-    """The fault of an exception of the openai package; raises any other exception.
+    """The fault of an exception of the openai package or of its HTTP client; raises any other exception.
 
     Args:
         proxies: the proxy variables that are set, for the reason.
@@ -225,10 +225,12 @@ def fault_of(error: Exception, secrets: Sequence[str], sent: Sequence[str] = (),
     if isinstance(error, openai.APIStatusError):
         response: Any = error.response
         return fault_of_status(error.status_code, response.headers, response.content, secrets, sent)
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        if isinstance(cause, ReplyTooLarge):
-            return Fault(str(cause), "give_up", 200)
+    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+    if isinstance(cause, ReplyTooLarge):
+        return Fault(str(cause), "give_up", 200)
+    if isinstance(error, openai.APIConnectionError) or type(error).__module__.startswith(
+        ("httpx", "httpcore")
+    ):
         through = f" through the proxy of {proxies}" if proxies else ""
         return Fault(f"no connection, or cut off ({type(cause).__name__}){through}", "again")
     raise error
