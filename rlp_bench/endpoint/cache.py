@@ -146,6 +146,18 @@ class Cache:
         except sqlite3.DatabaseError as error:
             raise _broken(self.path, error) from None
 
+    def answered_requests(self, provider: str, model: str, limit: int = 50) -> list[str]:
+        """The latest requests (JSON) that this model answered."""
+        try:
+            found = self._db.execute(
+                "SELECT request FROM answers WHERE provider = ? AND model = ? AND reason = '' "
+                "ORDER BY rowid DESC LIMIT ?",
+                (provider, model, limit),
+            ).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _broken(self.path, error) from None
+        return [str(row[0]) for row in found]
+
     def withdraw(self, row: Row, reason: str) -> None:
         """Turns a stored reply that is no final answer into a failure, so that the next answer replaces it."""
         try:

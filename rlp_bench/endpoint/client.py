@@ -22,8 +22,8 @@ from rlp_bench.endpoint.connection import Connection
 from rlp_bench.endpoint.http import open_client, proxies_in_use, redact, request_headers
 from rlp_bench.endpoint.limit import AdaptiveLimit
 from rlp_bench.endpoint.loop import run_coroutine
-from rlp_bench.endpoint.reply import read_body, usage_of
-from rlp_bench.endpoint.request import Answer, Request, canonical
+from rlp_bench.endpoint.reply import read_body, storable, usage_of
+from rlp_bench.endpoint.request import Answer, Request, canonical, options_of
 from rlp_bench.endpoint.retry import Fault, fault_of, fault_of_body, one_line, pause_seconds
 
 LONGEST_WAIT_SECONDS = 600.0
@@ -296,7 +296,19 @@ class _Round:
 
     def _was_accepted(self, request: Request, option: str) -> bool:
         """Whether a request with the same value of this field was answered, so that the fault is this request's own."""
-        return bool(option) and (option, _value_of(request, option)) in self.endpoint._accepted
+        if not option or not self._answered_before(request):
+            return False
+        return (option, canonical(request.body().get(option))) in self.endpoint._accepted
+
+    def _answered_before(self, request: Request) -> bool:
+        """Whether the server ever answered in this process, or, by the cache, a request with the same options."""
+        if not self.endpoint._accepted:
+            wanted = options_of(request.body())
+            for sent in self.cache.answered_requests(request.provider, request.model):
+                if options_of(json.loads(sent)) == wanted:
+                    self.endpoint._accepted |= wanted
+                    break
+        return bool(self.endpoint._accepted)
 
     def _stop(self, line: str) -> None:
         self.stop = self.stop or BenchError(line)
@@ -319,9 +331,7 @@ class _Round:
             return None
         self.cache.put(self._row(key, request, "", attempts, seconds, data, body, choice))
         self.tally.answered += 1
-        self.endpoint._accepted |= {
-            (name, _value_of(request, name)) for name in request.body() if name != "messages"
-        }
+        self.endpoint._accepted |= options_of(request.body())
         if isinstance(body.get("system_fingerprint"), str) and body["system_fingerprint"]:
             self.tally.fingerprints.add(one_line(body["system_fingerprint"], self.secrets))
         return Answer(body, attempts=attempts, choice=choice)
@@ -344,11 +354,7 @@ class _Round:
         reason = f"failed: {fault.reason}"
         self.cache.put(self._row(key, request, reason, attempts, seconds, None, {}, {}))
         self.tally.failed += 1
-        if (
-            not fault.of_text
-            and not self.endpoint._accepted
-            and not any(a.body for a in self.answers.values())
-        ):
+        if not fault.of_text and not self._answered_before(request):
             self.alike[DIGITS.sub("0", fault.reason)] += 1
             if max(self.alike.values()) >= FAILED_ALIKE:
                 self._stop(
@@ -367,9 +373,9 @@ class _Round:
             reason=reason,
             provider=request.provider,
             model=request.model,
-            answered_by=_text(body.get("model")),
-            system_fingerprint=_text(body.get("system_fingerprint")),
-            finish_reason=_text(choice.get("finish_reason")),
+            answered_by=storable(body.get("model")),
+            system_fingerprint=storable(body.get("system_fingerprint")),
+            finish_reason=storable(choice.get("finish_reason")),
             prompt_tokens=prompt,
             completion_tokens=completion,
             attempts=attempts,
@@ -383,12 +389,3 @@ def _arguments(request: Request) -> dict[str, Any]:
     """The body as arguments of `create`; all but model and messages goes into `extra_body`."""
     body = request.body()
     return {"model": body.pop("model"), "messages": body.pop("messages"), "extra_body": body}
-
-
-def _value_of(request: Request, field: str) -> str:
-    return canonical(request.body().get(field))
-
-
-def _text(value: Any) -> str | None:
-    """The value if it is a text, as SQLite can store it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else None

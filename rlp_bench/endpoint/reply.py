@@ -207,3 +207,8 @@ def _status(code: Any) -> int | None:
     if isinstance(code, str) and code.isdecimal() and len(code) == 3:
         code = int(code)
     return code if type(code) is int and 300 <= code <= 599 else None
+
+
+def storable(value: Any) -> str | None:
+    """The value if it is a text, without lone surrogates, which SQLite cannot store."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else None

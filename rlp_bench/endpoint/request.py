@@ -28,6 +28,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def options_of(body: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """(field, value) of a request's body without its text and its seed."""
+    return {(name, canonical(value)) for name, value in body.items() if name not in ("messages", "seed")}
+
+
 @dataclass(frozen=True)
 class Request:
     """Everything that can change the answer. A field that is `None` is not sent: the server's default applies."""

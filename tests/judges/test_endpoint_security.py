@@ -44,9 +44,11 @@ def test_no_redirect_is_followed_and_the_advice_leads_to_the_address(status: int
     "place", ["", "/v2", "http://me:pw@evil/", "javascript:x", "http://a\x1b[2J/", "//evil/v1"]
 )
 def test_a_strange_redirect_is_one_line_and_gives_no_address_to_follow(place: str) -> None:
-    with Stub(respond=lambda body, stub: (307, f"Location: {place}\r\n", b"")) as stub:
-        with pytest.raises(BenchError, match=r"redirect") as raised:
-            chat(stub, attempts=1).judge(PAIRS)
+    with (
+        Stub(respond=lambda body, stub: (307, f"Location: {place}\r\n", b"")) as stub,
+        pytest.raises(BenchError, match=r"redirect") as raised,
+    ):
+        chat(stub, attempts=1).judge(PAIRS)
     assert str(raised.value).isprintable()
     assert "trust" not in str(raised.value)
 

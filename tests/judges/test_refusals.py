@@ -70,6 +70,17 @@ def test_one_items_fault_fails_that_item_is_not_repeated_and_the_others_are_judg
     assert sum(reason != "" for (reason,) in rows(cache, "reason")) == 1
 
 
+def test_items_that_were_refused_in_an_earlier_run_stop_no_later_one() -> None:
+    bad = {asked(chat("http://127.0.0.1:1").asking.request(pair, 0).body()) for pair in PAIRS[:9]}
+    for kind in ("unknown words", "option"):
+        with serving(
+            lambda body, kind=kind: {**OF_ONE, **OF_ALL}[kind] if asked(body) in bad else OK
+        ) as stub:
+            chat(stub).judge(PAIRS[9:])
+            verdicts = chat(stub).judge(PAIRS[:9])  # what a second run of the command sends
+            assert {verdict.preference for verdict in verdicts} == {None}
+
+
 def test_all_items_filtered_is_counted_and_not_taken_for_a_fault_of_the_server() -> None:
     with serving(lambda body: OF_ONE["azure"]) as stub:
         verdicts = chat(stub).judge(PAIRS)
