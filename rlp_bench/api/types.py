@@ -195,6 +195,12 @@ class Sample:
     """Length in tokens, without EOS."""
     finished: bool
     """True if the policy generated EOS, False if the response was truncated at the limit."""
+    raw: str = ""
+    """The response as received, where `text` is a part of it (without a reasoning block); else empty."""
+    reasoning: str = ""
+    """The reasoning that is no part of `text`."""
+    tokens_estimated: bool = False
+    """Whether `tokens` is an estimate, because the server reported no believable count for this response."""
 
 
 @dataclass(frozen=True)

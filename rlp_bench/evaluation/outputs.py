@@ -8,7 +8,7 @@ from typing import Any
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_rows, write_document
 from rlp_bench.api.protocols import Engine, Progress
-from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, content_id, merge_input
+from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, Sample, content_id, merge_input
 from rlp_bench.store.store import Store, fingerprint
 
 EXPECTED = 'a list of {"instruction": ..., "output": ..., "generator": ...} as AlpacaEval writes it'
@@ -49,13 +49,16 @@ def generate_outputs(
         prompts = [prompting.render(item.instruction, item.input) for item in items]
         drawn = engine.sample(policy.path, prompts, decoding, n=1, seed=seed)
         rows = [
-            _row(
-                item,
-                sample.text,
-                generator=policy.fingerprint[:16],
-                finished=sample.finished,
-                tokens=sample.tokens,
-            )
+            {
+                **_row(
+                    item,
+                    sample.text,
+                    generator=policy.fingerprint[:16],
+                    finished=sample.finished,
+                    tokens=sample.tokens,
+                ),
+                **_beside(sample),
+            }
             for item, samples in zip(items, drawn, strict=True)
             for sample in samples  # empty if an endpoint refused the prompt: the item has no output
         ]
@@ -64,6 +67,12 @@ def generate_outputs(
         return {"outputs": len(rows), "tokens_mean": sum(row["tokens"] for row in rows) / len(rows)}
 
     return store.make("outputs", fingerprint(identity), build, identity)
+
+
+def _beside(sample: Sample) -> dict[str, Any]:
+    """What a response has beside its text: the text as received, the reasoning; only what there is."""
+    found = {"raw": sample.raw, "reasoning": sample.reasoning, "tokens_estimated": sample.tokens_estimated}
+    return {name: value for name, value in found.items() if value}
 
 
 def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: str) -> Artifact:

@@ -11,6 +11,7 @@ from stub_server import Stub
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.types import Decoding
+from rlp_bench.evaluation.endpoint_policy import read_endpoint, write_endpoint
 from rlp_bench.evaluation.evaluate import eval_command
 from rlp_bench.store.store import Store
 from rlp_bench.trainers.generation.openai_engine import OpenAIEngine
@@ -198,6 +199,45 @@ def test_a_refused_prompt_has_no_answer_and_a_failed_one_is_asked_again(tmp_path
         with pytest.raises(BenchError, match=r"1 of 2 requests failed: HTTP 500.*run the same command"):
             engine(stub).sample(policy(tmp_path), ["p", "down"], Decoding())
         assert len(engine(stub).sample(policy(tmp_path), ["p", "down"], Decoding())[1]) == 1
+
+
+def test_a_policys_reasoning_is_no_part_of_its_response_and_is_kept(tmp_path: Path) -> None:
+    replies = {"tag": "<think>hm, </think>\nHello", "plain": "Hello", "open": "<think>hm"}
+    with Stub(reply=lambda body: replies[body["messages"][-1]["content"]]) as stub:
+        rows = engine(stub).sample(policy(tmp_path), list(replies), Decoding())
+    assert [(row[0].text, row[0].raw, row[0].reasoning) for row in rows] == [
+        ("Hello", replies["tag"], "hm,"), ("Hello", "", ""), ("", "<think>hm", "hm")
+    ]  # fmt: skip
+
+
+def test_one_senseless_token_count_of_many_is_estimated_and_marked(tmp_path: Path) -> None:
+    def respond(body: dict, stub: Stub) -> tuple[int, str, dict]:
+        count = 10**30 if body["messages"][-1]["content"] == "odd" else 3
+        choice = {"message": {"content": "12345678"}, "finish_reason": "stop"}
+        return (
+            200,
+            "",
+            {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": count}},
+        )
+
+    with Stub(respond=respond) as stub:
+        rows = engine(stub).sample(policy(tmp_path), ["odd", "even"], Decoding())
+    assert [(row[0].tokens, row[0].tokens_estimated) for row in rows] == [(2, True), (3, False)]
+
+
+def test_a_policy_leaves_out_what_its_server_refuses(tmp_path: Path) -> None:
+    about, _ = read_endpoint(
+        "openai:m,temperature=none,max_tokens=none,extra_query.api-version=7", "http://h/v1"
+    )
+    assert about["omit"] == ["temperature", "max_tokens"]
+    write_endpoint(tmp_path, about)
+    with Stub(reply="x") as stub:
+        [request] = engine(stub).requests(tmp_path, ["p"], Decoding())
+    assert not {"temperature", "max_tokens"} & set(request.body())
+    assert json.loads(request.query) == {"api-version": "7"}
+    assert not {"omit", "query", "headers"} & set(read_endpoint("openai:m", "http://h/v1")[0])
+    with pytest.raises(BenchError, match="expected none"):
+        read_endpoint("openai:m,temperature=1", "http://h/v1")
 
 
 def test_what_an_endpoint_cannot_do_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ rendered prompt is sent as one user message; the server applies its own chat tem
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,9 @@ from rlp_bench.endpoint import Answer, Connection, Endpoint, Request
 FILE = "endpoint.json"
 REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
 """Errors that a retry cannot fix: the server rejects the prompt."""
+
+BYTES_A_TOKEN = 4
+"""UTF-8 bytes per token of English text, where a server reports no count for one response of many."""
 
 
 class OpenAIEngine:
@@ -46,9 +50,15 @@ class OpenAIEngine:
         lost = [one for one in answers if one.body is None]
         failed = lost if len(lost) == len(answers) else [one for one in lost if not REFUSED.match(one.reason)]
         if failed:
+            [(reason, _)] = Counter(one.reason for one in failed).most_common(1)
             raise BenchError(
-                f'policy "{_read(policy)["model"]}": {len(failed)} of {len(answers)} requests {failed[0].reason}; '
+                f'policy "{_read(policy)["model"]}": {len(failed)} of {len(answers)} requests {reason}; '
                 "the other answers are cached; run the same command to retry these"
+            )
+        if answers and not any(one.completion_tokens is not None for one in answers if one.body is not None):
+            raise BenchError(
+                'engine "openai": the server reports no token usage, so response lengths are unknown; save its answers '
+                "as an outputs file and evaluate it with --outputs FILE"
             )
         rows = [answers[start : start + n] for start in range(0, len(answers), n)]
         return [[_sample(answer) for answer in row if answer.body is not None] for row in rows]
@@ -101,12 +111,17 @@ def _request(about: Mapping[str, Any], prompt: str, decoding: Decoding, seed: in
 
 
 def _sample(answer: Answer) -> Sample:
-    if answer.completion_tokens is None:
-        raise BenchError(
-            'engine "openai": the server reports no token usage, so response lengths are unknown; save its answers as '
-            "an outputs file and evaluate it with --outputs FILE"
-        )
-    return Sample(answer.text, answer.completion_tokens, answer.finish_reason == "stop")
+    """The response without a reasoning block; a refusal is the response where there is no other text."""
+    text = answer.final_text or answer.refusal
+    count = answer.completion_tokens
+    return Sample(
+        text,
+        -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN) if count is None else count,
+        answer.finish_reason == "stop",
+        raw="" if answer.text == text else answer.text,
+        reasoning=answer.reasoning,
+        tokens_estimated=count is None,
+    )
 
 
 def _no(what: str) -> NoReturn:
