@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.plan.estimate.safetensors import tensors_of
+from rlp_bench.api.safetensors import tensors_of
 
 FORMULA = (
     "6 N tokens trained + 2 N (tokens sampled + tokens scored), N parameters of the checkpoint "

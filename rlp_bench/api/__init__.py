@@ -46,6 +46,7 @@ from rlp_bench.api.report import (
     suite_of,
     write_report,
 )
+from rlp_bench.api.safetensors import first_names, tensors_of
 from rlp_bench.api.types import (
     Artifact,
     Choices,
@@ -106,6 +107,7 @@ __all__ = [
     "Verdict",
     "content_id",
     "fingerprint",
+    "first_names",
     "headline",
     "headline_key",
     "is_subset",
@@ -126,6 +128,7 @@ __all__ = [
     "sha256",
     "suite_name",
     "suite_of",
+    "tensors_of",
     "write_document",
     "write_json",
     "write_jsonl",

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_atomic
+from rlp_bench.api.safetensors import tensors_of
 from rlp_bench.api.types import Artifact
 from rlp_bench.store.store import fingerprint, hash_file, hash_folder
 
@@ -79,7 +80,7 @@ def locate(reference: str) -> Path:
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Checks that config, weights and tokenizer exist and that pad is not EOS; reads only the JSON files.
+    """Checks config, weight files and tokenizer, and that pad is not EOS; reads JSON files and safetensors headers.
 
     Raises:
         DataError: one of these fails.
@@ -90,6 +91,7 @@ def check_checkpoint(folder: Path) -> None:
         raise DataError(f'checkpoint "{folder}": has no config.json; expected a Hugging Face checkpoint')
     if not any(folder.glob("*.safetensors")):
         raise DataError(f'checkpoint "{folder}": has no *.safetensors; save the model with save_pretrained')
+    tensors_of(folder)
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise DataError(
             f'checkpoint "{folder}": has no tokenizer (none of {", ".join(TOKENIZERS)}); '

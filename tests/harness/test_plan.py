@@ -139,7 +139,7 @@ def test_seed_moves_stages_and_neither_base_nor_data(recipe_file: Path) -> None:
 
 def test_base_is_known_by_its_content(recipe_file: Path, checkpoint: Path) -> None:
     before = fingerprints(plan(recipe_file))
-    (checkpoint / "model.safetensors").write_bytes(b"other weights")
+    (checkpoint / "model.safetensors").write_bytes(b"\3" + bytes(7) + b"{ }")
     after = fingerprints(plan(recipe_file))
     assert before["base"] != after["base"]
     assert before["stranger_blend"] != after["stranger_blend"]
@@ -176,6 +176,7 @@ def test_split_that_the_recipe_lacks_is_an_error(recipe_file: Path) -> None:
         ("config.json", None, "has no config.json"),
         ("tokenizer.json", None, "has no tokenizer"),
         ("model.safetensors", None, "has no *.safetensors"),
+        ("model.safetensors", "cut off", "not a whole safetensors file"),
         ("config.json", "{", "not JSON"),
         ("config.json", '{"pad_token_id": 1, "eos_token_id": [2, 1]}', "pad and EOS are both token 1"),
         (
@@ -211,7 +212,7 @@ def test_a_large_checkpoint_file_is_hashed_again_only_where_it_changed(tmp_path,
     first = checkpoint.hash_known(path)
     assert checkpoint.hash_known(path) == first == hash_file(path)
     assert len(read) == 1
-    path.write_bytes(b"other weights")
+    path.write_bytes(b"\3" + bytes(7) + b"{ }")
     assert checkpoint.hash_known(path) == hash_file(path) != first
     assert len(read) == 2
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))  # no folder: nothing is remembered, nothing fails

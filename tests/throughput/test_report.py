@@ -193,5 +193,5 @@ def test_flops_of_counters_by_hand(tmp_path: Path) -> None:
     assert (counted.amount, counted.formula) == (7.0, 6)
     assert parameters_of(tmp_path) is None
     (tmp_path / "model.safetensors").write_bytes(os.urandom(32))
-    with pytest.raises(DataError, match="not a safetensors file"):
+    with pytest.raises(DataError, match="not a whole safetensors file"):
         parameters_of(tmp_path)

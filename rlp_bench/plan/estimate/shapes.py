@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError, nearest
-from rlp_bench.plan.estimate.safetensors import tensors_of
+from rlp_bench.api.safetensors import tensors_of
 from rlp_bench.recipes.base_checkpoint import locate
 from rlp_bench.recipes.schema import Base
 
