@@ -34,7 +34,8 @@ def validate(
         from rlp_bench.recipes.base_checkpoint import check_checkpoint
 
         check_checkpoint(path)
-        result: dict[str, Any] = {"checkpoint": str(path), "ok": True}
+        kind = registry.load("engine", "transformers")().check(path)
+        result: dict[str, Any] = {"checkpoint": str(path), "kind": kind, "ok": True}
     else:
         result = _check_recipe(what, methods or [], overrides or [])
     if as_json:

@@ -12,13 +12,7 @@ def load_tokenizer(path: str | Path) -> Any:
     Raises:
         DataError: the folder is incomplete, or the tokenizer cannot be read or has no such tokens.
     """
-    from transformers import AutoTokenizer
-
-    _check_folder(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except Exception as error:  # transformers raises many types; each becomes a one-line error
-        raise DataError(f'checkpoint "{path}": the tokenizer cannot be read: {one_line(error)}') from error
+    tokenizer = read_tokenizer(path)
     name = f'checkpoint "{path}"'
     if tokenizer.eos_token_id is None:
         raise DataError(f"{name}: the tokenizer has no EOS token; set eos_token in tokenizer_config.json")
@@ -30,6 +24,21 @@ def load_tokenizer(path: str | Path) -> Any:
             "padding; add a separate pad token and save the checkpoint again"
         )
     return tokenizer
+
+
+def read_tokenizer(path: str | Path) -> Any:
+    """The tokenizer of a checkpoint, with or without pad and EOS tokens; remote code is never run.
+
+    Raises:
+        DataError: the folder is incomplete, or the tokenizer cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    _check_folder(path)
+    try:
+        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+    except Exception as error:  # transformers raises many types; each becomes a one-line error
+        raise DataError(f'checkpoint "{path}": the tokenizer cannot be read: {one_line(error)}') from error
 
 
 def _check_folder(path: str | Path) -> None:

@@ -29,19 +29,19 @@ class NaturalLanguageInference:
     def __init__(self, argument: str = "") -> None:
         """`argument`: folder or hub id of the classifier; empty for DeBERTa-large-MNLI."""
         import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        from ..modeling.checkpoints import load_classifier
 
         source = argument or DEFAULT_MODEL
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32)
-        except (OSError, ValueError) as error:
+            model, self.tokenizer = load_classifier(source)
+        except DataError as error:
             raise DataError(
-                f'entailment "nli:{argument}": {source} cannot be loaded ({" ".join(str(error).split())[:160]}); '
-                'give a folder with a sequence classifier and its tokenizer: "nli:FOLDER"'
+                f'entailment "nli:{argument}": {source} cannot be loaded ({error}); give a folder with a sequence '
+                'classifier in safetensors and its tokenizer: "nli:FOLDER"'
             ) from error
         self.labels = label_order(model.config.id2label, source)
-        self.model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.max_tokens = _max_tokens(self.tokenizer, model.config)
         self.asked = 0
         self.truncated_question = 0

@@ -115,6 +115,12 @@ class TransformersEngine:
         found = iter(self._logprobs_of(policy, rows))
         return [[next(found) for _ in choices] for choices in options]
 
+    def check(self, checkpoint: Path) -> str:
+        """Loads a policy or a reward model as every stage does, and returns which of the two it is."""
+        from ..modeling.checkpoints import check_checkpoint
+
+        return check_checkpoint(checkpoint)
+
     def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
         """Number of tokens and of BOS tokens of each rendered prompt, as encoded by `sample` and `choices`."""
         tokenizer = _policy(*self._key(_inner(policy)), self.device)[1]

@@ -72,7 +72,7 @@ class VllmEngine:
         rows = [row for prompt in prompts for row in [encode_prompt(tokenizer, prompt, room)] * n]
         self._runner.serve(key[0], config, key, max(map(len, rows)) + decoding.max_response_tokens)
         seeds = request_seeds(seed, 0, len(prompts), n)
-        drawn = self._runner.draw(rows, decoding, seeds, ends)
+        drawn = self._runner.draw(rows, decoding, seeds, ends, allowed=_allowed(config, tokenizer))
         plain = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]
         texts = tokenizer.batch_decode(plain, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         samples = [
@@ -144,6 +144,8 @@ def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
     from .rollout import eos_ids
 
     tokenizer = load_tokenizer(Path(path) if Path(path).exists() else path)
+    if Path(path).is_dir():
+        _check_files(Path(path), tokenizer)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -156,3 +158,30 @@ def _about(path: str, changed: int) -> tuple[Any, Any, list[int]]:
         generation = GenerationConfig.from_model_config(config)
     ends = eos_ids(SimpleNamespace(generation_config=generation), tokenizer)
     return config, tokenizer, ends.tolist()
+
+
+def _allowed(config: Any, tokenizer: Any) -> range | None:
+    """The ids of the tokenizer's tokens if the embedding has more rows than these; else None, for no restriction."""
+    from ..modeling.safe_loading import vocabulary_size
+
+    tokens = vocabulary_size(tokenizer)
+    return range(tokens) if (getattr(config, "vocab_size", None) or 0) > tokens else None
+
+
+def _check_files(folder: Path, tokenizer: Any) -> None:
+    """Raises DataError if weights are damaged or not finite, do not fit the tokenizer, or have names of wrappers.
+
+    vLLM itself raises an error for missing and unexpected tensors.
+    """
+    from ..modeling.checkpoints import check_embedding
+    from ..modeling.safe_loading import check_finite_files, renamed_tensors
+
+    check_embedding(folder, tokenizer)
+
+    renamed = renamed_tensors(folder)
+    if renamed:
+        raise DataError(
+            f'engine "vllm": checkpoint "{folder}": a tensor is called "{next(iter(renamed))}"; expected names without '
+            "those of wrappers; save the unwrapped model again with save_pretrained"
+        )
+    check_finite_files(folder)

@@ -126,12 +126,14 @@ class VllmRunner:
         seeds: Sequence[int],
         ends: Sequence[int],
         logprobs: bool = False,
+        allowed: Sequence[int] | None = None,
     ) -> list[Drawn]:
         """One response to each token row; row i has its own generator, seeded by seeds[i].
 
         Args:
             ends: all token ids that end a response.
             logprobs: whether to return log-probabilities.
+            allowed: the token ids that may be sampled; None: all.
         """
         from vllm import SamplingParams
 
@@ -144,6 +146,7 @@ class VllmRunner:
                 seed=seed,
                 ignore_eos=True,  # `ends` includes EOS
                 stop_token_ids=list(ends),
+                allowed_token_ids=None if allowed is None else list(allowed),
                 detokenize=False,
                 logprobs=0 if logprobs else None,
                 flat_logprobs=True,

@@ -11,8 +11,16 @@ from torch import Tensor
 
 from rlp_bench.api import DataError, write_json
 
-from ..data.tokenizer import load_tokenizer, one_line
+from ..data.tokenizer import load_tokenizer, read_tokenizer
 from .forward import scalar_head
+from .safe_loading import (
+    EXTRA_OF_CLASSIFIERS,
+    NEW_HEAD,
+    check_rows,
+    fit_vocabulary,
+    load_checked,
+    vocabulary_size,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,12 +49,15 @@ def load_policy(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
         path: a local folder or a hub id; remote code is never run, only safetensors are read.
 
     Raises:
-        DataError: the folder, config, tokenizer, safetensors or pad token is missing, or pad equals EOS.
+        DataError: the folder, config, tokenizer or pad token is missing, pad equals EOS, the embedding is shorter than
+            the tokenizer's vocabulary, or the weights are not exactly the model's (see `load_checked`).
     """
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(path)
-    model = _load(AutoModelForCausalLM, path)
+    check_embedding(path, tokenizer)
+    model = load_checked(AutoModelForCausalLM, path)
+    fit_vocabulary(path, model, tokenizer)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model.to(device).eval(), tokenizer
 
@@ -60,7 +71,11 @@ def new_reward(policy_path: str | Path, seed: int, device: str = "cpu") -> "tupl
     from transformers import AutoModelForSequenceClassification
 
     tokenizer = load_tokenizer(policy_path)
-    model = _load(AutoModelForSequenceClassification, policy_path, num_labels=1)
+    check_embedding(policy_path, tokenizer)
+    missing, unexpected = NEW_HEAD
+    model = load_checked(
+        AutoModelForSequenceClassification, policy_path, missing=missing, unexpected=unexpected, num_labels=1
+    )
     weight = scalar_head(model).weight
     noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -77,7 +92,8 @@ def load_reward(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
 
     info = read_reward_info(Path(path))
     tokenizer = load_tokenizer(path)
-    model = _load(AutoModelForSequenceClassification, path)
+    check_embedding(path, tokenizer)
+    model = load_checked(AutoModelForSequenceClassification, path, scalar_head=True)
     if model.config.num_labels != 1:
         raise DataError(
             f'reward model "{path}": {model.config.num_labels} labels; a reward model has one (num_labels=1)'
@@ -102,21 +118,50 @@ def in_precision(model: Any, precision: str) -> Any:
     return model.to(torch.bfloat16) if precision == "bf16" else model
 
 
-def _load(kind: Any, path: str | Path, **options: Any) -> Any:
-    """`from_pretrained` without remote code, in fp32, without the warning about a missing head."""
-    from transformers.utils import logging
+def load_classifier(path: str | Path) -> tuple[Any, Any]:
+    """A sequence classifier in eval mode (fp32) and its tokenizer, which may lack an EOS token."""
+    from transformers import AutoModelForSequenceClassification
 
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    tokenizer = read_tokenizer(path)
+    check_embedding(path, tokenizer)
+    model = load_checked(AutoModelForSequenceClassification, path, unexpected=EXTRA_OF_CLASSIFIERS)
+    return model.eval(), tokenizer
+
+
+def check_checkpoint(folder: Path) -> str:
+    """Loads a policy or a reward model and returns which of the two it is.
+
+    Raises:
+        DataError: it cannot be used, see `load_policy` and `load_reward`.
+    """
+    if (folder / "reward.json").is_file() or any(
+        "SequenceClassification" in n for n in _architectures(folder)
+    ):
+        load_reward(folder)
+        return "reward model"
+    load_policy(folder)
+    return "policy"
+
+
+def _architectures(folder: Path) -> list[str]:
+    return list(_config(folder).get("architectures") or [])
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """config.json of a local checkpoint; empty for a hub id, or if it cannot be read (transformers reports that)."""
     try:
-        return kind.from_pretrained(
-            str(path), trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **options
-        )
-    except Exception as error:  # transformers raises many types; each becomes a one-line error
-        raise DataError(f'checkpoint "{path}": the model cannot be read: {one_line(error)}') from error
-    finally:
-        logging.set_verbosity(before)
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_embedding(path: str | Path, tokenizer: Any) -> None:
+    """Raises DataError if config.json says that the embedding is shorter than the tokenizer's vocabulary."""
+    config = _config(Path(path))
+    rows = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    if isinstance(rows, int):
+        check_rows(path, rows, vocabulary_size(tokenizer))
 
 
 def save_model(
