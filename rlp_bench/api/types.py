@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,6 +140,22 @@ class Artifact:
 # --- Options of a stage -------------------------------------------------------------------------------
 
 
+class Rendered(str):
+    """A rendered prompt that knows which parts were inserted into the template: there, special tokens are text."""
+
+    inserted: tuple[tuple[int, int], ...]
+    """(start, end) of every inserted text, in characters."""
+
+    def __new__(cls, text: str, inserted: tuple[tuple[int, int], ...] = ()) -> "Rendered":
+        made = super().__new__(cls, text)
+        made.inserted = inserted
+        return made
+
+    def __add__(self, more: str) -> "Rendered":
+        """The prompt followed by `more`, which is an inserted text too."""
+        return Rendered(str(self) + more, (*self.inserted, (len(self), len(self) + len(more))))
+
+
 @dataclass(frozen=True)
 class Prompting:
     """How an instruction is rendered as a prompt; one per recipe."""
@@ -150,7 +167,7 @@ class Prompting:
     max_prompt_tokens: int = 512
     max_response_tokens: int = 300
 
-    def render(self, instruction: str, input: str = "") -> str:
+    def render(self, instruction: str, input: str = "") -> Rendered:
         """The prompt text, before tokenization."""
         template = self.template
         if input:
@@ -159,7 +176,17 @@ class Prompting:
             else:
                 instruction, input = merge_input(instruction, input), ""
         head, _, tail = template.partition("{instruction}")
-        return head.replace("{input}", input) + instruction + tail.replace("{input}", input)
+        parts: list[tuple[str, bool]] = []
+        for place, side in enumerate((head, tail)):
+            parts += [(instruction, True)] if place else []
+            for number, text in enumerate(side.split("{input}")):
+                parts += [(input, True)] if number else []
+                parts.append((text, False))
+        ends = list(accumulate(len(text) for text, _ in parts))
+        inserted = [
+            (end - len(text), end) for (text, given), end in zip(parts, ends, strict=True) if given and text
+        ]
+        return Rendered("".join(text for text, _ in parts), tuple(inserted))
 
 
 @dataclass(frozen=True)

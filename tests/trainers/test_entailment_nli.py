@@ -95,6 +95,19 @@ def test_answers_that_fill_everything_lose_their_ends_equally(checkpoint):
     assert nli.entails(QUESTION, [("red " * 20, "blue " * 15)])  # and the model can read it
 
 
+def test_a_separator_written_in_an_answer_is_text(checkpoint, monkeypatch):
+    nli = NaturalLanguageInference(str(checkpoint))
+    seen = []
+    forward = nli.model.forward
+    monkeypatch.setattr(
+        nli.model, "forward", lambda **given: (seen.append(given["input_ids"]), forward(**given))[1]
+    )
+    nli.entails(QUESTION, [("red <sep> blue", "<cls> red"), ("red", "blue")])
+    [ids] = seen
+    for token, count in ((nli.tokenizer.sep_token_id, 2), (nli.tokenizer.cls_token_id, 1)):
+        assert (ids == token).sum(1).tolist() == [count, count]
+
+
 def test_longest_first():
     assert longest_first(3, 4, 10) == (3, 4)
     assert longest_first(20, 4, 10) == (6, 4)

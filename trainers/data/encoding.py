@@ -6,8 +6,11 @@ from typing import Any
 from rlp_bench.api import DataError, Prompting
 
 from .row_accounting import RowAccount
-from .tokenize import encode_prompt
+from .tokenize import count_special_texts, encode_prompt
 from .tokenizer import load_tokenizer
+
+SPECIAL_TEXTS = "special_token_texts"
+"""Metric: texts of a stage that have a special token's text in them, which is encoded as text."""
 
 
 def encode_prompts(
@@ -17,9 +20,13 @@ def encode_prompts(
     for row in rows:
         text = prompting.render(row["instruction"], row.get("input", ""))
         try:
-            yield row, encode_prompt(tokenizer, text, prompting.max_prompt_tokens)
+            ids = encode_prompt(tokenizer, text, prompting.max_prompt_tokens)
         except DataError:
             account.drop("prompt_too_long")
+            continue
+        asked = row["instruction"], row.get("input", "")
+        account.count(SPECIAL_TEXTS, count_special_texts(tokenizer, *asked))
+        yield row, ids
 
 
 def fitting_rows(

@@ -6,9 +6,9 @@ from typing import Any
 
 from rlp_bench.api import Artifact, DataError, Prompting, prompt_id
 
-from .encoding import encode_prompts
+from .encoding import SPECIAL_TEXTS, encode_prompts
 from .row_accounting import RowAccount
-from .tokenize import encode_response
+from .tokenize import count_special_texts, encode_response
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def split_pairs(
             if max(len(pair.chosen), len(pair.rejected)) > limit:
                 account.drop("response_too_long")
                 continue
+            account.count(SPECIAL_TEXTS, count_special_texts(tokenizer, row["chosen"], row["rejected"]))
             (held if is_held else train).append(pair)
         of_first = of_first or len(train)
     if not train or not held:

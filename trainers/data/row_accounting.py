@@ -17,6 +17,11 @@ class RowAccount:
         """Adds a metric that is not a drop."""
         self.notes[name] = float(amount)
 
+    def count(self, name: str, amount: int = 1) -> None:
+        """Adds to a metric that is not a drop; it is absent where nothing was counted."""
+        if amount:
+            self.notes[name] = self.notes.get(name, 0.0) + amount
+
     def close(self, rows_used: int) -> dict[str, float]:
         """The metrics rows_in, rows_used and dropped_*.
 

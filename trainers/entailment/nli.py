@@ -74,6 +74,7 @@ class NaturalLanguageInference:
             [premise for premise, _ in texts],
             [hypothesis for _, hypothesis in texts],
             padding=True,
+            split_special_tokens=True,  # special tokens in answers are text
             truncation="longest_first",
             max_length=self.max_tokens,
             return_tensors="pt",
@@ -99,7 +100,9 @@ class NaturalLanguageInference:
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token of a text, in characters."""
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
         return list(encoded["offset_mapping"])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from rlp_bench.api import BenchError
 
 from ..data.seeding import shuffled
+from ..data.tokenize import encode_text
 from ..equations.kl_estimators import k1, k3
 from ..equations.ppo_clip import policy_loss, token_mean, value_loss
 from ..generation.rollout import Rollouts
@@ -183,5 +184,5 @@ def roundtrip_mismatch(sampled: Rollouts, tokenizer: Any) -> float:
     for row in rows:
         tokens = [t for t in sampled.ids[row][sampled.response_mask[row]].tolist() if t not in special]
         text = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-        wrong += tokenizer.encode(text, add_special_tokens=False) != tokens
+        wrong += encode_text(tokenizer, text) != tokens
     return wrong / len(rows)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from rlp_bench.api import Artifact, Context, DataError, Sample, content_id, write_jsonl
 
+from ..data.encoding import SPECIAL_TEXTS
 from ..data.row_accounting import RowAccount
 from ..data.rows import preference_row
-from ..data.tokenize import encode_prompt
+from ..data.tokenize import count_special_texts, encode_prompt, encode_text
 from ..data.tokenizer import load_tokenizer
 
 Row = Mapping[str, Any]
@@ -48,6 +49,8 @@ class ImportPreferences:
                 account.drop(reason)
                 dropped.append({"row": number, "reason": reason})
                 continue
+            texts = row["instruction"], row.get("input", ""), *told
+            account.count(SPECIAL_TEXTS, count_special_texts(tokenizer, *texts))
             chosen, rejected = (_answer(tokenizer, text) for text in told)
             who = str(row.get("annotator", "file"))
             rows.append(preference_row(row, chosen, rejected, source="annotator", annotator=who))
@@ -97,12 +100,12 @@ def _unfit(row: Row, pair: tuple[str, str], tokenizer: Any, context: Context, se
         )
     except DataError:
         return "prompt_too_long"
-    longest = max(len(tokenizer.encode(text, add_special_tokens=False)) for text in pair)
+    longest = max(len(encode_text(tokenizer, text)) for text in pair)
     return "response_too_long" if longest > prompting.max_response_tokens else ""
 
 
 def _answer(tokenizer: Any, text: str) -> Sample:
-    return Sample(text, len(tokenizer.encode(text, add_special_tokens=False)), finished=True)
+    return Sample(text, len(encode_text(tokenizer, text)), finished=True)
 
 
 def _measure(rows: Sequence[Row], account: RowAccount) -> None:

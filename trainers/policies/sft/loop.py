@@ -10,10 +10,10 @@ from torch import Tensor
 
 from rlp_bench.api import Artifact, Context, DataError, Prompting, write_jsonl
 
-from ...data.encoding import encode_prompts
+from ...data.encoding import SPECIAL_TEXTS, encode_prompts
 from ...data.row_accounting import RowAccount
 from ...data.seeding import epoch_batches
-from ...data.tokenize import right_pad
+from ...data.tokenize import count_special_texts, encode_text, right_pad
 from ...modeling.checkpoints import load_policy, save_model
 from ...modeling.forward import response_logprobs
 from ...training.checkpointing import load_checkpoint, save_checkpoint
@@ -76,13 +76,14 @@ def encode_demonstrations(
     rows = []
     truncated = 0
     for row, prompt in encode_prompts(given, tokenizer, prompting, account):
-        response = tokenizer.encode(row["response"], add_special_tokens=False)
+        response = encode_text(tokenizer, row["response"])
         if len(response) + 1 > prompting.max_response_tokens:
             if settings.over_length == "drop":
                 account.drop("response_too_long")
                 continue
             response = response[: prompting.max_response_tokens - 1]
             truncated += 1
+        account.count(SPECIAL_TEXTS, count_special_texts(tokenizer, row["response"]))
         rows.append((prompt, [*response, tokenizer.eos_token_id]))
     if not rows:
         raise DataError(

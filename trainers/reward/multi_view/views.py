@@ -11,11 +11,11 @@ from typing import Any
 
 from rlp_bench.api import Artifact, DataError, Prompting, prompt_id
 
-from ...data.encoding import encode_prompts
+from ...data.encoding import SPECIAL_TEXTS, encode_prompts
 from ...data.preference_pairs import heldout_prompts
 from ...data.row_accounting import RowAccount
 from ...data.seeding import derived_seed, shuffled
-from ...data.tokenize import encode_response
+from ...data.tokenize import count_special_texts, encode_response
 from .config import CONTRAST
 
 
@@ -58,6 +58,8 @@ def read_views(
         else:
             found[prompt_id(row)] = PromptViews(views)
             kept.append(row)
+            texts = [response["text"] for response in row["responses"]]
+            account.count(SPECIAL_TEXTS, count_special_texts(tokenizer, *texts))
     if len(found) < 2 * CONTRAST:
         raise DataError(
             f"reward_uml: {len(found)} prompts with two different responses among {len(rows)} in {samples.path} "
