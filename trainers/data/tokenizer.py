@@ -1,5 +1,7 @@
 """Loads a checkpoint's tokenizer, with a one-line error if the checkpoint is incomplete."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,20 @@ def load_tokenizer(path: str | Path) -> Any:
     return tokenizer
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Within the context transformers prints no warnings and no progress bars; what matters becomes an error."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def read_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a checkpoint, with or without pad and EOS tokens; remote code is never run.
 
@@ -36,7 +52,8 @@ def read_tokenizer(path: str | Path) -> Any:
 
     _check_folder(path)
     try:
-        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:  # transformers raises many types; each becomes a one-line error
         raise DataError(f'checkpoint "{path}": the tokenizer cannot be read: {one_line(error)}') from error
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlp_bench.api import DataError, first_names, tensors_of
 
-from ..data.tokenizer import one_line
+from ..data.tokenizer import one_line, quiet_transformers
 
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Parts that torch.compile, FSDP and activation checkpointing insert into tensor names."""
@@ -105,34 +105,29 @@ def _from_pretrained(
 ) -> tuple[Any, Mapping[str, Any]]:
     """(model, names of its missing, unexpected and mismatched tensors), without warnings and progress bars."""
     from transformers import AutoConfig, GenerationConfig
-    from transformers.utils import logging as transformers_logging
 
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     source: str | None = str(path)
     try:
-        if renamed:
-            config = AutoConfig.from_pretrained(str(path), trust_remote_code=False, **options)
-            with torch.device("meta"):
-                kind = type(kind.from_config(config))  # an auto class does not take a state_dict
-            source, options = None, {"config": config, "state_dict": _renamed_state(Path(path), renamed)}
-        model, info = kind.from_pretrained(
-            source,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,  # they are reported, and refused by `_check_coverage`
-            output_loading_info=True,
-            **options,
-        )
-        if renamed and model.can_generate() and (Path(path) / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(str(path))
+        with quiet_transformers():
+            if renamed:
+                config = AutoConfig.from_pretrained(str(path), trust_remote_code=False, **options)
+                with torch.device("meta"):
+                    kind = type(kind.from_config(config))  # an auto class does not take a state_dict
+                source, options = None, {"config": config, "state_dict": _renamed_state(Path(path), renamed)}
+            model, info = kind.from_pretrained(
+                source,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # they are reported, and refused by `_check_coverage`
+                output_loading_info=True,
+                **options,
+            )
+            if renamed and model.can_generate() and (Path(path) / "generation_config.json").is_file():
+                model.generation_config = GenerationConfig.from_pretrained(str(path))
         return model, info
     except Exception as error:  # transformers raises many types; each becomes a one-line error
         raise DataError(f'checkpoint "{path}": the model cannot be read: {one_line(error)}') from error
-    finally:
-        transformers_logging.set_verbosity(before)
 
 
 def _check_coverage(
