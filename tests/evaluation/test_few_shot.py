@@ -132,7 +132,15 @@ def test_both_protocols_say_what_transformers_says(data, store, policy):
 class Merging:
     """A tokenizer that finds other tokens in " A" alone than behind a text, as SentencePiece's do."""
 
-    bos_token_id = None
+    bos_token_id = unk_token_id = None
+    all_special_ids = ()
+
+    @property
+    def added_tokens_decoder(self):
+        return {}
+
+    def convert_ids_to_tokens(self, ids):
+        return [chr(one) for one in ids]
 
     def encode(self, text, add_special_tokens=False):
         return [9, 9] if text == " A" else [ord(letter) for letter in text.replace(" A", "\u2581")]
