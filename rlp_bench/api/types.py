@@ -229,6 +229,12 @@ class Sample:
     tokens_estimated: bool = False
     """Whether `tokens` is an estimate, because the server reported no believable count for this response."""
 
+    def row(self) -> dict[str, Any]:
+        """The fields as JSON values; of those with a default, the ones that differ from it."""
+        always = {"text": self.text, "tokens": self.tokens, "finished": self.finished}
+        others = {"raw": self.raw, "reasoning": self.reasoning, "tokens_estimated": self.tokens_estimated}
+        return {**always, **{name: value for name, value in others.items() if value}}
+
 
 @dataclass(frozen=True)
 class Decoding:

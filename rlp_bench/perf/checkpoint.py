@@ -1,4 +1,4 @@
-"""The micro base model with an EOS that it cannot generate, so that all responses have full length on every machine."""
+"""The micro base model with an EOS that it does not generate: all responses have full length on every machine."""
 
 import json
 import shutil
@@ -7,23 +7,21 @@ from typing import Any
 
 from rlp_bench.micro import base_path
 
-EOS = "<eos>"
-SAID = "<end>"
-"""New name of the model's original EOS token."""
+EOS, UNKNOWN = "<eos>", "<unk>"
 
 
 def endless_policy(folder: Path) -> Path:
-    """Writes the checkpoint with the base model's weights; EOS gets the first id beyond the model's vocabulary."""
+    """Writes the checkpoint with the base model's weights; EOS and the unknown token exchange their ids.
+
+    The unknown token was never a target in pre-training; what the model generates as its EOS becomes "<unk>".
+    """
     shutil.copytree(base_path(), folder)
-    config = _read(folder / "config.json")
-    beyond = config["vocab_size"]
     tokenizer = _read(folder / "tokenizer.json")
     words = tokenizer["model"]["vocab"]
-    words[SAID] = words.pop(EOS)
-    words[EOS] = beyond
+    words[EOS], words[UNKNOWN] = words[UNKNOWN], words[EOS]
     for token in tokenizer["added_tokens"]:
-        if token["content"] == EOS:
-            token["id"] = beyond
+        token["id"] = words.get(token["content"], token["id"])
+    tokenizer["added_tokens"].sort(key=lambda token: token["id"])
     _write(folder / "tokenizer.json", tokenizer)
     for name in ("config.json", "generation_config.json"):
         _write(folder / name, {**_read(folder / name), "eos_token_id": None})

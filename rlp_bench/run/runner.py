@@ -102,6 +102,8 @@ class StageRunner:
             return base
         if self.store.has(node.kind, node.fingerprint):
             self.display.say(f"{node.label}: reused ({self.store.folder(node.kind, node.fingerprint).name})")
+            # Left by a process that was killed after the artifact was complete.
+            shutil.rmtree(self.store.scratch(node.fingerprint), ignore_errors=True)
             return self.store.get(node.kind, node.fingerprint)
         if node.trainer == "data":
             return self._make_data(node)

@@ -9,6 +9,7 @@ from tiny import PROMPTING, file_bytes, preference
 
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import read_jsonl
+from rlp_bench.trainers.data.tokenizer import load_tokenizer
 from rlp_bench.trainers.modeling.checkpoints import load_policy, new_reward
 from rlp_bench.trainers.reward.multi_view.loop import policy_views
 from rlp_bench.trainers.reward.multi_view.trainer import PolicyRewardModel
@@ -139,7 +140,7 @@ def test_the_ratio_of_gradients_grows_with_the_weight(run):
 
 def test_reward_spread_is_that_of_the_held_out_samples(run, samples, context):
     found = run("spread")
-    policy_tokenizer = load_policy(found.path)[1]
+    policy_tokenizer = load_tokenizer(found.path)
     _, held, _ = read_views(samples, policy_tokenizer, PROMPTING, True, 0.05)
     rows = [row for row in samples.rows() if prompt_rows(row, policy_tokenizer) in [one.rows for one in held]]
     assert len(rows) == 8

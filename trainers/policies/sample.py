@@ -1,7 +1,7 @@
 """The stage "sample": responses of a policy to prompts, the input of reward learning on policy."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,7 +46,7 @@ class Sample:
             [
                 {
                     **question_of(row),
-                    "responses": [asdict(response) for response in responses],
+                    "responses": [response.row() for response in responses],
                 }
                 for row, responses in zip(rows, samples, strict=True)
             ],
