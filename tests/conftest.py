@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from patience import PATIENCE
 
 if find_spec("hypothesis") is not None:  # the same examples every time, however slow the machine
     from hypothesis import HealthCheck, settings
@@ -124,11 +123,6 @@ def environment(*paths: Path) -> dict[str, str]:
     return {**env, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def command_line() -> list[str]:
-    """The installed console script."""
-    return [str(Path(sys.executable).parent / "rlp-bench")]
-
-
 @pytest.fixture
 def cli(warm: Warm | Cold, stranger: Path, tmp_path: Path) -> Cli:
     """Does `rlp-bench ARGUMENTS` in an empty folder, the stranger's package visible; the imports are there already."""
@@ -145,14 +139,8 @@ def cold_cli(stranger: Path, tmp_path: Path) -> Cli:
     """Runs `rlp-bench ARGUMENTS` as a person does, in an empty folder, the stranger's package visible."""
 
     def call(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command_line(), *map(str, arguments)],
-            cwd=tmp_path,
-            env={**environment(stranger), **variables},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        env = {**environment(stranger), **variables}
+        return Cold().run(*arguments, cwd=tmp_path, env=env)
 
     return call
 

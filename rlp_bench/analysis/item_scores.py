@@ -21,6 +21,11 @@ def reports_of(store: Store, runs: Sequence[Mapping[str, Any]]) -> dict[str, dic
     return found
 
 
+def items_of(table: ByMethod) -> list[str]:
+    """All item ids of a table of scores, sorted."""
+    return sorted({item for seeds in table.values() for scores in seeds.values() for item in scores})
+
+
 def by_method(
     store: Store,
     reports: Mapping[str, Mapping[int, Report]],

@@ -8,7 +8,7 @@ from typing import Any
 from rlp_bench.analysis.claims import Claim, load_claims
 from rlp_bench.analysis.compare import ByMethod, collapsed, compare, means
 from rlp_bench.analysis.compute_budget import budgets
-from rlp_bench.analysis.item_scores import by_method, reports_of
+from rlp_bench.analysis.item_scores import by_method, items_of, reports_of
 from rlp_bench.analysis.preference_accuracy import preference_report
 from rlp_bench.analysis.verdicts import EXPLORATORY, PRIMARY, counts, judge_claims
 from rlp_bench.api.errors import DataError, UnknownName, nearest
@@ -93,14 +93,7 @@ def gather(store: Store, matrix: Mapping[str, Any], display: Display) -> dict[st
         },
         "reward_models": labels["reward_models"],
         "subsets": {
-            name: sorted(
-                {
-                    i
-                    for of in by_method(store, reports, aliases[0], subset=name).values()
-                    for s in of.values()
-                    for i in s
-                }
-            )
+            name: items_of(by_method(store, reports, aliases[0], subset=name))
             for name in main.get("subsets", {})
         },
         "tables": {name: table for name, table in tables.items() if table},

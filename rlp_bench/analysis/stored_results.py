@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.analysis.item_scores import ByMethod
+from rlp_bench.analysis.item_scores import ByMethod, items_of
 from rlp_bench.api.errors import DataError
 
 VERSION = 2
@@ -17,7 +17,7 @@ MISSING = "-"
 
 def pack(table: ByMethod) -> dict[str, Any]:
     """{"unit", "items", "scores": method -> seed -> one number per item, MISSING if there is no score}."""
-    items = sorted({item for seeds in table.values() for scores in seeds.values() for item in scores})
+    items = items_of(table)
     values = {v for seeds in table.values() for scores in seeds.values() for v in scores.values()}
     unit = next((u for u in UNITS if all(abs(v * u - round(v * u)) < 1e-9 for v in values)), UNITS[-1])
 

@@ -236,6 +236,15 @@ class Sample:
         return {**always, **{name: value for name, value in others.items() if value}}
 
 
+BYTES_A_TOKEN = 4
+"""UTF-8 bytes per token of English text, where the tokenizer is not known."""
+
+
+def estimated_tokens(text: str) -> int:
+    """An estimate of a text's length in tokens, where the tokenizer is not known."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN)
+
+
 @dataclass(frozen=True)
 class Decoding:
     """Sampling parameters of responses."""

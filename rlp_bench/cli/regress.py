@@ -173,24 +173,23 @@ def regress(
     earlier = earlier_attempts(history, about["sha256"])
     opened = Store(store)
     named = run if run or report else _newest(opened, whole)
+    attempted = bool(named or report)
     candidate: Snapshot | None = None
-    if named is None and report is None:
-        outcome, attempts = no_candidate(whole, strict), NO_ATTEMPT
-    else:
-        attempts = attempt_summary(earlier)
-        try:
+    try:
+        if attempted:
             candidate = choose(take_snapshot(opened, named, report), suites or [])
             outcome = judge_candidate(accepted, candidate, allowed, exact=exact, strict=strict)
-        except UnknownName:  # a mistyped name is not an attempt
-            raise
-        except BenchError as error:  # also recorded in the history
-            outcome = failed(str(error), strict)
-    result = {**result_of(outcome, accepted, about, candidate, earlier), "history": str(history)}
-    if attempts == NO_ATTEMPT:
-        result["attempts"] = len(earlier)
-    else:
+        else:
+            outcome = no_candidate(whole, strict)
+    except UnknownName:  # a mistyped name is not an attempt
+        raise
+    except BenchError as error:  # also recorded in the history
+        outcome = failed(str(error), strict)
+    result = result_of(outcome, accepted, about, candidate, len(earlier) + attempted)
+    result["history"] = str(history)
+    if attempted:
         record_attempt(history, attempt_of(result))
-    _write(result, attempts, junit, summary, as_json)
+    _write(result, attempt_summary(earlier) if attempted else NO_ATTEMPT, junit, summary, as_json)
     if outcome.verdict == "error":
         raise BenchError("\n".join(outcome.reasons))
     raise typer.Exit(outcome.status)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.types import Item, Pair
+from rlp_bench.api.types import BYTES_A_TOKEN, Item, Pair
 from rlp_bench.evaluation import targets as command
 from rlp_bench.evaluation.endpoint_policy import (
     endpoint_suites,
@@ -27,7 +27,6 @@ from rlp_bench.evaluation.without_recipe import evaluation_recipe
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.store.store import Store
 
-BYTES_A_TOKEN = 4
 COSTS = ("to_send", "prompt_tokens_at_most", "completion_tokens_at_most", "dollars_at_most")
 
 

@@ -14,13 +14,11 @@ from typing import Any
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import read_jsonl, write_lines
 from rlp_bench.api.protocols import Engine, FewShotEngine, FewShotSuite, Progress
-from rlp_bench.api.types import Artifact, Decoding, PromptSize, Question
+from rlp_bench.api.types import BYTES_A_TOKEN, Artifact, Decoding, PromptSize, Question, estimated_tokens
 from rlp_bench.store.store import Store, fingerprint
 
 PART = 256
 """Maximum number of questions per part."""
-BYTES_A_TOKEN = 4
-"""Estimate for engines without a tokenizer."""
 ESTIMATED = f"estimated: {BYTES_A_TOKEN} bytes a token, for the endpoint's tokenizer is not known"
 Row = dict[str, Any]
 
@@ -187,7 +185,7 @@ def _about(one: Asked) -> Row:
 
 
 def _estimate(prompt: str) -> PromptSize:
-    return PromptSize(-(-len(prompt.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN), None)
+    return PromptSize(estimated_tokens(prompt), None)
 
 
 @contextmanager

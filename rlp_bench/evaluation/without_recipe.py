@@ -5,11 +5,11 @@ and a checkpoint its own chat template; answers have at most 300 tokens, at temp
 2023).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.report import Report
 from rlp_bench.evaluation.kinds.table import kind_of
@@ -18,7 +18,6 @@ from rlp_bench.recipes.load import load_recipe, override_content, recipe_of
 from rlp_bench.recipes.schema import Recipe
 
 MICRO = "micro"
-PLACEHOLDER = "{instruction}"
 NO_JUDGE = "constant"
 """In a recipe for suites that are not judged and bring their own prompts, as MMLU."""
 
@@ -40,10 +39,10 @@ def evaluation_recipe(
     """
     if recipe is not None:
         return load_recipe(recipe, overrides), True
-    micro = load_recipe(MICRO)
+    micro = load_recipe(MICRO, overrides)
     foreign = [name for name in suites or () if not micro.suites.get(name, name).startswith(f"{MICRO}_")]
     if not foreign:
-        return load_recipe(MICRO, overrides), True
+        return micro, True
     if len(foreign) < len(suites or ()):
         raise BenchError(
             f'eval --policy: suite "{foreign[0]}" is not of the micro world, others are, and they need different '
@@ -86,9 +85,7 @@ def _content(policy: str, judge: str) -> dict[str, Any]:
 
 
 def chat_template(folder: Path) -> str:
-    """The prompt template of a checkpoint's chat template: one user message, up to where the answer begins.
-
-    A leading BOS is left out, because the tokenizer adds it to every prompt.
+    """The prompt template of a checkpoint's chat template.
 
     Raises:
         DataError: the tokenizer has no chat template, or one that does not keep the instruction as it is.
@@ -97,34 +94,13 @@ def chat_template(folder: Path) -> str:
         "give one, e.g. --set 'prompting.template=\"Question: {instruction}\\nAnswer:\"', or a recipe by --recipe; "
         "the micro world's template does not fit these items"
     )
-    if not _has_chat_template(folder):
+    text = str(registry.load("engine", "transformers")().chat_template(folder))
+    if not text:
         raise DataError(
             f'checkpoint "{folder}": has no chat template, and no prompt template is given; {ask}'
         )
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:  # transformers raises many types; each becomes a one-line error
-        raise DataError(
-            f'checkpoint "{folder}": the tokenizer cannot be read: {" ".join(str(error).split())[:200]}'
-        ) from error
-    message = [{"role": "user", "content": PLACEHOLDER}]
-    text = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
-    if text.count(PLACEHOLDER) != 1:
+    if text.count("{instruction}") != 1:
         raise DataError(
             f'checkpoint "{folder}": its chat template does not contain the instruction once; {ask}'
         )
-    bos = tokenizer.bos_token
-    adds_bos = bool(bos) and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return text.removeprefix(bos) if adds_bos else text
-
-
-def _has_chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    try:
-        found = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and bool(found.get("chat_template"))
+    return text

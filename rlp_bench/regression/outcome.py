@@ -1,6 +1,6 @@
 """The outcome as JSON values, in percent and points, for --json and all rendered formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rlp_bench.regression.rule import ALPHA, Outcome, SuiteVerdict
@@ -12,7 +12,7 @@ def result_of(
     baseline: Snapshot,
     about: Mapping[str, Any],
     candidate: Snapshot | None,
-    earlier: Sequence[Mapping[str, Any]],
+    attempts: int,
 ) -> dict[str, Any]:
     """Everything about an attempt. `candidate` is None if it could not be read."""
     return {
@@ -27,7 +27,7 @@ def result_of(
         "not_in_baseline": [a for a in candidate.suites if a not in baseline.suites] if candidate else [],
         "differing": list(outcome.differing),
         "changed": list(outcome.changed),
-        "attempts": len(earlier) + 1,
+        "attempts": attempts,
     }
 
 

@@ -105,12 +105,12 @@ def take_snapshot(store: Store, run: str | None, report: Path | None) -> Snapsho
 
 
 def newest_like(store: Store, origin: Mapping[str, Any]) -> str | None:
-    """RECIPE/RUN of the newest finished run of a snapshot's method and recipe; None if the store has none."""
+    """The folder of the newest finished run of a snapshot's method and recipe; None if the store has none."""
     wanted = (origin["recipe"], origin["method"])
     for folder in reversed(run_folders(store)):
         record = read_record(folder)
         if record["status"] == "done" and (record["recipe_id"], record["method"]) == wanted:
-            return f"{folder.parent.name}/{folder.name}"
+            return str(folder)
     return None
 
 

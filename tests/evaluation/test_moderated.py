@@ -1,11 +1,10 @@
 """Shrunk seed variances, against formulas written out here, limits, and simulated tables."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_modules import load_benchmark
 
 from rlp_bench.statistics import (
     collapsed_seeds,
@@ -21,12 +20,7 @@ from rlp_bench.statistics import (
 from rlp_bench.statistics.moderated import trigamma_inverse
 from rlp_bench.statistics.power import detectable_shift, seeds_needed, t_power
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "seed_simulation.py"
-spec = importlib.util.spec_from_file_location("seed_simulation", PATH)
-assert spec
-assert spec.loader
-simulation = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(simulation)
+simulation = load_benchmark("seed_simulation")
 
 
 def table(x):

@@ -1,20 +1,13 @@
 """The gate does not cry wolf: false alarms, power and coverage of its own code on simulated runs."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from benchmark_modules import load_benchmark
 
 from rlp_bench.regression.paired import p_worse
 from rlp_bench.statistics import holm
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "null_simulation.py"
-spec = importlib.util.spec_from_file_location("null_simulation", PATH)
-assert spec
-assert spec.loader
-simulation = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(simulation)
+simulation = load_benchmark("null_simulation")
 KINDS = ("binary", "binary-tied", "soft", "soft-tied")
 CASES = [(kind, n) for kind in KINDS for n in simulation.SIZES]
 

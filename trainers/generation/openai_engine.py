@@ -11,15 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rlp_bench.api import BenchError, DataError, Decoding, Progress, Sample, content_id
+from rlp_bench.api import BenchError, DataError, Decoding, Progress, Sample, content_id, estimated_tokens
 from rlp_bench.endpoint import Answer, Connection, Endpoint, Request
 
 FILE = "endpoint.json"
 REFUSED = re.compile(r"failed: HTTP 4(?!08|09|25|29)\d\d\b")
 """Errors that a retry cannot fix: the server rejects the prompt."""
-
-BYTES_A_TOKEN = 4
-"""UTF-8 bytes per token of English text, where a server reports no count for one response of many."""
 
 
 class OpenAIEngine:
@@ -116,7 +113,7 @@ def _sample(answer: Answer) -> Sample:
     count = answer.completion_tokens
     return Sample(
         text,
-        -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN) if count is None else count,
+        estimated_tokens(text) if count is None else count,
         answer.finish_reason == "stop",
         raw="" if answer.text == text else answer.text,
         reasoning=answer.reasoning,

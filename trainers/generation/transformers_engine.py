@@ -12,7 +12,9 @@ from typing import Any
 
 from rlp_bench.api import Choices, DataError, Decoding, PromptSize, Sample
 
+from ..data.chat import prompt_template
 from ..data.tokenize import adds_bos, encode_prompt, encode_response, length_sorted_batches
+from ..data.tokenizer import read_tokenizer
 from .indirect_policies import Constant, read_indirect, sample_best
 
 SLOTS = 128
@@ -120,6 +122,10 @@ class TransformersEngine:
         from ..modeling.checkpoints import check_checkpoint
 
         return check_checkpoint(checkpoint)
+
+    def chat_template(self, policy: Path) -> str:
+        """The prompt template of a checkpoint's chat template; empty if it has none."""
+        return prompt_template(read_tokenizer(policy))
 
     def sizes(self, policy: Path, prompts: Sequence[str]) -> list[PromptSize]:
         """Number of tokens and of BOS tokens of each rendered prompt, as encoded by `sample` and `choices`."""
