@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, content_id, nearest
-from rlp_bench.endpoint import Endpoint, Request
+from rlp_bench.endpoint import Endpoint, Request, check_endpoint
 from rlp_bench.endpoint.options import MODEL, SET_ELSEWHERE, connection_of, model_of, omitted, read_options
 
 from .api.asking import Asking
@@ -99,6 +99,14 @@ class AlpacaFarmPool:
         for place, seat, _ in asked:
             given[place].append((self.seats[seat][0]["name"], verdicts[place, seat]))
         return [_together(of_pair) for of_pair in given]
+
+    def check(self, questions: Sequence[tuple[str, str]], *, reach: bool) -> str:
+        """Checks the keys and, with `reach`, whether the servers answer; returns what was checked."""
+        connections = dict.fromkeys(self._connections.values())
+        for connection in connections:
+            check_endpoint(connection, reach)
+        names = ", ".join(dict.fromkeys(connection.provider_name() for connection in connections))
+        return f"{names}: {'answers' if reach else 'not asked'}"
 
     def estimate(self, pairs: Sequence[Pair], seed: int = 0) -> Mapping[str, Any]:
         """Upper bound of the requests, tokens and dollars for judging these pairs; sends nothing."""

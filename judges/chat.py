@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from rlp_bench.api import DataError, Pair, Progress, UnknownName, Verdict, nearest
-from rlp_bench.endpoint import Connection, Endpoint
+from rlp_bench.endpoint import Connection, Endpoint, check_endpoint
 from rlp_bench.endpoint.options import MODEL, connection_of, model_of, read_options
 
 from .api.asking import Asking
@@ -70,6 +70,11 @@ class Chat:
         """One verdict per pair; requests answered before are read from the cache."""
         requests = [self.asking.request(pair, seed) for pair in pairs]
         return [self.asking.verdict(answer) for answer in self.endpoint.ask(requests, self.progress)]
+
+    def check(self, questions: Sequence[tuple[str, str]], *, reach: bool) -> str:
+        """Checks the key and, with `reach`, whether the server answers; returns what was checked."""
+        check_endpoint(self.connection, reach)
+        return f"{self.connection.provider_name()}: {'answers' if reach else 'not asked'}"
 
     def estimate(self, pairs: Sequence[Pair], seed: int = 0) -> Mapping[str, Any]:
         """Upper bound of the requests, tokens and dollars for judging these pairs; sends nothing."""

@@ -46,6 +46,10 @@ class MicroPool:
 
         return list(load_world().annotators(self.population))
 
+    def check(self, questions: Sequence[tuple[str, str]], *, reach: bool) -> str:
+        """Checks that every (instruction, input) is of the micro world."""
+        return _check_questions(self.name, questions)
+
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
         """One verdict per pair: the fraction of annotators that prefer the first answer.
 
@@ -62,12 +66,12 @@ class MicroPool:
             f"annotator {seed}", pair.instruction, pair.input, *sorted((pair.first, pair.second))
         )
         person = people[int(draw, 16) % len(people)]
-        question = _question(self.name, pair)
+        question = _question(self.name, pair.instruction, pair.input)
         first = person.verdict(question, pair.first, pair.second, seed=seed)
         return Verdict(float(first), raw=person.name)
 
     def _all(self, people: list[Any], pair: Pair, seed: int) -> Verdict:
-        question = _question(self.name, pair)
+        question = _question(self.name, pair.instruction, pair.input)
         votes = sum(person.verdict(question, pair.first, pair.second, seed=seed) for person in people)
         return Verdict(votes / len(people), raw=f"{votes}/{len(people)}")
 
@@ -101,6 +105,10 @@ class MicroGold:
             "scale": "binary",
         }
 
+    def check(self, questions: Sequence[tuple[str, str]], *, reach: bool) -> str:
+        """Checks that every (instruction, input) is of the micro world."""
+        return _check_questions(self.name, questions)
+
     def judge(self, pairs: Sequence[Pair], seed: int = 0) -> list[Verdict]:
         """One verdict per pair by comparing utilities; `raw` has both."""
         from rlp_bench.micro import load_world
@@ -108,14 +116,20 @@ class MicroGold:
         world = load_world()
         verdicts = []
         for pair in pairs:
-            question = _question(self.name, pair)
+            question = _question(self.name, pair.instruction, pair.input)
             first, second = world.utility(question, pair.first), world.utility(question, pair.second)
             preference = 0.5 if abs(first - second) < 1e-9 else float(first > second)
             verdicts.append(Verdict(preference, raw=f"{first:g} {second:g}"))
         return verdicts
 
 
-def _question(judge: str, pair: Pair) -> str:
+def _check_questions(judge: str, questions: Sequence[tuple[str, str]]) -> str:
+    for instruction, given in questions:
+        _question(judge, instruction, given)
+    return f"{len(questions)} questions of the micro world"
+
+
+def _question(judge: str, instruction: str, given: str) -> str:
     """The instruction with its input.
 
     Raises:
@@ -123,7 +137,7 @@ def _question(judge: str, pair: Pair) -> str:
     """
     from rlp_bench.micro import load_world
 
-    question = merge_input(pair.instruction, pair.input)
+    question = merge_input(instruction, given)
     if load_world().skill(question) is None:
         raise DataError(
             f'judge "{judge}": {json.dumps(question[:60])} is not an instruction of the micro world, and it can judge '

@@ -1,5 +1,6 @@
 """Suites and training splits of the micro world (`rlp_bench.micro`)."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -30,6 +31,12 @@ class MicroData:
     def __init__(self, argument: str = "") -> None:
         self.world = _world(self.name, argument)
         self.version = f"{_version()}/2"
+
+    def available(self, name: str) -> int:
+        """Rows that a split can have: as many as are asked for, because they are generated."""
+        if name not in TRAINING:
+            raise DataError(f'data "micro": has no split "{name}"; {nearest(name, TRAINING)}')
+        return sys.maxsize
 
     def utility(self, instruction: str, response: str, finished: bool = True) -> float:
         """The gold utility of a response, for analysis only; trainers must not use it."""

@@ -185,7 +185,7 @@ def checkpoint(tmp_path: Path) -> Path:
     folder = tmp_path / "base"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"pad_token_id": 0, "eos_token_id": 1}))
-    (folder / "tokenizer.json").write_text("{}")
+    shutil.copy(HERE.parent / "rlp_bench" / "micro" / "base" / "tokenizer.json", folder)
     (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<pad>", "eos_token": "<eos>"}))
     (folder / "model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")  # no tensors
     return folder

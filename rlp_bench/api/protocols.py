@@ -67,7 +67,8 @@ class Trainer(Protocol):
     """One stage: takes sealed artifacts and makes one sealed artifact.
 
     A trainer is a frozen dataclass; its fields are its hyperparameters. With an optional `work(given)`, `rlp-bench
-    plan` predicts memory, FLOPs and time; see rlp_bench/plan/estimate/workload.py.
+    plan` predicts memory, FLOPs and time; see rlp_bench/plan/estimate/workload.py. With an optional
+    `check(*, reach) -> str`, what it loads besides its inputs is checked before anything is trained.
     """
 
     name: ClassVar[str]
@@ -131,7 +132,12 @@ class Entailment(Protocol):
 
 @runtime_checkable
 class Judge(Protocol):
-    """Compares two answers. Made by `factory(argument)`: "replay:FILE" calls the factory with "FILE"."""
+    """Compares two answers. Made by `factory(argument)`: "replay:FILE" calls the factory with "FILE".
+
+    With an optional `check(questions, *, reach) -> str`, what would stop it is known before anything is trained: it
+    raises a BenchError, or describes what it checked. `questions`: the (instruction, input) to be judged; `reach`:
+    whether it may contact a server.
+    """
 
     name: str
     version: str

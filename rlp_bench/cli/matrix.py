@@ -15,6 +15,7 @@ from rlp_bench.cli.options import (
     DryRun,
     ExecutorName,
     Json,
+    NoCheck,
     RecipeName,
     Sets,
     StoreFolder,
@@ -56,6 +57,7 @@ def matrix(
     tuned: Tuned = True,
     executor: ExecutorName = "local",
     dry_run: DryRun = False,
+    no_check: NoCheck = False,
     track: Track = None,
     store: StoreFolder = STORE,
     as_json: Json = False,
@@ -80,6 +82,7 @@ def matrix(
     if dry_run:
         print_dry(planned, executor, as_json)
         return
+    _check(planned, not no_check)
     began = time.monotonic()
     workers = open_executor(executor, read, planned.store.root, jobs)
     ended = _tracked(planned, schedule(planned, workers), trackers)
@@ -91,6 +94,15 @@ def matrix(
     else:
         _show(planned, f"matrix: {written} ({duration(time.monotonic() - began)})")
     _check_failed(planned)
+
+
+def _check(matrix: "Matrix", reach: bool) -> None:
+    """Checks everything that can be known before training, once for all methods and seeds."""
+    from rlp_bench.evaluation.preflight import Scope, preflight, require
+    from rlp_bench.plan.graph import build_plan
+
+    plans = [build_plan(matrix.recipe, method, seed) for seed in matrix.seeds for method in matrix.methods]
+    require(preflight(Scope(matrix.recipe, matrix.store, plans, reach=reach)))
 
 
 def _show(matrix: "Matrix", last: str) -> None:

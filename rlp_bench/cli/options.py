@@ -89,4 +89,10 @@ ExecutorName = Annotated[
         "--executor", help="Where stages run: local, ray, ray:ADDRESS, ray:FILE.toml or slurm:FILE.toml."
     ),
 ]
+NoCheck = Annotated[
+    bool,
+    typer.Option(
+        "--no-check", help="Contact no judge's server and no hub before training; all else is checked."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs and their resources; run nothing.")]

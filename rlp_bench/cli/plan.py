@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlp_bench.api import registry
-from rlp_bench.cli.options import STORE, Json, MethodName, RecipeName, Seed, Sets, StoreFolder
+from rlp_bench.cli.options import STORE, Json, MethodName, NoCheck, RecipeName, Seed, Sets, StoreFolder
 from rlp_bench.display import duration, print_json, show, table
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ def plan(
     lengths: Annotated[
         str, typer.Option("--lengths", help="Expected tokens of a prompt and of a response, e.g. 120,200.")
     ] = "",
+    no_check: NoCheck = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Print a method's stages, which of them exist, and the memory, time and cost of the others. Runs nothing."""
     registry.origin("method", method)  # reports an unknown name before the imports
+    from rlp_bench.evaluation.preflight import Scope, preflight
+    from rlp_bench.evaluation.preflight import as_json as checks_json
     from rlp_bench.plan.estimate.estimate import predict
     from rlp_bench.plan.estimate.render import as_json as prediction_json
     from rlp_bench.plan.estimate.render import show_prediction
@@ -45,9 +48,17 @@ def plan(
     made = build_plan(read, method, seed, kind=kind)
     prediction = predict(made, read_lengths(lengths))
     stages = _stages(made, Store(store), absent)
+    checks = preflight(Scope(read, Store(store), [made], reach=not no_check))
     if as_json:
         about = {"recipe": read.id, "method": method, "seed": seed, "stages": stages}
-        print_json({**about, "checkpoint_here": not absent, "prediction": prediction_json(made, prediction)})
+        print_json(
+            {
+                **about,
+                "checkpoint_here": not absent,
+                "checks": checks_json(checks),
+                "prediction": prediction_json(made, prediction),
+            }
+        )
         return
     columns = ["stage", "from", "trainer", "makes", "fingerprint", "state", ">CPU"]
     title = f"{method} on {read.id}, seed {seed}"
@@ -58,6 +69,9 @@ def plan(
             f"{read.base.shape}."
         )
     show_prediction(made, prediction)
+    for check in checks:
+        if check.error:
+            show(f"before it can run: {check.error}")
 
 
 def _stages(plan: "Plan", store: "Store", absent: bool) -> list[dict[str, Any]]:

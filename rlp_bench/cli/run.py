@@ -16,6 +16,7 @@ from rlp_bench.cli.options import (
     ExecutorName,
     Json,
     MethodName,
+    NoCheck,
     RecipeName,
     Seed,
     Sets,
@@ -42,6 +43,7 @@ def run(
     no_eval: Annotated[bool, typer.Option("--no-eval", help="Train only.")] = False,
     executor: ExecutorName = "local",
     dry_run: DryRun = False,
+    no_check: NoCheck = False,
     track: Track = None,
     store: StoreFolder = STORE,
     as_json: Json = False,
@@ -49,6 +51,7 @@ def run(
     """Train a method's stages (existing ones are reused), evaluate its policy, print a summary."""
     registry.origin("method", method)  # reports an unknown name before the recipe is read
     from rlp_bench.cli.dry_run import print_dry
+    from rlp_bench.evaluation.preflight import Scope, preflight, require
     from rlp_bench.matrix.single_run import one_run
     from rlp_bench.plan.graph import build_plan
     from rlp_bench.recipes.load import load_recipe
@@ -63,6 +66,7 @@ def run(
     if dry_run:
         print_dry(one_run(plan, opened, not no_eval, suites), executor, as_json)
         return
+    require(preflight(Scope(read, opened, [plan], not no_eval, suites, not no_check)))
     began = time.monotonic()
     with Display(quiet=as_json) as display:
         display.say(f"{method} on {read.id}, seed {seed}: {len(plan.nodes)} stages")

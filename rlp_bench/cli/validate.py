@@ -8,7 +8,7 @@ import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, RecipeError
-from rlp_bench.cli.options import Json, Sets, plugin_names, recipe_names
+from rlp_bench.cli.options import STORE, Json, NoCheck, Sets, StoreFolder, plugin_names, recipe_names
 from rlp_bench.display import print_json, show
 
 
@@ -26,6 +26,8 @@ def validate(
         ),
     ] = None,
     overrides: Sets = None,
+    no_check: NoCheck = False,
+    store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Check a recipe or a checkpoint and list all errors, without running anything."""
@@ -37,31 +39,40 @@ def validate(
         kind = registry.load("engine", "transformers")().check(path)
         result: dict[str, Any] = {"checkpoint": str(path), "kind": kind, "ok": True}
     else:
-        result = _check_recipe(what, methods or [], overrides or [])
+        result = _check_recipe(what, methods or [], overrides or [], store, not no_check)
     if as_json:
         print_json(result)
-    else:
-        show(f"ok: {result.get('recipe') or result.get('checkpoint')}")
+        return
+    for check in result.get("checks", ()):
+        show(f"{check['what']}: {check['found']}")
+    show(f"ok: {result.get('recipe') or result.get('checkpoint')}")
 
 
-def _check_recipe(what: str, methods: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """Loads the recipe and builds the plan of every method under it.
+def _check_recipe(
+    what: str, methods: Sequence[str], overrides: Sequence[str], store: Path, reach: bool
+) -> dict[str, Any]:
+    """Loads the recipe, builds the plan of every method under it, and checks all that they need.
 
     Raises:
-        RecipeError: the errors of all plans, one per line.
+        RecipeError: all errors, one per line.
     """
+    from rlp_bench.evaluation.preflight import Scope, as_json, preflight, require
     from rlp_bench.plan.graph import build_plan
     from rlp_bench.recipes.load import load_recipe
+    from rlp_bench.store.store import Store
 
     for method in methods:
         registry.origin("method", method)
     recipe = load_recipe(what, overrides)
     faults: list[str] = []
+    plans = []
     for method in methods:
         try:
-            build_plan(recipe, method, 0)
+            plans.append(build_plan(recipe, method, 0))
         except BenchError as error:
             faults += str(error).splitlines()
     if faults:
         raise RecipeError("\n".join(dict.fromkeys(faults)))
-    return {"recipe": recipe.id, "methods": list(methods), "ok": True}
+    checks = preflight(Scope(recipe, Store(store), plans, reach=reach))
+    require(checks)
+    return {"recipe": recipe.id, "methods": list(methods), "checks": as_json(checks), "ok": True}

@@ -350,14 +350,28 @@ def build_plan(
         bench.problems.append(
             f'method {method_name}: returned "{final.label}", which is {final.kind}, not a policy'
         )
+    replaced = final
     if tuned and not bench.problems:
         final = bench.changed(final, tuned)
     if bench.problems:
         raise RecipeError("\n".join(dict.fromkeys(bench.problems)))
     by_fingerprint = {node.fingerprint: node for node in bench.nodes}
+    _check_used(bench, by_fingerprint, final, replaced)
     needed = _ancestors(by_fingerprint, final.fingerprint)
     nodes = tuple(node for node in bench.nodes if node.fingerprint in needed)
     return Plan(recipe, method_name, seed, nodes, by_fingerprint[final.fingerprint], tuned)
+
+
+def _check_used(bench: Bench, nodes: Mapping[str, Node], final: Handle, replaced: Handle) -> None:
+    """Raises RecipeError for a stage whose output nothing uses; `replaced`: the last stage before it was tuned."""
+    used = _ancestors(nodes, final.fingerprint) | _ancestors(nodes, replaced.fingerprint)
+    unused = [n for n in bench.nodes if n.fingerprint not in used and n.trainer not in ("data", "checkpoint")]
+    if unused:
+        last = unused[-1]
+        raise RecipeError(
+            f"method {bench.method}: {last.label}: no later stage uses its {last.kind}; pass it on, or "
+            "remove the stage"
+        )
 
 
 def _ancestors(nodes: Mapping[str, Node], final: str) -> set[str]:

@@ -112,11 +112,11 @@ def check_checkpoint(folder: Path) -> None:
 
 def _pad_and_eos(folder: Path) -> Iterator[tuple[Any, list[Any]]]:
     """Yields (pad, [EOS, ...]) of the tokenizer (texts), generation_config and config (ids)."""
-    tokenizer = _json(folder / "tokenizer_config.json")
+    tokenizer = json_file(folder / "tokenizer_config.json")
     eos = _text(tokenizer.get("eos_token"))
     yield _text(tokenizer.get("pad_token")), [] if eos is None else [eos]
     for name in ("generation_config.json", "config.json"):
-        config = _json(folder / name)
+        config = json_file(folder / name)
         ids = config.get("eos_token_id")
         yield config.get("pad_token_id"), ids if isinstance(ids, list) else [] if ids is None else [ids]
 
@@ -125,7 +125,8 @@ def _text(token: Any) -> str | None:
     return token.get("content") if isinstance(token, dict) else token
 
 
-def _json(path: Path) -> dict[str, Any]:
+def json_file(path: Path) -> dict[str, Any]:
+    """The object of a checkpoint's JSON file; {} if there is no such file. Raises DataError if it is damaged."""
     if not path.is_file():
         return {}
     try:

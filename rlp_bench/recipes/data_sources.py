@@ -2,7 +2,8 @@
 
 A source is a suite plug-in with `split(name, n)`. Optional methods: `version_of(name)`, its version with a content hash
 of the split, so that a changed file changes the artifact; `drops(name, n)`, {row, reason} of each of the first n rows
-that `split` drops (n then counts the rows read, not those kept); `utility(instruction, response, finished)`, the gold
+that `split` drops (n then counts the rows read, not those kept); `available(name)`, the number of rows of a split where
+it is known without reading them; `utility(instruction, response, finished)`, the gold
 utility of a response.
 """
 
@@ -36,6 +37,9 @@ def open_source(reference: str) -> Any:
 
 class HubSource:
     """A source with an hf:// argument; its commit identifies the files before they are downloaded."""
+
+    remote = True
+    """Its rows are read from a hub."""
 
     def __init__(self, reference: str) -> None:
         self.reference = reference

@@ -1,6 +1,8 @@
 """Entailment by a natural language inference model, with premise and hypothesis "question answer"."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rlp_bench.api import DataError
@@ -8,6 +10,8 @@ from rlp_bench.api import DataError
 Relation = Literal["entails", "neutral", "contradicts"]
 
 DEFAULT_MODEL = "microsoft/deberta-large-mnli"
+HUB_SECONDS = 10.0
+"""Longest wait for the hub when a model is looked up; ours."""
 BATCH = 32
 """Pairs per forward pass."""
 STEMS: tuple[tuple[str, Relation], ...] = (
@@ -46,6 +50,20 @@ class NaturalLanguageInference:
         self.asked = 0
         self.truncated_question = 0
         self.truncated_answer = 0
+
+    @staticmethod
+    def check(argument: str, *, reach: bool) -> str:
+        """Checks config and labels of the folder, or of the hub's model with `reach`; loads no weights.
+
+        Raises:
+            DataError: there is no such model, or its labels have other names.
+        """
+        source = argument or DEFAULT_MODEL
+        labels = _labels(source, reach)
+        if labels is None:
+            return f"{source}: not checked"
+        label_order(labels, source)
+        return f"{source}: a classifier with {', '.join(sorted(labels.values()))}"
 
     def metrics(self) -> dict[str, float]:
         """Fractions of pairs whose question or answers were truncated: a truncated hypothesis is easily "entailed"."""
@@ -104,6 +122,47 @@ class NaturalLanguageInference:
             text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
         )
         return list(encoded["offset_mapping"])
+
+
+def _labels(source: str, reach: bool) -> dict[int, str] | None:
+    """id2label of a sequence classifier's config.json, without its weights; None: a hub's that is not asked.
+
+    Args:
+        source: a folder or a hub id. reach: whether the hub may be asked.
+
+    Raises:
+        DataError: there is no such folder or model, or its config has no labels.
+    """
+    path: str | Path = Path(source) / "config.json"
+    if not Path(source).is_dir():
+        if not reach:
+            return None
+        path = _config_of_hub(source)
+    try:
+        labels = json.loads(Path(path).read_text(encoding="utf-8"))["id2label"]
+        return {int(index): str(label) for index, label in labels.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(
+            f'entailment "nli:{source}": config.json has no id2label; expected a sequence classifier'
+        ) from None
+
+
+def _config_of_hub(source: str) -> str:
+    """config.json of a hub's model, downloaded if it is not in the cache; asks an unreachable hub once."""
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(source, "config.json")
+        if isinstance(found, str):
+            return found
+        HfApi().model_info(source, timeout=HUB_SECONDS)
+        return str(hf_hub_download(source, "config.json"))
+    except Exception as error:  # of many kinds: an invalid id, no connection, no such model
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(
+            f'entailment "nli:{source}": no such folder, and the hub does not give it ({reason}); give a folder with a '
+            'sequence classifier: "nli:FOLDER"'
+        ) from None
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

@@ -99,6 +99,13 @@ class SyntheticPreferences:
             **{f"confidence_up_to_{(bar + 1) / 10:.1f}": float(histogram[bar]) for bar in range(10)},
         }
 
+    def check(self, *, reach: bool) -> str:
+        """Checks, without loading it, that the entailment model can be loaded."""
+        name, _, argument = self.entailment.partition(":")
+        plugin = registry.load("entailment", name)
+        check = getattr(plugin, "check", None)
+        return self.entailment if check is None else str(check(argument, reach=reach))
+
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""
         [prompts] = given["rows"]["samples"]
