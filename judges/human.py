@@ -1,4 +1,4 @@
-"""Imported human annotations: "human:FILE", a JSON list or JSON lines, plain or gzipped.
+"""Imported human annotations: "human:FILE", a JSON list, JSON lines, CSV or Parquet, plain or gzipped.
 
 A row is {instruction, input (optional), output_1, output_2, preference, annotator (optional)} with preference 1 or 2
 for the better output, 1.5 or 0 for a tie, null for no vote, as in AlpacaFarm's and AlpacaEval's files. A pair may have
@@ -7,10 +7,24 @@ votes of several annotators, in either order: the verdict is their mean.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Verdict, merge_input, parse_rows, read_bytes, sha256
+from rlp_bench.api import (
+    DataError,
+    Pair,
+    RowFault,
+    Rows,
+    Verdict,
+    merge_input,
+    read_bytes,
+    sha256,
+    shown_value,
+    text_field,
+    text_form,
+    usable_rows,
+)
 
 EXPECTED = '{"instruction", "output_1", "output_2", "preference": 1, 2, 1.5 or null, "annotator"}'
 FIRST = {1: 1.0, 2: 0.0, 1.5: 0.5, 0: 0.5}
@@ -31,7 +45,8 @@ class Human:
         path = Path(argument)
         data = read_bytes(path)
         self._sha256 = sha256(data)
-        self._rows = _rows(path, data)
+        self._rows = usable_rows(path, f"a list of {EXPECTED}", _checked, columns=("preference",), data=data)
+        self.left_out = len(self._rows.left_out)
         self._votes = _votes(path, self._rows)
 
     def manifest(self) -> Mapping[str, Any]:
@@ -42,6 +57,7 @@ class Human:
             "version": self.version,
             "sha256": self._sha256,
             "rows": len(self._rows),
+            **({"left_out": self.left_out} if self.left_out else {}),
             "agreement": self.agreement(),
             "noise": 0.0,
             "scale": "soft" if several else "binary",
@@ -56,8 +72,7 @@ class Human:
         return [self._verdict(pair) for pair in pairs]
 
     def _verdict(self, pair: Pair) -> Verdict:
-        question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
-        votes = self._votes.get(question)
+        votes, turned = self._find(pair)
         if votes is None:
             return Verdict(None, "missing: the file has no row on these two answers")
         if not votes:
@@ -67,8 +82,18 @@ class Human:
 
     def votes(self, pair: Pair) -> list[float]:
         """Each annotator's preference for the first answer; empty if there are no votes."""
+        votes, turned = self._find(pair)
+        return [1.0 - vote if turned else vote for vote in (votes or {}).values()]
+
+    def _find(self, pair: Pair) -> tuple[dict[str, float] | None, bool]:
+        """The votes by annotator, and whether the answers were swapped for them; None if the file lacks the pair."""
         question, turned = _question(pair.instruction, pair.input, pair.first, pair.second)
-        return [1.0 - vote if turned else vote for vote in self._votes.get(question, {}).values()]
+        known = question if question in self._votes else self._by_form.get(_form(question), question)
+        return self._votes.get(known), turned
+
+    @cached_property
+    def _by_form(self) -> dict[Question, Question]:
+        return {_form(question): question for question in self._votes}
 
     def agreement(self) -> dict[str, Any]:
         """Agreement between annotators: `pairwise` is the share of equal pairs of votes, averaged over items.
@@ -103,14 +128,17 @@ def _question(instruction: str, input: str, first: str, second: str) -> tuple[Qu
     return ((whole, second, first) if turned else (whole, first, second)), turned
 
 
-def _votes(path: Path, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict[str, float]]:
+def _form(question: Question) -> Question:
+    """The key of a pair whose instruction differs in white space or Unicode form only."""
+    return (text_form(question[0]), *question[1:])
+
+
+def _votes(path: Path, rows: Rows[dict[str, Any]]) -> dict[Question, dict[str, float]]:
     """Pair -> annotator -> preference for its first answer."""
     found: dict[Question, dict[str, float]] = {}
     where: dict[tuple[Question, str], int] = {}
-    for number, row in enumerate(rows, 1):
-        question, turned = _question(
-            row["instruction"], row.get("input") or "", row["output_1"], row["output_2"]
-        )
+    for number, row in rows.numbered():
+        question, turned = _question(row["instruction"], row["input"], row["output_1"], row["output_2"])
         who = f"row {number}" if row.get("annotator") is None else str(row["annotator"])
         if (question, who) in where:
             raise DataError(
@@ -122,24 +150,23 @@ def _votes(path: Path, rows: Sequence[Mapping[str, Any]]) -> dict[Question, dict
         value = row["preference"]
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or value not in FIRST:
-            raise DataError(
-                f'"{path}": row {number}: preference {json.dumps(value)}; expected 1, 2, 1.5 or null'
-            )
         votes[who] = 1.0 - FIRST[value] if turned else FIRST[value]
     return found
 
 
-def _rows(path: Path, data: bytes) -> list[dict[str, Any]]:
-    rows = parse_rows(path, data, f"a list of {EXPECTED}")
-    for number, row in enumerate(rows, 1):
-        wrong = [
-            name for name in ("instruction", "output_1", "output_2") if not isinstance(row.get(name), str)
-        ]
-        wrong += [] if isinstance(row.get("input") or "", str) else ["input"]
-        wrong += [] if "preference" in row else ["preference"]
-        if wrong:
-            raise DataError(
-                f'"{path}": row {number}: {", ".join(wrong)} missing or not text; expected {EXPECTED}'
-            )
-    return rows
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, with an input and with null where pandas writes NaN.
+
+    Raises:
+        RowFault: a field is missing or has another type.
+    """
+    for name in ("instruction", "output_1", "output_2"):
+        text_field(row, name)
+    if "preference" not in row:
+        raise RowFault('"preference" is missing')
+    value = row["preference"]
+    if value is None or value != value:
+        return {**row, "input": text_field(row, "input", optional=True), "preference": None}
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in FIRST:
+        raise RowFault(f'"preference" is {shown_value(value)}; expected 1, 2, 1.5 or null')
+    return {**row, "input": text_field(row, "input", optional=True)}

@@ -8,10 +8,9 @@ and unreadable ratings as two contradicting winners, which count as half right.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, LabeledPair, Verdict
+from rlp_bench.api import LabeledPair, RowFault, Rows, Verdict
 
 Shown = tuple[str, str, str]
 """(instruction, first answer, second answer), in the order shown to the judge."""
@@ -20,40 +19,25 @@ TEXTS = ("input", "output_1", "output_2")
 NOTHING = Verdict(None, "missing: the file has no result for this pair in this order")
 
 
-def is_llmbar(rows: Any) -> bool:
-    """Whether a JSON document is a result file of LLMBar."""
-    return (
-        isinstance(rows, list)
-        and bool(rows)
-        and any(isinstance(row, Mapping) and "results" in row for row in rows)
-    )
+def is_llmbar(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the rows are of a result file of LLMBar."""
+    return any("results" in row for row in rows)
 
 
-def checked(path: Path, rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """The rows, if all are valid labeled pairs without repetitions.
-
-    Raises:
-        DataError: some are not; the message counts them by error, with the first row of each.
-    """
-    wrong: dict[str, list[int]] = {}
+def checked(rows: Rows[dict[str, Any]]) -> Rows[dict[str, Any]]:
+    """The rows that are valid labeled pairs and repeat no other."""
     seen: set[Shown] = set()
-    for number, row in enumerate(rows, 1):
-        fault = _fault(row, seen)
-        if fault:
-            wrong.setdefault(fault, []).append(number)
-    if wrong:
-        named = ", ".join(f"{len(at)} {fault} (row {at[0]})" for fault, at in wrong.items())
-        raise DataError(
-            f"{path}: {sum(map(len, wrong.values()))} of {len(rows)} rows are not valid labeled pairs: {named}; "
-            "expected input, output_1, output_2 as text, label 1 or 2, results; correct or remove them"
-        )
-    return list(rows)
+
+    def check(row: dict[str, Any]) -> dict[str, Any]:
+        if fault := _fault(row, seen):
+            raise RowFault(fault)
+        return row
+
+    return rows.read(check)
 
 
-def _fault(row: Any, seen: set[Shown]) -> str:
-    """The error of a row in a few words, or ""."""
-    if not isinstance(row, Mapping):
-        return "not an object"
+def _fault(row: Mapping[str, Any], seen: set[Shown]) -> str:
+    """Why a row is no labeled pair, in a few words, or ""."""
     for name in TEXTS:
         if not isinstance(row.get(name), str):
             return f"without text in {name}"

@@ -1,4 +1,4 @@
-"""Replays stored verdicts: AlpacaEval's `annotations.json` or LLMBar's `result.json`, plain or gzipped.
+"""Replays stored verdicts: AlpacaEval's `annotations.json` or LLMBar's `result.json`, as JSON, CSV or Parquet.
 
 A row is {instruction, output_1, output_2, preference, ...}, with a preference for output_2 in [1, 2]; 0 and 1.5 are
 ties; None, NaN and negative numbers are no verdict (AlpacaEval, metrics/winrate.py).
@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from rlp_bench.api import (
     DataError,
     LabeledPair,
     Pair,
+    RowFault,
+    Rows,
     Verdict,
     merge_input,
-    parse_json,
-    parse_rows,
     read_bytes,
     sha256,
+    shown_value,
+    text_field,
+    text_form,
+    usable_rows,
 )
 
 from .llmbar_results import (
@@ -49,15 +54,18 @@ class Replay:
         data = read_bytes(self.path)
         self._sha256 = sha256(data)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
+        self._rows: Rows[dict[str, Any]]
         self._shown: dict[Shown, list[Verdict]] = {}
-        document = parse_json(self.path, data, EXPECTED)
-        if is_llmbar(document):
-            self._rows = checked(self.path, document)
+        rows = usable_rows(self.path, EXPECTED, dict, columns=("preference",), data=data)
+        if is_llmbar(rows):
+            self._rows = checked(rows)
             self._shown = llmbar_verdicts(self._rows)
         else:
-            self._rows = parse_rows(self.path, data, EXPECTED)
-            _check(self.path, self._rows)
+            self._rows = rows.read(_checked)
+            if not any("preference" in row for row in self._rows):
+                raise DataError(f"{self.path}: no row has a preference; expected {EXPECTED}")
             self._read_verdicts()
+        self.left_out = len(self._rows.left_out)
 
     def manifest(self) -> Mapping[str, Any]:
         """The names of the annotators, and the hash of the uncompressed file."""
@@ -68,6 +76,7 @@ class Replay:
             "annotators": sorted({str(row["annotator"]) for row in self._rows if row.get("annotator")}),
             "sha256": self._sha256,
             "rows": len(self._rows),
+            **({"left_out": self.left_out} if self.left_out else {}),
             "noise": 0.0,
             "scale": "binary" if self._binary() and not averaged else "soft",
             **({"averaged": averaged} if averaged else {}),
@@ -102,7 +111,20 @@ class Replay:
 
     def holds(self, pair: Pair) -> bool:
         """Whether the file has a verdict on the pair in this order."""
-        return (merge_input(pair.instruction, pair.input), pair.first, pair.second) in self._verdicts
+        return (self._question(pair), pair.first, pair.second) in self._verdicts
+
+    def _question(self, pair: Pair) -> str:
+        """The pair's question as the file has it, which may differ in white space or Unicode form."""
+        given = merge_input(pair.instruction, pair.input)
+        return given if given in self._questions else self._forms.get(text_form(given), given)
+
+    @cached_property
+    def _questions(self) -> set[str]:
+        return {question for question, _, _ in self._verdicts}
+
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        return {text_form(question): question for question in self._questions}
 
     def _as_shown(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Verdicts on the pairs in exactly this order; repeated pairs get the file's verdicts in turn."""
@@ -117,7 +139,7 @@ class Replay:
         return verdicts
 
     def _lookup(self, pair: Pair) -> Verdict:
-        question = merge_input(pair.instruction, pair.input)
+        question = self._question(pair)
         found, turned = self._verdicts.get((question, pair.first, pair.second), []), False
         if not found:
             found, turned = self._verdicts.get((question, pair.second, pair.first), []), True
@@ -140,7 +162,7 @@ class Replay:
 
     def _read_verdicts(self) -> None:
         seen: dict[tuple[str, ...], int] = {}
-        for number, row in enumerate(self._rows, 1):
+        for number, row in self._rows.numbered():
             question = merge_input(row["instruction"], row.get("input") or "")
             key = (question, row["output_1"], row["output_2"])
             identity = (
@@ -154,26 +176,17 @@ class Replay:
                     f"{self.path}: row {number} repeats row {seen[identity]}; remove one of the two"
                 )
             seen[identity] = number
-            self._verdicts.setdefault(key, []).append(self._verdict(number, row))
+            self._verdicts.setdefault(key, []).append(self._verdict(row))
 
-    def _verdict(self, number: int, row: Mapping[str, Any]) -> Verdict:
+    @staticmethod
+    def _verdict(row: Mapping[str, Any]) -> Verdict:
         value = row.get("preference")
         raw = json.dumps(value)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if value is None or math.isnan(value):
             return Verdict(None, "unparsed", raw)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DataError(
-                f"{self.path}: row {number}: preference {raw}; expected a number in [1, 2], 0, -1 or null"
-            )
         if value < 0:
             return Verdict(None, "failed", raw)
-        if value in (0, 1.5):
-            return Verdict(0.5, raw=raw)
-        if not 1 <= value <= 2:
-            raise DataError(
-                f"{self.path}: row {number}: preference {raw}; expected a number in [1, 2], 0, -1 or null"
-            )
-        return Verdict(2.0 - value, raw=raw)
+        return Verdict(0.5 if value in (0, 1.5) else 2.0 - value, raw=raw)
 
     def _binary(self) -> bool:
         return bool(self._shown) or all(
@@ -182,18 +195,20 @@ class Replay:
 
 
 def _is_verdict(value: Any) -> bool:
-    return value is not None and value == value and value >= 0
+    return value is not None and value == value and not (isinstance(value, int | float) and value < 0)
 
 
-def _check(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    for number, row in enumerate(rows, 1):
-        lacking = [field for field in FIELDS if field not in row]
-        if lacking:
-            raise DataError(f"{path}: row {number} lacks {', '.join(lacking)}; expected {EXPECTED}")
-        wrong = [field for field in FIELDS if not isinstance(row[field], str)]
-        if wrong:
-            raise DataError(
-                f"{path}: row {number}: {', '.join(wrong)} must be text; correct or remove the row"
-            )
-    if not any("preference" in row for row in rows):
-        raise DataError(f"{path}: no row has a preference; expected {EXPECTED}")
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, with an input.
+
+    Raises:
+        RowFault: a field is missing or has another type, or the preference is out of range.
+    """
+    for name in FIELDS:
+        text_field(row, name)
+    value = row.get("preference")
+    if not _is_verdict(value) or value in (0, 1.5):
+        return {**row, "input": text_field(row, "input", optional=True)}
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
+        raise RowFault(f'"preference" is {shown_value(value)}; expected a number in [1, 2], 0, -1 or null')
+    return {**row, "input": text_field(row, "input", optional=True)}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api import DataError, Item, content_id, read_rows
+from rlp_bench.api import DataError, Item, RowFault, Rows, content_id, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty
@@ -35,7 +35,11 @@ class AlpacaFarm:
     def __init__(self, argument: str = "") -> None:
         path, given, difficulty = argument.partition("difficulty=")
         path = path.removesuffix(",") if given else path
-        self._items = _from_file(Path(path)) if path else None
+        self._items: list[Item] | None = None
+        self.left_out = 0
+        """Number of rows of the file that were left out."""
+        if path:
+            self._items, self.left_out = _from_file(Path(path))
         self._difficulty = read_difficulty(Path(difficulty), list(known_items())) if given else None
 
     def items(self) -> list[Item]:
@@ -154,20 +158,32 @@ def _commonest(names: Any) -> str | None:
     return min(counts, key=lambda name: (-counts[name], name)) if counts else None
 
 
-def _from_file(path: Path) -> list[Item]:
-    rows = read_rows(path, EXPECTED)
+def _from_file(path: Path) -> tuple[list[Item], int]:
+    """The items of a file, and how many of its rows were left out."""
+    rows: Rows[dict[str, Any]] = usable_rows(path, EXPECTED, _checked)
     if "output_1" in rows[0]:
-        return from_verdicts(rows, {})
+        return from_verdicts(rows, {}), len(rows.left_out)
     items: dict[str, Item] = {}
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("instruction"), str) or not isinstance(row.get("output"), str):
-            raise DataError(f'"{path}": row {number}: expected "instruction" and "output" as text')
+    for number, row in rows.numbered():
         key = question_id(row)
         if key in items:
             raise DataError(f'"{path}": row {number} repeats an instruction; expected one reference per item')
         subset = row.get("dataset") or known_items().get(key, "")
         items[key] = Item(merged(row), subset=subset, reference=row["output"])
-    return list(items.values())
+    return list(items.values()), len(rows.left_out)
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of reference answers or of verdicts.
+
+    Raises:
+        RowFault: a field is missing or not text.
+    """
+    for name in ("instruction", *(("output_1", "output_2") if "output_1" in row else ("output",))):
+        text_field(row, name)
+    if not isinstance(row.get("dataset") or "", str):
+        raise RowFault('"dataset" is not text')
+    return {**row, "input": text_field(row, "input", optional=True)}
 
 
 def _shown(text: str) -> str:

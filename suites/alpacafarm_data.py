@@ -5,16 +5,16 @@ Data: tatsu-lab/alpaca_farm on the Hugging Face hub, or an Alpaca file and lists
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, nearest, read_json, read_rows
+from rlp_bench.api import DataError, RowFault, Rows, nearest, read_json, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, question_id
-from .json_rows import find_file, text_of
+from .find_file import find_file
 
 FILES = {"sft": "sft", "preferences": "preference", "unlabeled": "unlabeled", "dev": "val"}
 """Split -> AlpacaFarm's name: sft 10,000, preference 10,000, unlabeled 20,000, val 2,000 rows."""
@@ -82,7 +82,7 @@ class AlpacaFarmData:
         rows, drops, seen = [], [], set()
         for number, row in enumerate(given[:n], 1):
             key = tuple(row.values())
-            reason = "duplicate" if key in seen else _unusable(name, row)
+            reason = row.get("reason") or ("duplicate" if key in seen else _unusable(name, row))
             seen.add(key)
             if reason:
                 drops.append({"row": number, "reason": reason})
@@ -91,7 +91,7 @@ class AlpacaFarmData:
         return Split(rows, drops)
 
     def _given(self, name: str) -> list[dict[str, str]]:
-        """All rows of a split in file order, validated: {instruction, input}, and response in "sft"."""
+        """All rows of a split in file order: {instruction, input}, and response in "sft"; or {"reason": "unusable"}."""
         if name not in FILES:
             raise DataError(f'data "alpacafarm_data": has no split "{name}"; {nearest(name, FILES)}')
         if name not in self._cache:
@@ -107,15 +107,24 @@ class AlpacaFarmData:
         path = find_file(folder / f"{FILES[name]}.json")
         if path is None:
             raise DataError(f'data "alpacafarm_data": "{folder}" has no {FILES[name]}.json; {HOW}')
-        return [_checked(path, number, row, name) for number, row in enumerate(read_rows(path, EXPECTED), 1)]
+        return _in_order(usable_rows(path, EXPECTED, lambda row: _checked(row, name)))
 
     def _from_one_file(self, name: str) -> list[dict[str, str]]:
-        given, places = self._whole, self._places[FILES[name]]
-        return [_checked(self.path, place + 1, given[place], name) for place in places]
+        numbers = [place + 1 for place in self._places[FILES[name]]]
+        whole, wanted = dict(self._whole.numbered()), set(numbers)
+        given = [(number, whole[number]) for number in numbers if number in whole]
+        left_out = [one for one in self._whole.left_out if one.row in wanted]
+        return _in_order(
+            Rows(self.path, EXPECTED, given, left_out).read(lambda row: _checked(row, name)), numbers
+        )
 
     @cached_property
-    def _whole(self) -> list[dict[str, Any]]:
-        return read_rows(self.path, EXPECTED)
+    def _whole(self) -> Rows[dict[str, Any]]:
+        return usable_rows(self.path, EXPECTED, dict)
+
+    @cached_property
+    def _count(self) -> int:
+        return len(self._whole) + len(self._whole.left_out)
 
     @cached_property
     def _places(self) -> dict[str, list[int]]:
@@ -129,10 +138,10 @@ class AlpacaFarmData:
         owner: dict[int, str] = {}
         for name in FILES.values():
             for place in found[name] if isinstance(found[name], list) else [None]:
-                if type(place) is not int or not 0 <= place < len(self._whole):
+                if type(place) is not int or not 0 <= place < self._count:
                     raise DataError(
                         f'"{self.splits}": {name}: {json.dumps(place)[:20]} is not a row of "{self.path}", which has '
-                        f"{len(self._whole)} rows; expected row numbers from 0"
+                        f"{self._count} rows; expected row numbers from 0"
                     )
                 if place in owner:
                     raise DataError(
@@ -142,14 +151,21 @@ class AlpacaFarmData:
         return {name: found[name] for name in FILES.values()}
 
 
-def _checked(path: Path, number: int, row: Mapping[str, Any], split: str) -> dict[str, str]:
+def _in_order(rows: Rows[dict[str, str]], numbers: Sequence[int] | None = None) -> list[dict[str, str]]:
+    """The rows of these numbers, by default of all in order; {"reason": "unusable"} for those left out."""
+    found = dict(rows.numbered())
+    count = len(rows) + len(rows.left_out)
+    return [found.get(number, {"reason": "unusable"}) for number in numbers or range(1, count + 1)]
+
+
+def _checked(row: Mapping[str, Any], split: str) -> dict[str, str]:
     found = {
-        "instruction": text_of(path, number, row, "instruction"),
-        "input": text_of(path, number, row, "input", optional=True),
+        "instruction": text_field(row, "instruction"),
+        "input": text_field(row, "input", optional=True),
     }
     if not found["instruction"].strip():
-        raise DataError(f'"{path}": row {number}: the instruction is empty; expected {EXPECTED}')
-    return {**found, "response": text_of(path, number, row, "output")} if split == "sft" else found
+        raise RowFault('"instruction" is empty')
+    return {**found, "response": text_field(row, "output")} if split == "sft" else found
 
 
 def _unusable(split: str, row: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ reference answer, so that it is never used with another baseline. AlpacaEval's o
 tatsu-lab/alpaca_eval) replaces its difficulties if it is given; it needs no prior, and the anchors are the same.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Item
+from rlp_bench.api import DataError, Item, cells_of, read_bytes
 
 
 def length_control(items: Sequence[Item], exact: Mapping[str, float] | None = None) -> dict[str, Any] | None:
@@ -48,15 +47,11 @@ def read_difficulty(path: Path, order: Sequence[str]) -> dict[str, float]:
         DataError: the file has another format.
     """
     where = f'"{path}"'
-    expected = (
-        f"expected AlpacaEval's instruction_difficulty.csv: a header and {len(order)} rows of position,number"
-    )
+    format = f"AlpacaEval's instruction_difficulty.csv: a header and {len(order)} rows of position,number"
+    rows = cells_of(path, read_bytes(path), format)[1:]
+    expected = f"expected {format}"
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.reader(lines))[1:]
         found = {order[int(row[0])]: float(row[1]) for row in rows if int(row[0]) >= 0}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: cannot be read ({str(error)[:80]}); {expected}") from None
     except (ValueError, IndexError):
         raise DataError(f"{where}: {expected}") from None
     if len(found) != len(order) or len(rows) != len(order):

@@ -7,9 +7,9 @@ Adversarial/{Neighbor,GPTInst,GPTOut,Manual}/dataset.json, plain or gzipped. The
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from rlp_bench.api import DataError, Item, LabeledPair, content_id, nearest, read_rows
+from rlp_bench.api import DataError, Item, LabeledPair, RowFault, content_id, nearest, text_field, usable_rows
 
 SUBSETS = {
     "Natural": "Natural",
@@ -89,21 +89,21 @@ def read_subset(folder: Path, name: str) -> list[LabeledPair]:
     """
     plain = folder / SUBSETS[name] / "dataset.json"
     path = plain if plain.exists() else plain.with_name("dataset.json.gz")
-    rows = read_rows(path, 'LLMBar\'s dataset.json, a list of {"input", "output_1", "output_2", "label"}')
-    pairs = []
-    for number, row in enumerate(rows, 1):
-        texts = [row.get(key) for key in ("input", "output_1", "output_2")]
-        if not all(isinstance(text, str) for text in texts) or row.get("label") not in (1, 2):
-            raise DataError(
-                f'"{path}": row {number}: expected input, output_1, output_2 as text and label 1 or 2'
-            )
-        pairs.append(LabeledPair(row["input"], row["output_1"], row["output_2"], row["label"], name))
+    expected = 'LLMBar\'s dataset.json, a list of {"input", "output_1", "output_2", "label"}'
+    pairs = list(usable_rows(path, expected, lambda row: _pair(row, name)))
     if content_hash(pairs) != CONTENT[name]:
         raise DataError(
             f'"{path}": {len(pairs)} pairs that are not the published {COUNTS[name]} of {name}; download '
             "princeton-nlp/LLMBar again, or use another suite for your own pairs"
         )
     return pairs
+
+
+def _pair(row: Mapping[str, Any], subset: str) -> LabeledPair:
+    texts = [text_field(row, name) for name in ("input", "output_1", "output_2")]
+    if type(row.get("label")) is not int or row["label"] not in (1, 2):
+        raise RowFault('"label" is not 1 or 2')
+    return LabeledPair(texts[0], texts[1], texts[2], row["label"], subset)
 
 
 def content_hash(pairs: list[LabeledPair]) -> str:
@@ -121,10 +121,11 @@ def _needed(suite: str, folder: Path | None) -> Path:
 
 
 def _references(path: Path) -> Mapping[str, str]:
-    rows = read_rows(path, 'a list of {"instruction", "output"} as in alpaca_eval.json')
-    found: dict[str, str] = {}
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("instruction"), str) or not isinstance(row.get("output"), str):
-            raise DataError(f'"{path}": row {number}: expected "instruction" and "output" as text')
-        found[content_id(row["instruction"])] = row["output"]
-    return found
+    expected = 'a list of {"instruction", "output"} as in alpaca_eval.json'
+    return dict(
+        usable_rows(
+            path,
+            expected,
+            lambda row: (content_id(text_field(row, "instruction")), text_field(row, "output")),
+        )
+    )

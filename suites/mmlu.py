@@ -107,16 +107,21 @@ class MMLU:
                 )
         complete = set(known) <= set(present)
         found: list[Question] = []
-        unpublished = []
+        unpublished, left_out = [], 0
         for name in self.subjects or present:
             rows = read_subject(self.folder, name, SHOTS, known.get(name), must_be_published=complete)
             if not rows.published:
                 unpublished.append(name)
+            left_out += len(rows.dev.left_out) + len(rows.test.left_out)
             category = self._category(name, known.get(name))
             self._examples[name] = [_question(cells, name, category, "") for cells in rows.dev]
-            test = [_question(cells, name, category, f"{name}/{row}") for row, cells in enumerate(rows.test)]
+            test = [
+                _question(cells, name, category, f"{name}/{row - 1}") for row, cells in rows.test.numbered()
+            ]
             found += test[: self.limit]
         self.warnings = self._subset_warnings(unpublished, len(self.subjects or present), len(known))
+        if left_out:
+            self.warnings.append(f"{left_out} rows of the suite's files cannot be used and were left out")
         return found
 
     def prompt(self, question: Question, shots: int) -> str:

@@ -1,13 +1,13 @@
 """Reads MMLU's CSV files without changing their text, and compares them with the published content."""
 
-import csv
 import hashlib
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.api import DataError, read_bytes
+from rlp_bench.api import DataError, RowFault, cells_of, read_bytes
+from rlp_bench.api import Rows as FileRows
 
 CELLS = 6
 """Number of cells per row: question, four options, the right letter; no header row."""
@@ -29,8 +29,8 @@ class Published:
 class Rows:
     """Rows of one subject's files."""
 
-    dev: list[list[str]]
-    test: list[list[str]]
+    dev: FileRows[list[str]]
+    test: FileRows[list[str]]
     published: bool
 
 
@@ -78,7 +78,7 @@ def read_subject(
     return Rows(dev, test, published)
 
 
-def content_hash(dev: list[list[str]], test: list[list[str]]) -> str:
+def content_hash(dev: Sequence[list[str]], test: Sequence[list[str]]) -> str:
     """The hash in `Published.content`."""
     text = "\x1d".join("\x1e".join("\x1f".join(cells) for cells in rows) for rows in (dev, test))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -89,18 +89,13 @@ def _find(folder: Path, split: str, name: str) -> Path:
     return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
 
 
-def _read(path: Path) -> list[list[str]]:
+def _read(path: Path) -> FileRows[list[str]]:
     """The rows as text: "None" and "NA" are words, not missing values."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except (ValueError, csv.Error) as error:
-        raise DataError(
-            f'"{path}": cannot be read ({str(error)[:80]}); expected CSV rows of {EXPECTED}'
-        ) from None
-    for number, row in enumerate(rows, 1):
-        if len(row) != CELLS or row[-1] not in ("A", "B", "C", "D"):
-            raise DataError(
-                f'"{path}": row {number}: {len(row)} cells, last "{row[-1][:20]}"; expected {EXPECTED}'
-            )
-    return rows
+    lines = cells_of(path, read_bytes(path), f"CSV rows of {EXPECTED}")
+    return FileRows(path, EXPECTED, list(enumerate(lines, 1)), []).read(_checked)
+
+
+def _checked(cells: list[str]) -> list[str]:
+    if len(cells) != CELLS or cells[-1] not in ("A", "B", "C", "D"):
+        raise RowFault(f'{len(cells)} cells, last "{cells[-1][:20]}"')
+    return cells

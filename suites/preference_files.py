@@ -2,21 +2,23 @@
 
 Every source has a single split, "pairs": rows {instruction, input, chosen, rejected, annotator}, or, if the file gives
 the winner by number, {instruction, input, output_1, output_2, preference, annotator} with preference 1, 2, 1.5 for a
-tie, or None. Prompts among the 805 evaluation items are dropped and listed; the stage counts ties and repeated rows.
+tie, or None. Prompts among the 805 evaluation items, and rows that cannot be used, are dropped and listed; the stage
+counts ties and repeated rows.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.api import DataError, nearest, read_rows
+from rlp_bench.api import DataError, RowFault, nearest, shown_value, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, question_id
+from .find_file import find_file
 from .hh_dialogue import human_turns, read_dialogue
-from .json_rows import find_file, text_of
+from .messages import has_messages, message_pair
 
 Row = dict[str, Any]
 
@@ -28,14 +30,16 @@ class PreferenceFile:
     version = "1"
     expected: ClassVar[str]
     """Format of a row, for error messages."""
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that are not text, for CSV."""
 
     def __init__(self, argument: str = "") -> None:
         path = find_file(Path(argument)) if argument else None
         if path is None:
             found = f'"{argument}": no such file' if argument else "no file given"
             raise DataError(
-                f'preferences "{self.name}": {found}; give "{self.name}:FILE", a JSON list or JSON lines, plain or '
-                f"gzipped, of {self.expected}"
+                f'preferences "{self.name}": {found}; give "{self.name}:FILE", a JSON list, JSON lines, CSV or '
+                f"Parquet, plain or gzipped, of {self.expected}"
             )
         self.path = path
 
@@ -65,24 +69,29 @@ class PreferenceFile:
 
     @cached_property
     def _given(self) -> list[Row]:
-        found = []
-        for number, raw in enumerate(read_rows(self.path, f"rows {self.expected}"), 1):
-            row = self.read(number, raw)
-            leaks = "reason" not in row and any(key in known_items() for key in self.questions(row))
-            found.append({"reason": "evaluation_item"} if leaks else row)
-        return found
+        rows = usable_rows(self.path, f"rows {self.expected}", self._unleaked, columns=self.columns)
+        found = dict(rows.numbered())
+        return [
+            found.get(number, {"reason": "unusable"})
+            for number in range(1, len(rows) + len(rows.left_out) + 1)
+        ]
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """Row `number` of the file as a row of "pairs", or {"reason": ...} to drop it."""
+    def _unleaked(self, row: Row) -> Row:
+        found = self.read(row)
+        leaks = "reason" not in found and any(key in known_items() for key in self.questions(found))
+        return {"reason": "evaluation_item"} if leaks else found
+
+    def read(self, row: Mapping[str, Any]) -> Row:
+        """A row of the file as a row of "pairs", or {"reason": ...} to drop it.
+
+        Raises:
+            RowFault: it cannot be used.
+        """
         raise NotImplementedError
 
     def questions(self, row: Row) -> list[str]:
         """Content ids of the row's questions."""
         return [question_id(row)]
-
-    def text(self, number: int, row: Mapping[str, Any], name: str, *, optional: bool = False) -> str:
-        """A text field of a row; see `text_of`."""
-        return text_of(self.path, number, row, name, optional=optional)
 
     def pair(self, instruction: str, input: str, **rest: Any) -> Row:
         """A row of "pairs", or {"reason": "empty"} if the instruction or an answer is empty."""
@@ -99,37 +108,84 @@ class AlpacaFarmPreferences(PreferenceFile):
     license = "CC BY-NC 4.0 (tatsu-lab: research use only)"
     expected = '{"instruction", "input", "output_1", "output_2", "preference": 1 or 2}'
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
+    columns = ("preference",)
+
+    def read(self, row: Mapping[str, Any]) -> Row:
         """The row with its preference: 0 and 1.5 are ties, null is no verdict."""
         preference = row.get("preference")
+        if preference is not None and preference != preference:  # NaN, as pandas writes null
+            preference = None
         if "preference" not in row or isinstance(preference, bool) or preference not in (None, 0, 1, 1.5, 2):
-            shown = json.dumps(preference)[:40] if "preference" in row else "absent"
-            raise DataError(
-                f'"{self.path}": row {number}: "preference" is {shown}; expected 1, 2, 1.5 or 0 (ties), or null'
-            )
+            shown = shown_value(preference) if "preference" in row else "absent"
+            raise RowFault(f'"preference" is {shown}; expected 1, 2, 1.5 or 0 (ties), or null')
         return self.pair(
-            self.text(number, row, "instruction"),
-            self.text(number, row, "input", optional=True),
-            output_1=self.text(number, row, "output_1"),
-            output_2=self.text(number, row, "output_2"),
+            text_field(row, "instruction"),
+            text_field(row, "input", optional=True),
+            output_1=text_field(row, "output_1"),
+            output_2=text_field(row, "output_2"),
             preference=None if preference is None else 1.5 if preference == 0 else float(preference),
         )
 
 
 class PreferencePairs(PreferenceFile):
-    """Any file with chosen and rejected answers."""
+    """Any file with chosen and rejected answers as texts or message lists, or in WebGPT's or PandaLM's layout."""
 
     name = "preference_pairs"
-    expected = '{"prompt" or "instruction"[, "input"], "chosen", "rejected"}'
+    expected = (
+        '{"prompt" or "instruction"[, "input"], "chosen", "rejected"} of texts or message lists, or as WebGPT\'s '
+        "comparisons or PandaLM's test set"
+    )
+    columns = ("score_0", "score_1", "annotator1", "annotator2", "annotator3")
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
-        """The row; its prompt is in "instruction" or "prompt"."""
-        field = "instruction" if "instruction" in row else "prompt"
+    def read(self, row: Mapping[str, Any]) -> Row:
+        """The row, by its fields."""
+        if "answer_0" in row:
+            return self._webgpt(row)
+        if "response1" in row:
+            return self._pandalm(row)
+        if not has_messages(row):
+            return self.pair(
+                text_field(row, "instruction" if "instruction" in row else "prompt"),
+                text_field(row, "input", optional=True),
+                chosen=text_field(row, "chosen"),
+                rejected=text_field(row, "rejected"),
+            )
+        found = message_pair(row)
+        if any(question_id({"instruction": text}) in known_items() for text in found.questions):
+            return {"reason": "evaluation_item"}
+        if found.goes_on:
+            return {"reason": "answer_goes_on"}
+        return self.pair(found.prompt, "", chosen=found.chosen, rejected=found.rejected)
+
+    def _webgpt(self, row: Mapping[str, Any]) -> Row:
+        """openai/webgpt_comparisons (Nakano et al. 2021, arXiv:2112.09332): the higher score wins, equal ones tie."""
+        question = row.get("question")
+        asked = question if isinstance(question, Mapping) else {"full_text": question}
+        scores = [_number(row, f"score_{side}") for side in (0, 1)]
+        missing = None in scores
         return self.pair(
-            self.text(number, row, field),
-            self.text(number, row, "input", optional=True),
-            chosen=self.text(number, row, "chosen"),
-            rejected=self.text(number, row, "rejected"),
+            text_field(asked, "full_text"),
+            "",
+            output_1=text_field(row, "answer_0"),
+            output_2=text_field(row, "answer_1"),
+            preference=None if missing else _winner(scores[0] or 0.0, scores[1] or 0.0),
+        )
+
+    def _pandalm(self, row: Mapping[str, Any]) -> Row:
+        """PandaLM's testset-v1.json (Wang et al. 2023, arXiv:2306.05087): 1, 2 or 0 (tie) of each annotator, by majority.
+
+        Departs: without a majority PandaLM takes the first annotator's; here it is a tie.
+        """
+        votes = [_number(row, name) for name in sorted(row) if name.startswith("annotator")]
+        if not set(votes) <= {None, 0, 1, 2}:
+            raise RowFault(f"annotators gave {shown_value(votes)}; expected 1, 2 or 0 (tie)")
+        cast = [vote for vote in votes if vote is not None]
+        return self.pair(
+            text_field(row, "instruction"),
+            text_field(row, "input", optional=True),
+            output_1=text_field(row, "response1"),
+            output_2=text_field(row, "response2"),
+            preference=_majority(cast) if cast else None,
         )
 
 
@@ -140,14 +196,11 @@ class HHRLHF(PreferenceFile):
     license = "MIT (anthropics/hh-rlhf)"
     expected = r'{"chosen", "rejected"}, each "\n\nHuman: ...\n\nAssistant: ..."'
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
+    def read(self, row: Mapping[str, Any]) -> Row:
         """The shared part of both dialogues as the instruction, and the two answers."""
-        dialogue = read_dialogue(self.text(number, row, "chosen"), self.text(number, row, "rejected"))
+        dialogue = read_dialogue(text_field(row, "chosen"), text_field(row, "rejected"))
         if dialogue is None:
-            raise DataError(
-                f'"{self.path}": row {number}: expected two dialogues with the same beginning, '
-                r'"\n\nHuman: ...\n\nAssistant: ..."'
-            )
+            raise RowFault(r'two dialogues without the same beginning "\n\nHuman: ...\n\nAssistant: ..."')
         if dialogue.goes_on:
             return {"reason": "answer_goes_on"}
         return self.pair(dialogue.prompt, "", chosen=dialogue.chosen, rejected=dialogue.rejected)
@@ -156,3 +209,22 @@ class HHRLHF(PreferenceFile):
         """Content ids of the whole prompt and of each human turn."""
         turns = [row["instruction"], *human_turns(row["instruction"])]
         return [question_id({"instruction": turn}) for turn in turns]
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    """A number of a row, None where it is null or NaN."""
+    value = row.get(name)
+    if name not in row or isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise RowFault(f'"{name}" is {shown_value(value) if name in row else "missing"}; expected a number')
+    return None if value is None or value != value else float(value)
+
+
+def _winner(first: float, second: float) -> float:
+    """1 or 2 for the higher score, 1.5 for equal ones."""
+    return 1.5 if first == second else 1.0 if first > second else 2.0
+
+
+def _majority(votes: Sequence[float]) -> float:
+    """1 or 2 if more votes are so than for each of the others, else 1.5."""
+    one, two, tie = (votes.count(value) for value in (1, 2, 0))
+    return 1.0 if one > max(two, tie) else 2.0 if two > max(one, tie) else 1.5

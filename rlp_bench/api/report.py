@@ -5,13 +5,13 @@ file named by a suite's `scores`: rows {item_id, score in [0, 1] or null, reason
 such a file can be compared item by item.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+from rlp_bench.api.documents import NotJson, decode, fault_of, json_value, read_bytes
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.files import read_bytes, read_jsonl, write_json
+from rlp_bench.api.files import read_jsonl, write_json
 
 REPORT_VERSION = 1
 """Incremented when an older reader would misread a report. Existing reports have version 1 or no version."""
@@ -124,6 +124,8 @@ class SuiteReport(TypedDict, total=False):
     length_controlled: LengthControlled
     first_prompt: FirstPrompt
     warnings: list[str]
+    left_out: list[dict[str, Any]]
+    """As in `Report`, in the output of `rlp-bench eval --json`."""
     generator: list[str]
     """The models that generated the outputs, where the outputs file names them."""
 
@@ -207,6 +209,8 @@ class Report(TypedDict, total=False):
     source: Source
     settings: Mapping[str, Any]
     """{"prompting", "decoding"} of an evaluation without a recipe."""
+    left_out: list[dict[str, Any]]
+    """Rows of the given files that could not be used: {"path", "rows", "left_out": [{"row", "fault"}]}; if any."""
     control: bool
     """Whether the method is a control; passed to the leaderboard, never stored."""
 
@@ -224,11 +228,13 @@ def read_report(path: Path) -> Report:
     """
     data = read_bytes(path)
     try:
-        found = json.loads(data)
-    except ValueError:
+        found = json_value(decode(path, data, EXPECTED))
+    except NotJson:
         raise DataError(
             f'"{path}": is not JSON, or truncated; expected {EXPECTED}; `rlp-bench run` writes it again'
         ) from None
+    if fault := fault_of(found):
+        raise DataError(f'"{path}": {fault}; expected {EXPECTED}')
     if isinstance(found, dict) and "alias" in found:
         found = {"suites": [found]}
     if not isinstance(found, dict):

@@ -9,7 +9,7 @@ import typer
 from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.types import LabeledPair
-from rlp_bench.cli.options import Json, plugin_names
+from rlp_bench.cli.options import Json, Strict, plugin_names
 from rlp_bench.display import Display, pairs, print_json, show, table
 
 ALIASES = {"llmbar": "llmbar_pairs"}
@@ -42,15 +42,17 @@ def audit(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out pairs with missing verdicts.")
     ] = False,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Audit a judge: accuracy in both orders, position bias, agreement with humans and with itself."""
+    from rlp_bench.api.rows import reading
     from rlp_bench.evaluation.human_agreement import human_agreement
     from rlp_bench.evaluation.judge_audit import audit as ask_everything
     from rlp_bench.evaluation.resolve import load_judge
 
-    loaded = load_judge(judge)
-    with Display(quiet=as_json) as display:
+    with Display(quiet=as_json) as display, reading(strict) as files:
+        loaded = load_judge(judge)
         task = display.task("audit")
         items = labeled_pairs(loaded, suite, data)
         found = ask_everything(loaded, items, task, repeats, allow_missing=allow_missing)
@@ -58,8 +60,11 @@ def audit(
             people: Any = load_judge(f"human:{humans}")
             found["humans"] = human_agreement(loaded, people, task, allow_missing=allow_missing)
         task.close()
+        for line in files.lines():
+            display.say(line)
     if as_json:
-        print_json({"suite": suite, **found["statistics"], **found})
+        left_out = {"left_out": files.as_json()} if files.files else {}
+        print_json({"suite": suite, **found["statistics"], **found, **left_out})
         return
     show(*_tables(judge, found))
 

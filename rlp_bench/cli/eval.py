@@ -13,6 +13,7 @@ from rlp_bench.cli.options import (
     RunName,
     Sets,
     StoreFolder,
+    Strict,
     SuiteAliases,
     plugin_names,
 )
@@ -51,15 +52,17 @@ def evaluate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the requests and their maximum cost; send nothing.")
     ] = False,
+    strict: Strict = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Evaluate a run, a checkpoint, or a file of outputs."""
+    from rlp_bench.api.rows import reading
     from rlp_bench.endpoint import spending
     from rlp_bench.evaluation.evaluate import eval_command
     from rlp_bench.store.store import Store
 
-    with Display(quiet=as_json) as display:
+    with Display(quiet=as_json) as display, reading(strict) as files:
         task = display.task("evaluate")
         report = eval_command(
             suites=suites, run=run, policy=policy, outputs=outputs, judge=judge, order=order,
@@ -67,8 +70,11 @@ def evaluate(
             budget=budget, dry_run=dry_run, store=Store(store), progress=task,
         )  # fmt: skip
         task.close()
-        for line in spending() if not dry_run else ():
+        for line in [*files.lines(), *(spending() if not dry_run else ())]:
             display.say(line)
+    if files.files:
+        for one in (report, *report.get("suites", ())):
+            one["left_out"] = files.as_json()
     (_print_estimate if dry_run else _print_report)(report, as_json)
 
 

@@ -95,4 +95,10 @@ NoCheck = Annotated[
         "--no-check", help="Contact no judge's server and no hub before training; all else is checked."
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse a file with rows that cannot be used, instead of leaving them out."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the jobs and their resources; run nothing.")]

@@ -22,7 +22,7 @@ from rlp_bench.evaluation.endpoint_policy import (
 from rlp_bench.evaluation.kinds.kind import Prompts
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.outputs import match_outputs, read_outputs_file
-from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.evaluation.resolve import load_judge, load_suite, rows_left_out
 from rlp_bench.evaluation.without_recipe import evaluation_recipe
 from rlp_bench.recipes.load import load_recipe
 from rlp_bench.store.store import Store
@@ -69,7 +69,10 @@ def _of_outputs(
         suite = load_suite(alias if data is None else f"{alias}:{data}", aliases)
         kind = kind_of(alias, suite.kind)
         items = [item for item in suite.items() if isinstance(item, Item)]
-        texts = match_outputs(outputs, items, answers, allow_missing=allow_missing)
+        dropped = rows_left_out(suite)
+        texts = match_outputs(
+            outputs, items, answers, allow_missing=allow_missing, dropped_items=dropped
+        ).rows
         known = {key: str(row["output"]) for key, row in texts.items()}
         if kind.pairs is not None:
             rows.append(_of_judge(alias, judge, kind.pairs(items, known, order or "both")))

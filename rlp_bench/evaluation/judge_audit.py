@@ -10,6 +10,7 @@ from typing import Any
 
 from rlp_bench.api.protocols import Judge, Progress
 from rlp_bench.api.types import LabeledPair, Pair, Verdict
+from rlp_bench.evaluation.resolve import rows_left_out
 from rlp_bench.evaluation.verdicts import ask_judge
 from rlp_bench.evaluation.win_rate_report import outcomes, refuse_missing
 from rlp_bench.statistics import Estimate, estimate_mean, pairwise_credit
@@ -43,7 +44,14 @@ def audit(
     for given, swapped in reversed(rounds):
         scores = [in_both_orders(p, q) for p, q in zip(given, swapped, strict=True)]
         counts = outcomes(scores)
-        refuse_missing(scores, counts, judge.name, what="pairs", allow_missing=allow_missing)
+        refuse_missing(
+            scores,
+            counts,
+            judge.name,
+            what="pairs",
+            allow_missing=allow_missing,
+            excused=rows_left_out(judge),
+        )
     judged = [(i, row["score"]) for i, row in zip(items, scores, strict=True) if row["score"] is not None]
     groups: dict[str, list[Judged]] = {item.subset: [] for item in items}
     for item, score in judged:

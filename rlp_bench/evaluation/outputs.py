@@ -1,13 +1,17 @@
 """Step 1: a policy's answers to a suite's items, sampled or read from a file, stored as "outputs"."""
 
+import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.files import read_rows, write_document
+from rlp_bench.api.files import write_document
 from rlp_bench.api.protocols import Engine, Progress
+from rlp_bench.api.rows import Rows, read_rows, text_field, usable_rows
+from rlp_bench.api.text_form import difference, loose_form, text_form
 from rlp_bench.api.types import Artifact, Decoding, Item, Prompting, Sample, content_id, merge_input
 from rlp_bench.store.store import Store, fingerprint
 
@@ -75,8 +79,15 @@ def _beside(sample: Sample) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: str) -> Artifact:
-    """Stores answers from a file unchanged, fingerprinted by their content."""
+def import_outputs(
+    store: Store, items: Sequence[Item], rows: Outputs, source: str, left_out: int = 0
+) -> Artifact:
+    """Stores answers from a file unchanged, fingerprinted by their content.
+
+    Args:
+        source: the file's name, for the manifest.
+        left_out: how many rows of the file were left out, for the manifest.
+    """
     kept = [
         _row(item, row["output"], str(row.get("generator", "")), row.get("finished"), row.get("tokens"))
         for item in items
@@ -88,7 +99,8 @@ def import_outputs(store: Store, items: Sequence[Item], rows: Outputs, source: s
         write_document(folder / "outputs.json", kept)
         return {"outputs": len(kept)}
 
-    return store.make("outputs", fingerprint(identity), build, {**identity, "source": source})
+    about = {**identity, "source": source, **({"left_out": left_out} if left_out else {})}
+    return store.make("outputs", fingerprint(identity), build, about)
 
 
 def read_artifact(outputs: Artifact) -> dict[str, dict[str, Any]]:
@@ -97,53 +109,128 @@ def read_artifact(outputs: Artifact) -> dict[str, dict[str, Any]]:
     return {row["item_id"]: row for row in rows}
 
 
-def read_outputs_file(path: Path) -> dict[str, dict[str, Any]]:
+class Answers(dict[str, dict[str, Any]]):
+    """The rows of an outputs file by the id of the merged instruction, their numbers, and how many were left out."""
+
+    def __init__(self, rows: Rows[dict[str, Any]]) -> None:
+        super().__init__()
+        self.numbers: dict[str, int] = {}
+        self.left_out = len(rows.left_out)
+        for number, row in rows.numbered():
+            key = content_id(merged(row), "")
+            if key in self:
+                raise DataError(
+                    f'"{rows.path}": row {number} answers the same instruction as row {self.numbers[key]} '
+                    f"({shown(row['instruction'])}); keep one answer an item"
+                )
+            self[key], self.numbers[key] = row, number
+
+
+class Matched(NamedTuple):
+    """The rows of an outputs file by item id."""
+
+    rows: dict[str, Any]
+    notes: list[str]
+    """What a reader of the report has to know about the match."""
+    excused: int
+    """How many items may lack an answer because rows of the file were left out."""
+
+
+def read_outputs_file(path: Path) -> Answers:
     """Rows of an AlpacaEval outputs file by the id of the merged instruction.
 
     Raises:
-        DataError: a field is missing or not text, or two rows answer the same instruction.
+        DataError: the file cannot be used (`usable_rows`), or two rows answer the same instruction.
     """
-    found: dict[str, dict[str, Any]] = {}
-    where: dict[str, int] = {}
-    for number, row in enumerate(read_rows(path, EXPECTED), 1):
-        for field in ("instruction", "output"):
-            if not isinstance(row.get(field), str):
-                state = "is not text" if field in row else "is missing"
-                raise DataError(f'"{path}": row {number}: "{field}" {state}; expected {EXPECTED}')
-        if not isinstance(row.get("input") or "", str):
-            raise DataError(f'"{path}": row {number}: "input" is not text; expected {EXPECTED}')
-        key = content_id(merge_input(row["instruction"], row.get("input") or ""), "")
-        if key in found:
-            raise DataError(
-                f'"{path}": row {number} answers the same instruction as row {where[key]} '
-                f"({shown(row['instruction'])}); keep one answer an item"
-            )
-        found[key], where[key] = row, number
-    return found
+    return Answers(usable_rows(path, EXPECTED, _checked, columns=("finished", "tokens")))
 
 
-def match_outputs(path: Path, items: Sequence[Item], rows: Outputs, *, allow_missing: bool) -> dict[str, Any]:
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    for field in ("instruction", "output"):
+        text_field(row, field)
+    return {**row, "input": text_field(row, "input", optional=True)}
+
+
+def merged(row: Mapping[str, Any]) -> str:
+    """Instruction and input of a row as one text."""
+    return merge_input(row["instruction"], row.get("input") or "")
+
+
+def match_outputs(
+    path: Path, items: Sequence[Item], answers: Answers, *, allow_missing: bool, dropped_items: int = 0
+) -> Matched:
     """The rows by the ids of `items`, joined on the merged instruction, not on position.
+
+    Instructions that differ in white space or Unicode form only (`text_form`) are joined, which is noted.
+
+    Args:
+        dropped_items: how many items were left out of the suite's file; so many answers may be about no item.
 
     Raises:
         DataError: a row is not about an item, or more than 1 % of the items have no answer without `allow_missing`.
     """
-    by_text = {content_id(merge_input(item.instruction, item.input), ""): item.id for item in items}
-    unknown = [row for key, row in rows.items() if key not in by_text]
-    if unknown:
+    by_text = {content_id(merge_input(item.instruction, item.input), ""): item for item in items}
+    found = {by_text[key].id: row for key, row in answers.items() if key in by_text}
+    others = [key for key in answers if key not in by_text]
+    by_form, notes = _joined_by_form(items, answers, others, set(found))
+    found.update({item.id: answers[key] for key, item in by_form.items()})
+    unknown = [key for key in others if key not in by_form]
+    if len(unknown) > dropped_items:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        text = merged(answers[unknown[0]])
         raise DataError(
-            f'"{path}": answers an instruction that is not in the suite: '
-            f"{shown(unknown[0]['instruction'])}{more}; give the outputs of this suite's items"
+            f'"{path}": row {answers.numbers[unknown[0]]} answers an instruction that is not in the suite: '
+            f"{shown(text)}{more}{_meant(text, items)}; give the outputs of this suite's items"
         )
-    found = {by_text[key]: row for key, row in rows.items()}
+    if unknown:
+        notes.append(f"{len(unknown)} answers are about items that were left out of the suite's file")
     lacking = [item for item in items if item.id not in found]
-    if len(lacking) > MISSING_LIMIT * len(items) and not allow_missing:
+    excused = min(len(lacking), answers.left_out)
+    if len(lacking) - excused > MISSING_LIMIT * len(items) and not allow_missing:
         raise DataError(
             f'"{path}": {len(lacking)} of {len(items)} items have no answer, first '
             f"{shown(lacking[0].instruction)}; answer them, or --allow-missing to score the others"
         )
-    return found
+    return Matched(found, notes, excused)
+
+
+def _joined_by_form(
+    items: Sequence[Item], answers: Answers, others: Sequence[str], answered: set[str]
+) -> tuple[dict[str, Item], list[str]]:
+    """Key of a row -> the only unanswered item with the same `text_form`, and a note with the first of them."""
+    if not others:
+        return {}, []
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        places.setdefault(text_form(merge_input(item.instruction, item.input)), []).append(place)
+    forms = {key: text_form(merged(answers[key])) for key in others}
+    rows_of = Counter(forms.values())
+    joined: dict[str, Item] = {}
+    first = ""
+    for key, form in forms.items():
+        [place, *more] = places.get(form, [-1])
+        if place < 0 or more or items[place].id in answered or rows_of[form] > 1:
+            continue
+        joined[key] = items[place]
+        first = first or _difference_of(merged(answers[key]), place, items)
+    if not joined:
+        return {}, []
+    return joined, [
+        f"{len(joined)} instructions differ from the suite's in white space or Unicode form only and were joined "
+        f"({first})"
+    ]
+
+
+def _difference_of(given: str, place: int, items: Sequence[Item]) -> str:
+    wanted = merge_input(items[place].instruction, items[place].input)
+    return f"item {place + 1}: {difference(given, wanted)}"
+
+
+def _meant(text: str, items: Sequence[Item]) -> str:
+    """` (item 3: given ..., expected ...)` of the item that differs in case and white space only, or is very similar."""
+    forms = [loose_form(merge_input(item.instruction, item.input)) for item in items]
+    close = difflib.get_close_matches(loose_form(text), forms, n=1, cutoff=0.9)
+    return f" ({_difference_of(text, forms.index(close[0]), items)})" if close else ""
 
 
 def item_hash(items: Sequence[Item]) -> str:

@@ -56,6 +56,11 @@ def refuse_noise(reference: str, manifest: Mapping[str, Any]) -> None:
         )
 
 
+def rows_left_out(source: Any) -> int:
+    """How many rows of its file a suite or judge left out (`left_out`); 0 if it reads no file."""
+    return int(getattr(getattr(source, "whole", source), "left_out", 0))
+
+
 def suite_identity(suite: Suite) -> dict[str, str]:
     """Name and version of the suite, for fingerprints and reports."""
     return {"name": suite.name, "version": suite.version}

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.protocols import Judge
+from rlp_bench.api.text_form import text_form
 from rlp_bench.api.types import Item, Pair, merge_input
 from rlp_bench.evaluation.outputs import MISSING_LIMIT, Outputs
 
@@ -28,11 +29,12 @@ def answers_as_judged(
     assert isinstance(judge, StoredVerdicts)
     judged: dict[str, list[Mapping[str, Any]]] = {}
     for row in judge.rows():
-        judged.setdefault(merge_input(row["instruction"], row.get("input") or ""), []).append(row)
+        question = text_form(merge_input(row["instruction"], row.get("input") or ""))
+        judged.setdefault(question, []).append(row)
     found: dict[str, Mapping[str, Any]] = {}
     others = []
     for item in items:
-        rows = judged.get(merge_input(item.instruction, item.input), [])
+        rows = judged.get(text_form(merge_input(item.instruction, item.input)), [])
         if item.id not in answers:
             known = [text for row in rows if (text := _other_side(row, item.reference)) is not None]
             if known:

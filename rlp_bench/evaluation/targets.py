@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import read_bytes
 from rlp_bench.api.errors import BenchError, DataError
-from rlp_bench.api.files import read_bytes, sha256
+from rlp_bench.api.files import sha256
 from rlp_bench.api.protocols import Judge, Progress, Suite
 from rlp_bench.api.report import Report, SuiteReport
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.evaluator import Evaluation
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.kinds.win_rate import absent_items
-from rlp_bench.evaluation.outputs import import_outputs, match_outputs, read_outputs_file
-from rlp_bench.evaluation.resolve import load_judge, load_suite
+from rlp_bench.evaluation.outputs import Answers, import_outputs, match_outputs, read_outputs_file
+from rlp_bench.evaluation.resolve import load_judge, load_suite, rows_left_out
 from rlp_bench.evaluation.stored_verdicts import StoredVerdicts, answers_as_judged
 from rlp_bench.evaluation.verdicts import AS_STORED, POLICY_FIRST
 from rlp_bench.evaluation.without_recipe import evaluation_recipe, with_settings
@@ -107,7 +108,7 @@ def _suite(
 def _judge_file(
     path: Path,
     suite: Suite,
-    answers: Mapping[str, Mapping[str, Any]],
+    answers: Answers,
     judge: Judge,
     order: str | None,
     allow_missing: bool,
@@ -121,18 +122,31 @@ def _judge_file(
         else items
     )
     absent_items(suite, items, allow_missing=allow_missing)
-    rows = match_outputs(path, whole, answers, allow_missing=allow_missing)
+    matched = match_outputs(
+        path,
+        whole,
+        answers,
+        allow_missing=allow_missing,
+        dropped_items=rows_left_out(suite) + rows_left_out(judge),
+    )
+    rows = matched.rows
     if isinstance(judge, StoredVerdicts):
         rows = answers_as_judged(path, items, rows, judge, allow_missing=allow_missing)
         # Asked in one order (replay turns verdicts stored in the other order), unless the file has both orders.
         order = AS_STORED if getattr(judge, "both_orders", False) else POLICY_FIRST
     kept = {key: row for key, row in rows.items() if not row.get("absent")}
-    sealed = import_outputs(store, items, kept, path.name)
+    sealed = import_outputs(store, items, kept, path.name, answers.left_out)
     judged = kind_of(suite.name, suite.kind).judge_outputs
     assert judged is not None, "_suite has refused the others"
     report = judged(
-        store, suite, items, sealed, rows, judge, order or "both", progress, allow_missing=allow_missing
-    )
+        store, suite, items, sealed, rows, judge, order or "both", progress, allow_missing=allow_missing,
+        excused=matched.excused,
+    )  # fmt: skip
+    if answers.left_out:
+        report["warnings"].append(
+            f"{answers.left_out} rows of the outputs file cannot be used and were left out"
+        )
+    report["warnings"] += matched.notes
     if isinstance(judge, StoredVerdicts):
         report["order"] = "as stored"
     if isinstance(suite, Subset):

@@ -59,6 +59,7 @@ def win_rate_report(
     judge: Mapping[str, Any],
     *,
     allow_missing: bool = False,
+    excused: int = 0,
 ) -> WinRateReport:
     """Win rate, standard error and interval in percent over the scored items, overall and by subset.
 
@@ -68,7 +69,7 @@ def win_rate_report(
     scores = score_items(items, verdicts)
     scored = [row["score"] for row in scores if row["score"] is not None]
     counts = coverage(items, scores, rows)
-    refuse_missing(scores, counts, judge["name"], allow_missing=allow_missing)
+    refuse_missing(scores, counts, judge["name"], allow_missing=allow_missing, excused=excused)
     overall = estimate_mean(scored)
     missing = len(scores) - len(scored)
     return {
@@ -98,12 +99,14 @@ def refuse_missing(
     *,
     what: str = "items",
     allow_missing: bool,
+    excused: int = 0,
 ) -> None:
     """Checks that enough items have a verdict; a missing verdict is not a score.
 
     Args:
         scores: {score, reason} of each item (or labeled pair); score None without a verdict.
         counts: their number by outcome, see `outcomes`.
+        excused: how many may lack a verdict because rows of a file were left out, which is reported by itself.
 
     Raises:
         DataError: none has a score, or more than 1 % have none without `allow_missing`.
@@ -112,7 +115,7 @@ def refuse_missing(
     if len(lost) == len(scores):
         most = f" ({_commonest(lost)})" if lost else ""
         raise DataError(f'judge "{judge}": no verdict on any of {len(scores)} {what}{most}')
-    if len(lost) > INCOMPLETE * len(scores) and not allow_missing:
+    if len(lost) - excused > INCOMPLETE * len(scores) and not allow_missing:
         named = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
         raise DataError(
             f'judge "{judge}": {len(lost)} of {len(scores)} {what} have no verdict ({named}; most frequent: '

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import read_bytes
 from rlp_bench.api.errors import BenchError, DataError
-from rlp_bench.api.files import read_bytes, write_atomic
+from rlp_bench.api.files import write_atomic
 from rlp_bench.regression.rule import MISSING_LIMIT
 from rlp_bench.regression.snapshot import Snapshot, Suite
 

@@ -337,10 +337,10 @@ def test_rows_that_are_no_labelled_pairs_are_counted_in_one_line(tmp_path):
     with pytest.raises(DataError) as raised:
         replay(tmp_path, [*good, *broken])
     for said in (
-        "8 of 11 rows are not valid labeled pairs", "2 without label (row 4)",
+        "8 of 11 rows cannot be used", "2 without label (row 4)",
         "2 with a label other than 1 or 2 (row 6)",
         "1 without text in output_2 (row 8)", "1 without results (row 9)", "1 repeating a pair (row 10)",
-        "1 not an object (row 11)",
+        "1 is a text, not an object (row 11)",
     ):  # fmt: skip
         assert said in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -383,7 +383,7 @@ def test_changed_data_is_refused(tmp_path):
     (folder / "dataset.json").write_text(
         json.dumps([{"input": "q", "output_1": "a", "output_2": "b", "label": 3}])
     )
-    with pytest.raises(DataError, match="row 1: expected input, output_1, output_2"):
+    with pytest.raises(DataError, match='row 1: "label" is not 1 or 2; expected LLMBar'):
         LLMBarPairs(f"{tmp_path}#Natural").items()
     with pytest.raises(DataError, match='no subset "Naturel"; did you mean "Natural"'):
         LLMBarPairs(f"{tmp_path}#Naturel")

@@ -261,7 +261,7 @@ def test_two_references_for_one_instruction_are_an_error(score):
 
 @pytest.mark.parametrize("value", [3, 0.5, "2", True, [1]])
 def test_preference_out_of_range_is_refused(score, value):
-    with pytest.raises(DataError, match=r"row 2: preference .*expected a number in"):
+    with pytest.raises(DataError, match=r'row 2: "preference" is .*expected a number in'):
         score(rows([1, value]), outputs(2))
 
 
@@ -270,11 +270,11 @@ def test_preference_out_of_range_is_refused(score, value):
     [
         (b"", "is empty"),
         (b"[", "not JSON"),
-        (b"{}", "row 1 lacks"),
+        (b"{}", 'row 1: "instruction" is missing'),
         (b"[]", "expected a list"),
         (b"[1]", "row 1 is a number"),
-        (b'[{"instruction": "x", "output": "y"}]', "row 1 lacks output_1, output_2"),
-        (b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]', "output_2 must be text"),
+        (b'[{"instruction": "x", "output": "y"}]', 'row 1: "output_1" is missing; the row has instruction, output'),
+        (b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]', 'row 1: "output_2" is not text: 3'),
         (b'[{"instruction": "x", "output_1": "y", "output_2": "z"}]', "no row has a preference"),
         (b"\x1f\x8b\x08broken", "is damaged gzip"),
     ],

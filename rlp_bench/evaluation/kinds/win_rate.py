@@ -14,7 +14,7 @@ from rlp_bench.api.types import Artifact, Decoding, Item, Pair, Prompting
 from rlp_bench.evaluation.kinds.kind import Asking, Judged, Kind, Prompts, Section, with_error
 from rlp_bench.evaluation.length_report import described, length_controlled
 from rlp_bench.evaluation.outputs import Outputs, item_hash, read_artifact, reference_hash
-from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap
+from rlp_bench.evaluation.resolve import is_subset, load_judge, overlap, rows_left_out
 from rlp_bench.evaluation.verdicts import POLICY_FIRST, orders_of, read_verdicts, seal_verdicts
 from rlp_bench.evaluation.win_rate_report import INCOMPLETE, WinRateReport, percent, warnings, win_rate_report
 from rlp_bench.statistics import estimate_mean
@@ -60,15 +60,27 @@ def evaluate_suite(
     progress: Progress,
     second: Sequence[str] = (),
     allow_missing: bool = False,
+    excused: int = 0,
 ) -> WinRateReport:
-    """The suite's report, including second judges and controls. Stored verdicts are reused."""
+    """The suite's report, including second judges and controls. Stored verdicts are reused.
+
+    Args:
+        excused: how many items may lack an answer because rows of the outputs file were left out.
+    """
 
     lacking = absent_items(suite, items, allow_missing=allow_missing)
 
     def judged(judge: Judge, order: str) -> WinRateReport:
         verdicts = seal_verdicts(store, items, outputs, rows, judge, order, progress)
         given = read_verdicts(verdicts)
-        report = win_rate_report(items, rows, given, judge.manifest(), allow_missing=allow_missing)
+        report = win_rate_report(
+            items,
+            rows,
+            given,
+            judge.manifest(),
+            allow_missing=allow_missing,
+            excused=excused + rows_left_out(judge),
+        )
         return _finish(report, suite, items, outputs, verdicts, order)
 
     report = judged(judge, order)
@@ -77,6 +89,9 @@ def evaluate_suite(
         report["warnings"].append(
             f"{len(items)} of the suite's {len(items) + lacking} items: a part of {suite.name}"
         )
+    for what, source in (("suite", suite), ("judge", judge)):
+        if count := rows_left_out(source):
+            report["warnings"].append(f"{count} rows of the {what}'s file cannot be used and were left out")
     own = getattr(suite, "own", None)
     if own is not None and own():
         report["evidence"] = f"{own()} of your own items: none of them is one of {suite.name}'s"
