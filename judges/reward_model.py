@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, Pair, Prompting, Sample, Verdict, registry
+from rlp_bench.api import DataError, Pair, Prompting, Sample, Verdict, read_text, registry
 from rlp_bench.endpoint.options import read_options
 
 OPTIONS: dict[str, type] = {"model": str, "prompt": str, "engine": str, "device": str, "soft": bool}
@@ -82,9 +82,9 @@ def _prompting(folder: Path, template: str | None) -> Prompting:
     """
     if template is not None:
         try:
-            text = Path(template).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f'judge "reward_model": prompt "{template}": cannot be read ({error})') from None
+            text = read_text(Path(template).expanduser())
+        except DataError as error:
+            raise DataError(f'judge "reward_model": prompt {error}') from None
         if "{instruction}" not in text:
             raise DataError(f'judge "reward_model": prompt "{template}": has no {{instruction}}; add it')
         return Prompting(template=text)

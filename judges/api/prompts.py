@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rlp_bench.api import DataError, Pair, UnknownName, content_id, merge_input, nearest
+from rlp_bench.api import DataError, Pair, UnknownName, content_id, decode, merge_input, nearest, read_bytes
 
 FOLDER = Path(__file__).parent.parent / "prompts"
 NAMES = ("question", "first", "second", "fence")
@@ -61,11 +61,11 @@ def load_prompt(name: str, where: str) -> Prompt:
 
 @cache
 def _read(path: Path, changed: int) -> Prompt:
-    data = path.read_bytes()
+    data = read_bytes(path)
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f'prompt "{path}": not UTF-8 text; save it as UTF-8') from None
+        text = decode(path, data, "text")
+    except DataError:
+        raise DataError(f'prompt "{path}": not text in UTF-8 or UTF-16; save it as UTF-8') from None
     head, mark, user = text.replace("\r\n", "\n").partition("[user]\n")
     system = head.partition("[system]\n")[2]
     if not mark or (head.strip() and not head.startswith("[system]\n")):

@@ -234,7 +234,7 @@ def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, flo
             continue
         path = Path(report.get("store", ".")) / suite["scores"]
         if path.exists():
-            rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
+            rows = json.loads("[" + ",".join(filter(None, path.read_text(encoding="utf-8").split("\n"))) + "]")
             found[seed] = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
     return found
 

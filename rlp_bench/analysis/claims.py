@@ -1,11 +1,11 @@
 """The claims of a paper as data. `verdicts` tests them on a matrix of runs."""
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlp_bench.api.documents import read_toml
 from rlp_bench.api.errors import DataError
 from rlp_bench.statistics import smallest_detectable_difference
 
@@ -71,9 +71,9 @@ def load_claims(path: Path = FILE) -> list[Claim]:
         DataError: the file is not valid TOML, a claim has an unknown or missing key, or the claims are inconsistent.
     """
     try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+        rows = read_toml(path)["claim"]
         claims = [Claim(**{**row, "published": tuple(row.get("published", ()))}) for row in rows]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(
             f'claims "{path.name}": {error}; expected [[claim]] tables as in claims_rlp.toml'
         ) from None

@@ -25,6 +25,8 @@ MAX_DIGITS = 308
 """Maximum digits of an integer: a longer one is no floating-point number."""
 PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of formats that are not read."""
+BEYOND = "beyond the limits: "
+"""Begins the message on a TOML value that is valid but beyond the limits."""
 LINE_END = re.compile(r"\r\n|\r|\n")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
@@ -187,13 +189,16 @@ def parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except RecursionError:
-        raise ValueError(f"nested more than {MAX_DEPTH} levels deep") from None
+        raise ValueError(f"{BEYOND}nested more than {MAX_DEPTH} levels deep") from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:  # int() of thousands of digits
-        raise ValueError(f"an integer of more than {MAX_DIGITS} digits") from None
+        raise ValueError(f"{BEYOND}an integer of more than {MAX_DIGITS} digits") from None
+    if why := _beyond(found, integers=True):
+        raise ValueError(BEYOND + why)
+    return found
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -204,7 +209,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     text = read_text(path, "TOML")
     try:
-        return parse_toml(text.replace("\r\n", "\n"))
+        return parse_toml(text)
     except ValueError as error:
         raise DataError(f'"{path}": not TOML: {error}') from None
 
@@ -213,13 +218,15 @@ def _integer(digits: str) -> Any:
     return int(digits) if len(digits) <= MAX_DIGITS else Unreadable(f"an integer of {len(digits)} digits")
 
 
-def _beyond(value: Any) -> str:
+def _beyond(value: Any, integers: bool = False) -> str:
     """Why a value is beyond the limits, or ""; not recursive, because the value may be nested deeply."""
     waiting = [(value, 1)]
     while waiting:
         one, depth = waiting.pop()
         if isinstance(one, Unreadable):
             return one.why
+        if integers and isinstance(one, int) and abs(one) >= 10**MAX_DIGITS:
+            return f"an integer of more than {MAX_DIGITS} digits"
         if isinstance(one, dict | list):
             if depth >= MAX_DEPTH:
                 return f"nested more than {MAX_DEPTH} levels deep"
@@ -254,7 +261,7 @@ def _elements(text: str) -> Iterator[tuple[int, str]]:
                 part = text[begin : match.start()]
                 here = begin + len(part) - len(part.lstrip())
                 line, seen = line + text.count("\n", seen, here), here
-                found += [(line, part)] if part.strip() else []
+                found += [(line, part.strip())] if part.strip() else []
                 begin = match.end()
             if depth == 0:
                 return iter(found if not text[match.end() :].strip() else ())

@@ -58,6 +58,10 @@ class Reading:
             )
         return found
 
+    def found(self) -> dict[str, Any]:
+        """{"left_out": `as_json()`} if rows were left out, else nothing."""
+        return {"left_out": self.as_json()} if self.files else {}
+
     def as_json(self) -> list[dict[str, Any]]:
         """The same as JSON: {path, rows, left_out: [{row, fault}]}."""
         return [
@@ -195,7 +199,9 @@ def _all_rows(path: Path, data: bytes, expected: str, columns: Sequence[str]) ->
     """All rows that are objects within the limits; the others as left out, and no file is refused for them."""
     if data.startswith(b"PAR1"):
         found = _parquet(path, data, expected)
-    elif path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")) and data.lstrip()[:1] not in b"[{":
+    elif path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")) and not _begins_as_json(
+        path, data, expected
+    ):
         found = _csv(path, data, expected, columns)
     else:
         found = json_values(path, data, expected)
@@ -213,6 +219,10 @@ def _all_rows(path: Path, data: bytes, expected: str, columns: Sequence[str]) ->
         else:
             given.append((number, row))
     return Rows(path, expected, given, left_out)
+
+
+def _begins_as_json(path: Path, data: bytes, expected: str) -> bool:
+    return decode(path, data, expected).lstrip().startswith(("[", "{"))
 
 
 def _fault(row: Any) -> str:

@@ -33,7 +33,7 @@ def loose_form(text: str) -> str:
 
 
 def difference(given: str, expected: str) -> str:
-    r"""`given "... x\u00a0y", expected "... x y"`: both texts around their first difference, invisible parts escaped."""
+    r"""`given "... x\u00a0y", expected "... x y"`: both around their first difference, in ASCII."""
     place = next(
         (n for n, (a, b) in enumerate(zip(given, expected, strict=False)) if a != b),
         min(len(given), len(expected)),

@@ -63,8 +63,7 @@ def audit(
         for line in files.lines():
             display.say(line)
     if as_json:
-        left_out = {"left_out": files.as_json()} if files.files else {}
-        print_json({"suite": suite, **found["statistics"], **found, **left_out})
+        print_json({"suite": suite, **found["statistics"], **found, **files.found()})
         return
     show(*_tables(judge, found))
 

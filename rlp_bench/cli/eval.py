@@ -72,9 +72,8 @@ def evaluate(
         task.close()
         for line in [*files.lines(), *(spending() if not dry_run else ())]:
             display.say(line)
-    if files.files:
-        for one in (report, *report.get("suites", ())):
-            one["left_out"] = files.as_json()
+    for one in (report, *report.get("suites", ())):
+        one.update(files.found())
     (_print_estimate if dry_run else _print_report)(report, as_json)
 
 

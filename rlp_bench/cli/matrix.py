@@ -19,6 +19,7 @@ from rlp_bench.cli.options import (
     RecipeName,
     Sets,
     StoreFolder,
+    Strict,
     Track,
     method_list,
 )
@@ -59,10 +60,12 @@ def matrix(
     dry_run: DryRun = False,
     no_check: NoCheck = False,
     track: Track = None,
+    strict: Strict = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Run many methods and seeds with shared stages, in parallel; a killed matrix resumes."""
+    from rlp_bench.api.rows import reading
     from rlp_bench.cli.dry_run import print_dry
     from rlp_bench.matrix.executors.executor import open_executor
     from rlp_bench.matrix.schedule import Matrix, begin, schedule, write_matrix
@@ -78,7 +81,10 @@ def matrix(
         read, chosen_methods(methods, read), chosen_seeds(seeds), Store(store), match_steps, tuned
     )
     set_threads(1)
-    begin(planned)
+    with reading(strict) as files:
+        begin(planned)
+    for line in files.lines():
+        print(line, file=sys.stderr)
     if dry_run:
         print_dry(planned, executor, as_json)
         return
@@ -90,7 +96,7 @@ def matrix(
         print(line, file=sys.stderr, flush=True)
     written = write_matrix(planned, time.monotonic() - began)
     if as_json:
-        print_json(json.loads(written.read_text(encoding="utf-8")))
+        print_json({**json.loads(written.read_text(encoding="utf-8")), **files.found()})
     else:
         _show(planned, f"matrix: {written} ({duration(time.monotonic() - began)})")
     _check_failed(planned)

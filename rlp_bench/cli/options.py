@@ -34,13 +34,14 @@ def method_list(incomplete: str) -> list[str]:
 
 def suite_aliases(ctx: typer.Context, incomplete: str) -> list[str]:
     """Shell completion of suite aliases, from [suites] of the given recipe or of `micro`."""
-    import tomllib
+    from rlp_bench.api.documents import read_toml
+    from rlp_bench.api.errors import BenchError
 
     name = ctx.params.get("recipe") or "micro"
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
-        suites: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["suites"]
-    except (OSError, ValueError, KeyError):
+        suites: dict[str, Any] = read_toml(path)["suites"]
+    except (BenchError, KeyError):
         return []
     return [alias for alias in suites if alias.startswith(incomplete)]
 

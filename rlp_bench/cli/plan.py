@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlp_bench.api import registry
-from rlp_bench.cli.options import STORE, Json, MethodName, NoCheck, RecipeName, Seed, Sets, StoreFolder
-from rlp_bench.display import duration, print_json, show, table
+from rlp_bench.cli.options import (
+    STORE,
+    Json,
+    MethodName,
+    NoCheck,
+    RecipeName,
+    Seed,
+    Sets,
+    StoreFolder,
+    Strict,
+)
+from rlp_bench.display import duration, print_json, print_text, show, table
 
 if TYPE_CHECKING:
     from rlp_bench.plan.graph import Plan
@@ -26,11 +36,13 @@ def plan(
         str, typer.Option("--lengths", help="Expected tokens of a prompt and of a response, e.g. 120,200.")
     ] = "",
     no_check: NoCheck = False,
+    strict: Strict = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Print a method's stages, which of them exist, and the memory, time and cost of the others. Runs nothing."""
     registry.origin("method", method)  # reports an unknown name before the imports
+    from rlp_bench.api.rows import reading
     from rlp_bench.evaluation.preflight import Scope, preflight
     from rlp_bench.evaluation.preflight import as_json as checks_json
     from rlp_bench.plan.estimate.estimate import predict
@@ -45,20 +57,15 @@ def plan(
     read = load_recipe(recipe, overrides or [])
     kind = bench_kind(read)
     absent = kind is not Bench
-    made = build_plan(read, method, seed, kind=kind)
+    with reading(strict) as files:
+        made = build_plan(read, method, seed, kind=kind)
+        checks = preflight(Scope(read, Store(store), [made], reach=not no_check))
     prediction = predict(made, read_lengths(lengths))
     stages = _stages(made, Store(store), absent)
-    checks = preflight(Scope(read, Store(store), [made], reach=not no_check))
     if as_json:
         about = {"recipe": read.id, "method": method, "seed": seed, "stages": stages}
-        print_json(
-            {
-                **about,
-                "checkpoint_here": not absent,
-                "checks": checks_json(checks),
-                "prediction": prediction_json(made, prediction),
-            }
-        )
+        found = {"checkpoint_here": not absent, "checks": checks_json(checks)}
+        print_json({**about, **found, "prediction": prediction_json(made, prediction), **files.found()})
         return
     columns = ["stage", "from", "trainer", "makes", "fingerprint", "state", ">CPU"]
     title = f"{method} on {read.id}, seed {seed}"
@@ -69,9 +76,11 @@ def plan(
             f"{read.base.shape}."
         )
     show_prediction(made, prediction)
+    for line in files.lines():
+        print_text(line)
     for check in checks:
         if check.error:
-            show(f"before it can run: {check.error}")
+            print_text(f"before it can run: {check.error}")
 
 
 def _stages(plan: "Plan", store: "Store", absent: bool) -> list[dict[str, Any]]:

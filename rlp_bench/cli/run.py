@@ -21,6 +21,7 @@ from rlp_bench.cli.options import (
     Seed,
     Sets,
     StoreFolder,
+    Strict,
     SuiteAliases,
     Track,
 )
@@ -45,11 +46,13 @@ def run(
     dry_run: DryRun = False,
     no_check: NoCheck = False,
     track: Track = None,
+    strict: Strict = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Train a method's stages (existing ones are reused), evaluate its policy, print a summary."""
     registry.origin("method", method)  # reports an unknown name before the recipe is read
+    from rlp_bench.api.rows import reading
     from rlp_bench.cli.dry_run import print_dry
     from rlp_bench.evaluation.preflight import Scope, preflight, require
     from rlp_bench.matrix.single_run import one_run
@@ -62,20 +65,26 @@ def run(
     check_suites(read, suites)
     trackers = chosen_trackers(track)
     opened = Store(store)
-    plan = build_plan(read, method, seed)
-    if dry_run:
-        print_dry(one_run(plan, opened, not no_eval, suites), executor, as_json)
-        return
-    require(preflight(Scope(read, opened, [plan], not no_eval, suites, not no_check)))
     began = time.monotonic()
-    with Display(quiet=as_json) as display:
+    with Display(quiet=as_json) as display, reading(strict) as files:
+        plan = build_plan(read, method, seed)
+        if dry_run:
+            print_dry(one_run(plan, opened, not no_eval, suites), executor, as_json)
+            return
+        require(preflight(Scope(read, opened, [plan], not no_eval, suites, not no_check)))
         display.say(f"{method} on {read.id}, seed {seed}: {len(plan.nodes)} stages")
         record, report = _do(plan, opened, suites, not no_eval, executor, trackers, display)
+        for line in files.lines():
+            display.say(line)
     if as_json:
         stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}
-        print_json(
-            {"run": str(record.path), "policy": str(record.policy.path), "content": stages, "report": report}
-        )
+        found = {
+            "run": str(record.path),
+            "policy": str(record.policy.path),
+            "content": stages,
+            "report": report,
+        }
+        print_json({**found, **files.found()})
     else:
         _show(record, report, trackers, time.monotonic() - began)
 

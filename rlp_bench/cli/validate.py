@@ -8,8 +8,8 @@ import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, RecipeError
-from rlp_bench.cli.options import STORE, Json, NoCheck, Sets, StoreFolder, plugin_names, recipe_names
-from rlp_bench.display import print_json, show
+from rlp_bench.cli.options import STORE, Json, NoCheck, Sets, StoreFolder, Strict, plugin_names, recipe_names
+from rlp_bench.display import print_json, print_text, show
 
 
 def validate(
@@ -27,11 +27,15 @@ def validate(
     ] = None,
     overrides: Sets = None,
     no_check: NoCheck = False,
+    strict: Strict = False,
     store: StoreFolder = STORE,
     as_json: Json = False,
 ) -> None:
     """Check a recipe or a checkpoint and list all errors, without running anything."""
+    from rlp_bench.api.rows import reading
+
     path = Path(what)
+    lines: list[str] = []
     if path.is_dir():
         from rlp_bench.recipes.base_checkpoint import check_checkpoint
 
@@ -39,12 +43,15 @@ def validate(
         kind = registry.load("engine", "transformers")().check(path)
         result: dict[str, Any] = {"checkpoint": str(path), "kind": kind, "ok": True}
     else:
-        result = _check_recipe(what, methods or [], overrides or [], store, not no_check)
+        with reading(strict) as files:
+            result = _check_recipe(what, methods or [], overrides or [], store, not no_check)
+        result.update(files.found())
+        lines = [f"{check['what']}: {check['found']}" for check in result["checks"]] + files.lines()
     if as_json:
         print_json(result)
         return
-    for check in result.get("checks", ()):
-        show(f"{check['what']}: {check['found']}")
+    for line in lines:
+        print_text(line)
     show(f"ok: {result.get('recipe') or result.get('checkpoint')}")
 
 

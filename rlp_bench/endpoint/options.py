@@ -1,14 +1,13 @@
 """Parses endpoint arguments: `MODEL,option=value,...` or `FILE.toml,option=value,...`."""
 
-import json
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import NotJson, fault_of, json_value, read_toml
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.endpoint.connection import FROM_ENVIRONMENT, TOKEN, Connection
 from rlp_bench.endpoint.request import canonical
@@ -82,7 +81,9 @@ def read_options(where: str, argument: str, known: Mapping[str, type]) -> dict[s
             found.update(_of_file(where, Path(name), known) if name.endswith(".toml") else {"model": name})
             continue
         _check_name(where, name, known)
-        found[name] = _value(where, name, _free(value) if name.startswith(FREE) else value, known)
+        found[name] = _value(
+            where, name, _free(where, name, value) if name.startswith(FREE) else value, known
+        )
     return _own_options(where, found, known)
 
 
@@ -183,12 +184,15 @@ def _own_options(where: str, found: dict[str, Any], known: Mapping[str, type]) -
     return found
 
 
-def _free(value: str) -> Any:
+def _free(where: str, name: str, value: str) -> Any:
     """The JSON value of the text, or the text itself if it is not JSON."""
     try:
-        return json.loads(value)
-    except ValueError:
+        found = json_value(value)
+    except NotJson:
         return value
+    if fault := fault_of(found):
+        raise DataError(f"{where}: {name} {fault}; expected a shorter value")
+    return found
 
 
 def _typed(where: str, name: str, value: Any, kind: type) -> Any:
@@ -211,13 +215,9 @@ def _typed(where: str, name: str, value: Any, kind: type) -> Any:
 
 def _of_file(where: str, path: Path, known: Mapping[str, type]) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(
-            f'{where}: "{path}": cannot be read ({error.strerror}); give an existing file'
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f'{where}: "{path}": not TOML ({error}); expected name = value lines') from None
+        table = read_toml(path)
+    except DataError as error:
+        raise DataError(f"{where}: {error}; expected name = value lines") from None
     found: dict[str, Any] = {}
     for name, value in _flat(table):
         _check_name(f'{where}: "{path}"', name, known)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api import registry
+from rlp_bench.api.documents import read_text
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_json
 from rlp_bench.api.protocols import Progress
@@ -63,7 +64,7 @@ def read_endpoint(policy: str, base_url: str | None) -> tuple[dict[str, Any], Co
 
 def _system(given: str) -> str:
     """The system prompt: the content of a file if `given` is its path, otherwise `given` itself."""
-    return Path(given).read_text(encoding="utf-8").strip() if given and Path(given).is_file() else given
+    return read_text(Path(given)).strip() if given and Path(given).is_file() else given
 
 
 def seal_endpoint(store: Store, about: Mapping[str, Any]) -> Artifact:

@@ -227,7 +227,7 @@ def _difference_of(given: str, place: int, items: Sequence[Item]) -> str:
 
 
 def _meant(text: str, items: Sequence[Item]) -> str:
-    """` (item 3: given ..., expected ...)` of the item that differs in case and white space only, or is very similar."""
+    """` (item 3: given ..., expected ...)` of the item that differs in white space only, or is very similar."""
     forms = [loose_form(merge_input(item.instruction, item.input)) for item in items]
     close = difflib.get_close_matches(loose_form(text), forms, n=1, cutoff=0.9)
     return f" ({_difference_of(text, forms.index(close[0]), items)})" if close else ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import decode, json_value
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.perf.comparison import rows_of
 
@@ -21,7 +22,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """
     where = f'baseline "{path}"'
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json_value(decode(path, path.read_bytes(), "JSON"))
     except FileNotFoundError:
         raise DataError(f"{where}: does not exist; create it with `rlp-bench bench --save {path}`") from None
     except OSError as error:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import json_value, read_text
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_atomic
 from rlp_bench.api.safetensors import tensors_of
@@ -130,7 +131,7 @@ def json_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_value(read_text(path, "JSON"))
     except ValueError:
         raise DataError(f'checkpoint file "{path}": not JSON; the file is damaged, copy it again') from None
     if not isinstance(found, dict):

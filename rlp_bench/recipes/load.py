@@ -6,7 +6,6 @@ float; the run's provenance records them).
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rlp_bench.api import registry
+from rlp_bench.api.documents import BEYOND, parse_toml, read_text
 from rlp_bench.api.errors import BenchError, RecipeError, UnknownName, nearest
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.recipes.trainer_settings import build, not_a_trainer, setting_names, shown
@@ -51,8 +51,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = find_recipe(name_or_path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = parse_toml(read_text(path, "TOML"))
+    except ValueError as error:
         raise RecipeError(f"{path.name}: not TOML: {error}") from None
     faults: list[str] = []
     given: set[str] = set()
@@ -114,7 +114,7 @@ def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
             return f'--set {key}: "{part}" is a value, not a table'
     try:
         table[parts[-1]] = _value(text.strip())
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         return f"--set {key}: {shown(text)} is not a TOML value ({error})"
     given.add(".".join(parts))
     return None
@@ -123,9 +123,9 @@ def _set(content: dict[str, Any], override: str, given: set[str]) -> str | None:
 def _value(text: str) -> Any:
     """A TOML value; also accepts unquoted strings and numbers such as `.05`."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        if text[:1] in ('"', "'", "[", "{"):
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError as error:
+        if text[:1] in ('"', "'", "[", "{") or str(error).startswith(BEYOND):
             raise
     try:
         return float(text)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api.documents import read_bytes
+from rlp_bench.api.documents import json_value, read_text
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import write_atomic
 from rlp_bench.regression.rule import MISSING_LIMIT
@@ -78,13 +78,13 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
     Raises:
         DataError: the file is not a baseline, is newer than this rlp-bench, or its rows were changed.
     """
-    data = read_bytes(path)
     damaged = DataError(
         f'"{path}": is not a baseline; expected a file written by `rlp-bench baseline accept`'
     )
     try:
-        head, _, body = data.decode().partition("\n")
-        manifest = json.loads(head)
+        text = read_text(path).replace("\r\n", "\n")  # git may have checked it out so
+        head, _, body = text.partition("\n")
+        manifest = json_value(head)
         version = int(manifest["baseline_version"])
     except (ValueError, KeyError, TypeError):
         raise damaged from None
@@ -93,7 +93,7 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
             f'"{path}": is a baseline of version {version}, this rlp-bench knows up to {BASELINE_VERSION}: '
             "upgrade rlp-bench"
         )
-    if hashlib.sha256(body.encode()).hexdigest() != manifest.get("rows_sha256"):
+    if hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest() != manifest.get("rows_sha256"):
         raise DataError(
             f'"{path}": its rows were changed after they were accepted; check it out or accept it again'
         )
@@ -102,7 +102,7 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
         reason = str(manifest["reason"])
     except (ValueError, KeyError, TypeError, IndexError):
         raise damaged from None
-    about = {"path": str(path), "sha256": hashlib.sha256(data).hexdigest(), "reason": reason}
+    about = {"path": str(path), "sha256": hashlib.sha256(text.encode()).hexdigest(), "reason": reason}
     return snapshot, about
 
 
@@ -110,7 +110,7 @@ def _suites(facts: list[dict[str, Any]], body: str) -> dict[str, Suite]:
     scores: list[dict[str, float | None]] = [{} for _ in facts]
     lengths: list[dict[str, int]] = [{} for _ in facts]
     for line in body.splitlines():
-        number, item, score, length = json.loads(line)
+        number, item, score, length = json_value(line)
         scores[number][item] = score
         if length is not None:
             lengths[number][item] = length

@@ -7,8 +7,8 @@ from typing import Any
 
 from rlp_bench.api.errors import BenchError, DataError, UnknownName
 from rlp_bench.api.files import read_jsonl
-from rlp_bench.api.rows import read_rows
 from rlp_bench.api.report import EXPECTED, Report, SuiteReport, is_subset, read_report
+from rlp_bench.api.rows import read_rows
 from rlp_bench.run.provenance import versions
 from rlp_bench.run.records import REPORT, find_run, read_record, run_folders
 from rlp_bench.store.store import Store, fingerprint

@@ -101,7 +101,8 @@ def test_json_lines_and_gzip_are_read_and_the_hash_is_of_the_content(tmp_path: P
     [("", "is empty"), ("[]", "is an empty list"), ("{", "not JSON"), ("[1]", "row 1 is a number"),
      (json.dumps([{"instruction": "Q"}]), 'row 1: "output_1" is missing'),
      (json.dumps([row(3)]), '"preference" is 3'), (json.dumps([row("1")]), '"preference" is "1"'),
-     (json.dumps([row(True)]), '"preference" is true'), (json.dumps([row(1, "a"), row(2, "a", "y", "x")]), "row 1 already"),
+     (json.dumps([row(True)]), '"preference" is true'),
+     (json.dumps([row(1, "a"), row(2, "a", "y", "x")]), "row 1 already"),
      ("\ud800", "not JSON")],
 )  # fmt: skip
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -131,10 +131,10 @@ def test_another_file_is_another_version_of_that_split_alone(tmp_path):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"instruction": "Do.", "input": "", "output": 3}, 'row 2: expected "output" as text; it is 3'),
-        ({"instruction": "Do.", "text": ""}, 'expected "output" as text; the row has instruction, text'),
-        ({"prompt": "Do.", "output": ""}, 'expected "instruction" as text; the row has output, prompt'),
-        ({"instruction": " ", "output": "x"}, "row 2: the instruction is empty"),
+        ({"instruction": "Do.", "input": "", "output": 3}, 'row 2: "output" is not text: 3'),
+        ({"instruction": "Do.", "text": ""}, '"output" is missing; the row has instruction, text'),
+        ({"prompt": "Do.", "output": ""}, '"instruction" is missing; the row has output, prompt'),
+        ({"instruction": " ", "output": "x"}, "row 2: \"instruction\" is empty"),
         (["Do."], "expected a list of"),
     ],
 )
@@ -235,7 +235,7 @@ def test_chosen_and_rejected_in_any_form(tmp_path, form):
 @pytest.mark.parametrize(
     ("source", "row", "said"),
     [
-        ("preference_pairs", {"prompt": "P", "chosen": "a"}, 'row 1: expected "rejected" as text'),
+        ("preference_pairs", {"prompt": "P", "chosen": "a"}, 'row 1: "rejected" is missing'),
         (
             "alpacafarm_preferences",
             {"instruction": "I", "output_1": "a", "output_2": "b"},
@@ -249,7 +249,7 @@ def test_chosen_and_rejected_in_any_form(tmp_path, form):
         (
             "hh_rlhf",
             {"chosen": "a", "rejected": "b"},
-            "row 1: expected two dialogues with the same beginning",
+            "row 1: two dialogues without the same beginning",
         ),
     ],
 )

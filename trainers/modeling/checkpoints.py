@@ -1,6 +1,5 @@
 """Loads and saves policies and reward models as Hugging Face checkpoints (safetensors only)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rlp_bench.api import DataError, write_json
+from rlp_bench.api import DataError, read_json, write_json
 
 from ..data.tokenizer import load_tokenizer, read_tokenizer
 from .forward import scalar_head
@@ -105,8 +104,8 @@ def load_reward(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel
 def read_reward_info(folder: Path) -> RewardInfo:
     """The `reward.json` of a reward model's folder."""
     try:
-        return RewardInfo(**json.loads((folder / "reward.json").read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+        return RewardInfo(**read_json(folder / "reward.json", "JSON"))
+    except (DataError, TypeError) as error:
         raise DataError(
             f'reward model "{folder}": reward.json is missing or broken ({error}); expected '
             '{"eos": bool, "mean": number, "std": number}, as the reward stage writes it'
@@ -150,8 +149,8 @@ def _architectures(folder: Path) -> list[str]:
 def _config(folder: Path) -> dict[str, Any]:
     """config.json of a local checkpoint; empty for a hub id, or if it cannot be read (transformers reports that)."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / "config.json", "JSON")
+    except DataError:
         return {}
     return found if isinstance(found, dict) else {}
 

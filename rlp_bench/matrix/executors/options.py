@@ -1,12 +1,12 @@
 """A user's cluster options, in a TOML file."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rlp_bench.api.errors import BenchError, nearest
+from rlp_bench.api.documents import parse_toml, read_text
+from rlp_bench.api.errors import BenchError, DataError, nearest
 from rlp_bench.recipes.trainer_settings import shown
 
 Count = Annotated[int, Field(ge=1)]
@@ -87,12 +87,10 @@ def load_options(file: str, model: type[Options]) -> Options:
     """
     path = Path(file)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(
-            f'--executor: "{file}": cannot be read ({error.strerror}); give a .toml file'
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = parse_toml(read_text(path, "TOML"))
+    except DataError as error:
+        raise BenchError(f"--executor: {error}") from None
+    except ValueError as error:
         raise BenchError(f"{path.name}: not TOML: {error}") from None
     try:
         return model.model_validate(content)

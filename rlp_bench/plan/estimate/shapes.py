@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.documents import read_json
 from rlp_bench.api.errors import BenchError, DataError, nearest
 from rlp_bench.api.safetensors import tensors_of
 from rlp_bench.recipes.base_checkpoint import locate
@@ -133,8 +134,8 @@ def read_folder(folder: Path) -> Shape:
         DataError: config.json or a safetensors header cannot be read, or the architecture is not supported.
     """
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = read_json(folder / "config.json", "a checkpoint's config.json")
+    except DataError as error:
         raise DataError(f'checkpoint "{folder}": config.json cannot be read ({error})') from None
     tensors = tensors_of(folder)
     return _checked(Shape(str(folder), config, tensors or on_meta_device(config, str(folder))))
