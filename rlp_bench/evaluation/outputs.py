@@ -183,7 +183,7 @@ def match_outputs(
             f"{shown(text)}{more}{_meant(text, items)}; give the outputs of this suite's items"
         )
     if unknown:
-        notes.append(f"{len(unknown)} answers are about items that were left out of the suite's file")
+        notes.append(f"answers about items that were left out of the suite's file: {len(unknown)}")
     lacking = [item for item in items if item.id not in found]
     excused = min(len(lacking), answers.left_out)
     if len(lacking) - excused > MISSING_LIMIT * len(items) and not allow_missing:
@@ -216,8 +216,8 @@ def _joined_by_form(
     if not joined:
         return {}, []
     return joined, [
-        f"{len(joined)} instructions differ from the suite's in white space or Unicode form only and were joined "
-        f"({first})"
+        f"instructions that differ from the suite's in white space or Unicode form only, and were joined: "
+        f"{len(joined)} ({first})"
     ]
 
 

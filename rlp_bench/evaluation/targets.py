@@ -144,7 +144,7 @@ def _judge_file(
     )  # fmt: skip
     if answers.left_out:
         report["warnings"].append(
-            f"{answers.left_out} rows of the outputs file cannot be used and were left out"
+            f"rows left out of the outputs file, because they cannot be used: {answers.left_out}"
         )
     report["warnings"] += matched.notes
     if isinstance(judge, StoredVerdicts):

@@ -1,6 +1,5 @@
 """Baseline files: pytest-benchmark's JSON with an `rlp_bench` section, and their validation."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path

@@ -121,7 +121,11 @@ def test_too_few_examples_an_absent_and_an_unreadable_file_are_errors(data, tmp_
     (tmp_path / "absent/dev/colours_dev.csv").unlink()
     with pytest.raises(DataError, match="cannot be read"):
         MMLU(str(tmp_path / "absent")).items()
-    for content, said in ((b"\xff,", "not text in UTF-8"), (b"\xff\xfe,\x00", "row 1: 2 cells"), (b'"a', "not CSV")):
+    for content, said in (
+        (b"\xff,", "not text in UTF-8"),
+        (b"\xff\xfe,\x00", "row 1: 2 cells"),
+        (b'"a', "not CSV"),
+    ):
         (tmp_path / "bytes/dev/colours_dev.csv").write_bytes(content)
         with pytest.raises(DataError, match=said):
             MMLU(str(tmp_path / "bytes")).items()

@@ -273,8 +273,14 @@ def test_preference_out_of_range_is_refused(score, value):
         (b"{}", 'row 1: "instruction" is missing'),
         (b"[]", "expected a list"),
         (b"[1]", "row 1 is a number"),
-        (b'[{"instruction": "x", "output": "y"}]', 'row 1: "output_1" is missing; the row has instruction, output'),
-        (b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]', '"output_2" is not text: 3'),
+        (
+            b'[{"instruction": "x", "output": "y"}]',
+            'row 1: "output_1" is missing; the row has instruction, output',
+        ),
+        (
+            b'[{"instruction": "x", "output_1": "y", "output_2": 3, "preference": 1}]',
+            '"output_2" is not text: 3',
+        ),
         (b'[{"instruction": "x", "output_1": "y", "output_2": "z"}]', "no row has a preference"),
         (b"\x1f\x8b\x08broken", "is damaged gzip"),
     ],

@@ -91,7 +91,9 @@ def evaluate_suite(
         )
     for what, source in (("suite", suite), ("judge", judge)):
         if count := rows_left_out(source):
-            report["warnings"].append(f"{count} rows of the {what}'s file cannot be used and were left out")
+            report["warnings"].append(
+                f"rows left out of the {what}'s file, because they cannot be used: {count}"
+            )
     own = getattr(suite, "own", None)
     if own is not None and own():
         report["evidence"] = f"{own()} of your own items: none of them is one of {suite.name}'s"
