@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, RowFault, Rows, nearest, read_json, text_field, usable_rows
+from rlp_bench.api import DataError, RowFault, Rows, check_encodable, nearest, read_json, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, question_id
 from .find_file import find_file
@@ -165,7 +165,9 @@ def _checked(row: Mapping[str, Any], split: str) -> dict[str, str]:
     }
     if not found["instruction"].strip():
         raise RowFault('"instruction" is empty')
-    return {**found, "response": text_field(row, "output")} if split == "sft" else found
+    found |= {"response": text_field(row, "output")} if split == "sft" else {}
+    check_encodable(found)
+    return found
 
 
 def _unusable(split: str, row: Mapping[str, str]) -> str:

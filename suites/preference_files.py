@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rlp_bench.api import DataError, RowFault, nearest, shown_value, text_field, usable_rows
+from rlp_bench.api import DataError, RowFault, check_encodable, nearest, shown_value, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, question_id
 from .find_file import find_file
@@ -78,6 +78,7 @@ class PreferenceFile:
 
     def _unleaked(self, row: Row) -> Row:
         found = self.read(row)
+        check_encodable(found)
         leaks = "reason" not in found and any(key in known_items() for key in self.questions(found))
         return {"reason": "evaluation_item"} if leaks else found
 

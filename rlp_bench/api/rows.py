@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ MOST_LEFT_OUT = 0.1
 """Fraction of rows above which a file is refused instead of read without them."""
 MOST_KINDS = 6
 """Maximum number of kinds of fault in a message."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 SEPARATORS = ",;\t"
 WORDS = {"": None, "nan": None, "none": None, "null": None, "true": True, "false": False}
 """Cells of a CSV column that is not text."""
@@ -170,6 +172,13 @@ def text_field(row: Mapping[str, Any], name: str, *, optional: bool = False) -> 
             f'"{name}" is missing; the row has {", ".join(sorted(map(str, row))[:8]) or "nothing"}'
         )
     raise RowFault(f'"{name}" is not text: {shown_value(value)}')
+
+
+def check_encodable(row: Mapping[str, Any]) -> None:
+    """Raises `RowFault` if a text of the row has a lone surrogate: it is no Unicode text, and no tokenizer takes it."""
+    for name, value in row.items():
+        if isinstance(value, str) and (found := SURROGATE.search(value)):
+            raise RowFault(f'"{name}" has a lone surrogate, {ascii(found[0])[1:-1]}')
 
 
 def shown_value(value: Any) -> str:

@@ -207,3 +207,10 @@ def test_csv_and_parquet_give_the_same_pairs(tmp_path) -> None:
     )
     found = open_source(f"preference_pairs:{tmp_path / 'p.parquet'}").split("pairs")
     assert [row["chosen"] for row in found] == [GOOD, GOOD]
+
+
+def test_a_lone_surrogate_is_no_text_to_train_on(tmp_path) -> None:
+    rows = [SAME["messages"]] * 20 + [{"prompt": Q, "chosen": "a\ud800", "rejected": BAD}]
+    assert split(tmp_path, *rows).drops("pairs") == [{"row": 21, "reason": "unusable"}]
+    with pytest.raises(DataError, match=r'row 1: "instruction" has a lone surrogate, \\udc00'):
+        split(tmp_path, {"prompt": [user("\udc00")], "chosen": GOOD, "rejected": BAD}).split("pairs")

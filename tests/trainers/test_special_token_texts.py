@@ -125,3 +125,11 @@ def test_they_are_counted_for_prompts_demonstrations_and_pairs(tokenizer, tmp_pa
     list(encode_prompts([{"instruction": "what"}], tokenizer, prompting, clean))
     assert SPECIAL_TEXTS not in clean.close(1)
     assert count_special_texts(tokenizer, "a", f"x{end}", end) == 2
+
+
+def test_a_lone_surrogate_is_encoded_as_the_replacement_character(tokenizer):
+    prompting = Prompting("{instruction}\n", "", 64, 8)
+    for odd, plain in (("a \ud800 b", "a \ufffd b"), ("\udfff", "\ufffd")):
+        prompts = [encode_prompt(tokenizer, prompting.render(text), 64) for text in (odd, plain)]
+        assert prompts[0] == prompts[1]
+        assert encode_response(tokenizer, odd, True) == encode_response(tokenizer, plain, True)

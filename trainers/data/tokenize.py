@@ -12,6 +12,7 @@ from rlp_bench.api import DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 Tokenizer = Any
 """A `transformers` tokenizer; its module is not imported here because importing it takes seconds."""
 
@@ -56,6 +57,7 @@ def encode_response(tokenizer: Tokenizer, text: str, finished: bool) -> list[int
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of a text without special tokens: one that is written in it, such as "</s>", is encoded as text."""
+    text = encodable(text)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     special = special_ids(tokenizer)
     if special.isdisjoint(ids):
@@ -68,11 +70,17 @@ def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     return [one for token in ids for one in (unknown if token in special else [token])]
 
 
+def encodable(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which no tokenizer takes, as endpoints get it; of the same length."""
+    return SURROGATE.sub("\ufffd", text)
+
+
 def _encode_rendered(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of a rendered prompt, with the special tokens of its template only."""
+    inserted = getattr(text, "inserted", None)
+    text = encodable(text)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     special = special_ids(tokenizer)
-    inserted = getattr(text, "inserted", None)
     if inserted is None:
         begin = tokenizer.bos_token if adds_bos(tokenizer) else None
         inserted = ((len(begin) if begin and text.startswith(begin) else 0, len(text)),)
