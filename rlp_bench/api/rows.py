@@ -281,8 +281,8 @@ def _parquet(path: Path, data: bytes, expected: str) -> list[Row]:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise DataError(
-            f'"{path}": Parquet needs pyarrow, which is not installed: pip install pyarrow; or convert the file to '
-            "JSON lines"
+            f'"{path}": Parquet needs pyarrow, which is not installed: pip install "rlp-bench[parquet]"; or convert '
+            "the file to JSON lines"
         ) from None
     found: list[Row] = []
     size = 0
