@@ -7,7 +7,7 @@ from typing import Any
 from rlp_bench.analysis.item_scores import ByMethod
 from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import item_scores, read_report, suite_of
-from rlp_bench.run.records import REPORT, read_record, run_folders
+from rlp_bench.run.records import REPORT, check_evidence, read_record, run_folders
 from rlp_bench.statistics import (
     ALPHA,
     Difference,
@@ -31,9 +31,9 @@ def scores_by_method(store: Store, recipe_id: str, suite: str) -> ByMethod:
         record = read_record(folder)
         if record["recipe_id"] != recipe_id or not (folder / REPORT).exists():
             continue
-        one = suite_of(read_report(folder / REPORT), suite)
+        one = suite_of(check_evidence(folder, record, store), suite)
         if one is not None and "scores" in one:
-            found.setdefault(record["method"], {})[record["seed"]] = item_scores(store.root, one)
+            found.setdefault(record["method"], {})[record["seed"]] = item_scores(store.file, one)
     if not found:
         raise DataError(
             f'compare: no evaluated run of {recipe_id} has suite "{suite}"; evaluate a run on it first'

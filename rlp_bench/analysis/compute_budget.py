@@ -3,13 +3,13 @@
 The budget of a run covers all its stages from the base model on, including those shared with other runs.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlp_bench.display import short
 from rlp_bench.run.records import read_record
+from rlp_bench.store.manifest import read_meter
 from rlp_bench.store.store import Store
 
 COUNTERS = ("tokens_trained", "tokens_sampled", "samples", "reward_calls", "entailment_calls")
@@ -34,9 +34,8 @@ def budget(store: Store, record: Any) -> dict[str, float]:
         if stage["trainer"] == "checkpoint":
             continue
         artifact = store.get(stage["kind"], stage["fingerprint"])
-        meter = artifact.path / "meter.json"
-        if meter.exists():
-            figures = json.loads(meter.read_text(encoding="utf-8"))
+        figures = read_meter(artifact.path)
+        if figures:
             total["cpu_seconds"] += figures["cpu_seconds"]
             for name in COUNTERS:
                 total[name] += figures["counters"].get(name, 0)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlp_bench.api.report import Report, item_scores, read_report, suite_of
-from rlp_bench.run.records import REPORT
+from rlp_bench.api.report import Report, item_scores, suite_of
+from rlp_bench.run.records import check_evidence, read_record
 from rlp_bench.statistics import Scores
 from rlp_bench.store.store import Store
 
@@ -16,7 +16,8 @@ def reports_of(store: Store, runs: Sequence[Mapping[str, Any]]) -> dict[str, dic
     """Method -> seed -> report.json of the runs that matrix.json lists."""
     found: dict[str, dict[int, Report]] = {}
     for run in runs:
-        report = read_report(store.root / run["folder"] / REPORT)
+        folder = store.root / run["folder"]
+        report = check_evidence(folder, read_record(folder), store)
         found.setdefault(run["method"], {})[run["seed"]] = report
     return found
 
@@ -44,7 +45,7 @@ def by_method(
                 or (judge and judge not in suite.get("second_judges", {}))
             ):
                 continue
-            scores = item_scores(store.root, suite, judge, subset)
+            scores = item_scores(store.file, suite, judge, subset)
             if scores:
                 found.setdefault(method, {})[seed] = scores
     return found

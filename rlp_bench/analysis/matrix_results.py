@@ -1,6 +1,5 @@
 """The results of a matrix as one plain dict: tables, paired tests, equal-KL comparisons, budgets, claims."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from rlp_bench.api.errors import DataError, UnknownName, nearest
 from rlp_bench.api.report import Report, suite_name
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluator import GOLD
-from rlp_bench.matrix.jobs import POINTS
-from rlp_bench.matrix.schedule import MATRIX
+from rlp_bench.matrix.jobs import POINTS, read_points
+from rlp_bench.matrix.schedule import MATRIX, read_matrix
 from rlp_bench.matrix.trajectory import Point, corrected, matched_kl
 from rlp_bench.run.records import open_run, read_record, stand_ins
 from rlp_bench.store.store import Store
@@ -42,7 +41,7 @@ def open_matrix(store: Store, name: str | None) -> dict[str, Any]:
         files = [path for path in files if path.parent.name == name]
     if not files:
         raise UnknownName(f'store "{store.root}": has no matrix; `rlp-bench matrix` makes one')
-    found: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
+    found = read_matrix(files[-1])
     if not found["runs"]:
         raise DataError(
             f'matrix "{found["recipe_id"]}": has no evaluated run; resume it by `rlp-bench matrix`'
@@ -185,8 +184,7 @@ def points_of_matrix(store: Store, matrix: Mapping[str, Any]) -> dict[str, list[
     for run in matrix["runs"]:
         path = Path(store.root) / run["folder"] / POINTS
         if path.exists():
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            found.setdefault(run["method"], []).extend(Point(**row) for row in rows)
+            found.setdefault(run["method"], []).extend(read_points(path))
     return found
 
 

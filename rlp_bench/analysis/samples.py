@@ -77,9 +77,9 @@ def _answers(store: Store, record: RunRecord, alias: str) -> tuple[dict[str, Any
         raise DataError(
             f'samples: run "{record.path.name}" has no answers to "{alias}"; `rlp-bench eval --run {record.path.name}`'
         )
-    folder = store.root / "artifacts" / suite["artifacts"]["outputs"]
-    rows = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
-    return {row["item_id"]: row for row in rows}, item_scores(store.root, suite)
+    path = store.file(f"artifacts/{suite['artifacts']['outputs']}/outputs.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {row["item_id"]: row for row in rows}, item_scores(store.file, suite)
 
 
 def pairs_view(

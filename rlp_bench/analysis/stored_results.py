@@ -8,6 +8,8 @@ from typing import Any
 
 from rlp_bench.analysis.item_scores import ByMethod, items_of
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import write_text
+from rlp_bench.api.seals import read_sealed, with_seal
 
 VERSION = 2
 UNITS = (1, 2, 26, 52, 100, 1000, 10_000)
@@ -53,8 +55,8 @@ def write_stored(path: Path, gathered: Mapping[str, Any], claims: Sequence[Mappi
         "tables": {name: pack(table) for name, table in gathered["tables"].items()},
         "subsets": {name: " ".join(items) for name, items in gathered["subsets"].items()},
     }
-    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(with_seal(_finite(document)), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def read_stored(path: Path) -> dict[str, Any]:
@@ -64,10 +66,10 @@ def read_stored(path: Path) -> dict[str, Any]:
         DataError: the file is not readable JSON, or has no item scores.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f'results "{path}": {error}; `rlp-bench report results` writes one') from None
-    if not isinstance(found, dict) or found.get("results_version") != VERSION:
+        found = read_sealed(path, f'results "{path}"', "`rlp-bench report results` writes one")
+    except FileNotFoundError:
+        raise DataError(f'results "{path}": no such file; `rlp-bench report results` writes one') from None
+    if found.get("results_version") != VERSION:
         raise DataError(
             f'results "{path}": holds no item scores (expected results_version {VERSION}); '
             "`rlp-bench report results` writes them from the runs"

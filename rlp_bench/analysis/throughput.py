@@ -4,7 +4,6 @@ Figures come from each stage's meter.json. A stage shared by several methods cou
 figures cover all its stages from the base model on. Unknown figures are None, never 0.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from rlp_bench.analysis.measured_flops import FORMULA, Flops, parameters_of, sta
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.types import Artifact
 from rlp_bench.run.records import read_record
+from rlp_bench.store.manifest import read_meter
 from rlp_bench.store.store import Store
 
 TOKENS = ("tokens_trained", "tokens_sampled")
@@ -162,8 +162,8 @@ def _base_parameters(record: Mapping[str, Any]) -> int | None:
 
 
 def _stage(row: Mapping[str, Any], artifact: Artifact, models: Mapping[str, int | None]) -> Stage:
-    meter, log = artifact.path / "meter.json", artifact.path / "log.jsonl"
-    figures = json.loads(meter.read_text(encoding="utf-8")) if meter.exists() else None
+    log = artifact.path / "log.jsonl"
+    figures = read_meter(artifact.path) or None
     parameters = parameters_of(artifact.path)
     if parameters is None:  # it made no model: the first one that it was given did the work
         given = [

@@ -1,18 +1,44 @@
 """Reads and writes our own JSON files: equal values give equal bytes, and any Python text round-trips."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlp_bench.api.errors import DataError
 
+TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
+"""The names that `unique_beside` gives."""
 
-def write_atomic(path: Path, data: bytes) -> None:
+
+def unique_beside(path: Path) -> Path:
+    """A hidden name beside `path` that no other process or call uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Temporary names (`unique_beside`) for `path`, or in it where it is a folder; all dead if nobody writes now."""
+    folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
+    return [found for found in folder.glob(f".{name}.*-*") if TEMPORARY.fullmatch(found.name)]
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, also where another process does the same."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Writes a file atomically: to a temporary file beside it, synced to disk, then renamed.
 
     A killed process leaves the file unchanged; of two processes that write it, one wins completely.
@@ -20,10 +46,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         OSError: the file cannot be written; no temporary file remains.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    partial = unique_beside(path)
     try:
         with partial.open("xb") as out:
-            out.write(data)
+            yield out
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)
@@ -33,16 +59,28 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes the bytes of a file atomically; see `replacing`."""
+    with replacing(path) as out:
+        out.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text in UTF-8 atomically; see `replacing`."""
+    write_atomic(path, text.encode("utf-8"))
+
+
 def write_document(path: Path, value: Any) -> None:
     """Writes one JSON document, ASCII only, so that any Python text round-trips."""
-    path.write_text(json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n", encoding="ascii")
+    text = json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
+    write_atomic(path, text.encode("ascii"))
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes JSON lines, ASCII only."""
-    with path.open("w", encoding="ascii") as out:
+    with replacing(path) as out:
         for row in rows:
-            out.write(json.dumps(row, sort_keys=True, allow_nan=False) + "\n")
+            out.write(f"{json.dumps(row, sort_keys=True, allow_nan=False)}\n".encode("ascii"))
 
 
 def sha256(data: bytes) -> str:
@@ -57,20 +95,28 @@ def fingerprint(value: Any) -> str:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields one dict per line. Raises DataError with file and line number where a line is not JSON."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error.msg}); the file is damaged") from None
+    """Yields one dict per line. Raises DataError with file and line number where a line is not a JSON object."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise DataError(f"{path}:{number}: not a JSON object; the file is damaged")
+                yield row
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{number}: not JSON ({error.msg}); the file is damaged") from None
+    except (UnicodeDecodeError, RecursionError, ValueError):
+        raise DataError(f"{path}:{number + 1}: not readable text; the file is damaged") from None
+    except OSError as error:
+        raise DataError(f'"{path}": cannot be read ({error.strerror}); the file is damaged') from None
 
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows with sorted keys, so that equal rows give equal bytes."""
-    with path.open("w", encoding="utf-8") as out:
+    with replacing(path) as out:
         for row in rows:
-            out.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
+            out.write(f"{json.dumps(row, sort_keys=True, ensure_ascii=False)}\n".encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,13 +5,17 @@ file named by a suite's `scores`: rows {item_id, score in [0, 1] or null, reason
 such a file can be compared item by item.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Required, TypedDict
+from typing import Any, Required
+
+from typing_extensions import TypedDict  # typing's own cannot be checked by pydantic before Python 3.12
 
 from rlp_bench.api.documents import NotJson, decode, fault_of, json_value, read_bytes
 from rlp_bench.api.errors import DataError
-from rlp_bench.api.files import read_jsonl, write_json
+from rlp_bench.api.files import read_jsonl
+from rlp_bench.api.seals import opened, write_sealed
 
 REPORT_VERSION = 1
 """Incremented when an older reader would misread a report. Existing reports have version 1 or no version."""
@@ -216,29 +220,28 @@ class Report(TypedDict, total=False):
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Writes the report atomically; equal reports give equal bytes."""
-    write_json(path, report)
+    """Writes the report atomically, with its seal; equal reports give equal bytes."""
+    write_sealed(path, report)
 
 
 def read_report(path: Path) -> Report:
     """The report in a run's report.json or in the output of `rlp-bench eval --json` (for one suite: only the suite).
 
     Raises:
-        DataError: the file is missing, not JSON or newer than this rlp-bench, or a suite is malformed.
+        DataError: the file is missing, not JSON, changed or newer than this rlp-bench, or a suite is malformed.
     """
     data = read_bytes(path)
     try:
-        found = json_value(decode(path, data, EXPECTED))
+        read = json_value(decode(path, data, EXPECTED))
     except NotJson:
         raise DataError(
             f'"{path}": is not JSON, or truncated; expected {EXPECTED}; `rlp-bench run` writes it again'
         ) from None
-    if fault := fault_of(found):
+    if fault := fault_of(read):
         raise DataError(f'"{path}": {fault}; expected {EXPECTED}')
-    if isinstance(found, dict) and "alias" in found:
+    found = opened(read, f'"{path}":', f"expected {EXPECTED}; `rlp-bench run` writes it again")
+    if "alias" in found:
         found = {"suites": [found]}
-    if not isinstance(found, dict):
-        raise DataError(f'"{path}": is not a JSON object; expected {EXPECTED}')
     version = found.get("report_version", 1)
     if type(version) is not int or version < 1:
         raise DataError(f'"{path}": report_version {version!r} is not a version; expected {EXPECTED}')
@@ -250,8 +253,31 @@ def read_report(path: Path) -> Report:
     suites = found.get("suites")
     if not isinstance(suites, list) or not all(isinstance(suite, dict) and _fits(suite) for suite in suites):
         raise DataError(f'"{path}": has no suites; expected {EXPECTED}')
+    fault = _fault(found)
+    if fault:
+        raise DataError(f'"{path}": {fault}; expected {EXPECTED}')
     report: Report = found  # type: ignore[assignment]
     return report
+
+
+def _fault(found: Mapping[str, Any]) -> str:
+    """The first value of another type than `Report` says, as text; empty if there is none. Other keys are free."""
+    from pydantic import ValidationError  # slow to import, and most commands read no report
+
+    try:
+        _checker().validate_python(found, strict=True)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            if fault["type"] != "missing" and fault["input"] is not None:  # what is not known may be left out
+                return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return ""
+
+
+@cache
+def _checker() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Report)
 
 
 def _fits(suite: Mapping[str, Any]) -> bool:
@@ -260,6 +286,16 @@ def _fits(suite: Mapping[str, Any]) -> bool:
     return all(isinstance(suite.get(key), str) for key in texts) and all(
         isinstance(suite.get(key) or {}, dict) for key in objects
     )
+
+
+def artifacts_of(report: Report) -> Iterator[str]:
+    """Yields the folder names in the store's `artifacts` of the answers and verdicts that a report was made from."""
+    for suite in report["suites"]:
+        yield from (str(name) for name in (suite.get("artifacts") or {}).values())
+        judges = [*(suite.get("second_judges") or {}).values(), *(suite.get("controls") or {}).values()]
+        for scores in (suite.get("scores"), *(judge.get("scores") for judge in judges)):
+            if scores and scores.startswith("artifacts/"):
+                yield scores.split("/")[1]
 
 
 def suite_name(suite: SuiteReport) -> str:
@@ -296,12 +332,12 @@ def headline(suite: SuiteReport) -> float | None:
 
 
 def item_scores(
-    root: Path, suite: SuiteReport, judge: str | None = None, subset: str | None = None
+    file: Callable[[str], Path], suite: SuiteReport, judge: str | None = None, subset: str | None = None
 ) -> dict[str, float]:
     """Item id -> score in [0, 1], for the items that have a score.
 
     Args:
-        root: the store's root.
+        file: `Store.file`, which checks the artifact that a file belongs to.
         judge: name of a second judge, to return its scores instead of those of the recipe's judge.
         subset: only items of this subset. A suite that is part of a larger one returns only its own subsets.
     """
@@ -309,6 +345,6 @@ def item_scores(
     inside = {subset} if subset else set(suite["subsets"]) if is_subset(suite) else None
     return {
         row["item_id"]: row["score"]
-        for row in read_jsonl(root / path)
+        for row in read_jsonl(file(path))
         if row["score"] is not None and (inside is None or row["subset"] in inside)
     }

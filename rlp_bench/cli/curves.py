@@ -8,7 +8,7 @@ import typer
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import write_json
+from rlp_bench.api.files import write_json, write_text
 from rlp_bench.cli.options import STORE, Json, RecipeName, Sets, StoreFolder, plugin_names, suite_aliases
 from rlp_bench.display import Display, print_json, show, table
 
@@ -109,7 +109,7 @@ def _write(points: "Sequence[Point]", out: Path) -> tuple[Path, Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     data, picture = out.with_suffix(".json"), out.with_suffix(".svg")
     write_json(data, rows)
-    picture.write_text(registry.load("board", "curves")().render(rows, "svg"), encoding="utf-8")
+    write_text(picture, registry.load("board", "curves")().render(rows, "svg"))
     return data, picture
 
 

@@ -45,21 +45,23 @@ def leaderboard(
 def _reports(recipe: str | None, root: Path) -> tuple[str, list[dict[str, Any]]]:
     """(recipe id, reports of its runs, with controls marked)."""
     from rlp_bench.analysis.method_info import about
-    from rlp_bench.api.report import read_report
-    from rlp_bench.run.records import REPORT, read_record, run_folders
+    from rlp_bench.run.records import REPORT, check_evidence, read_record, run_folders
     from rlp_bench.store.store import Store
 
+    opened = Store(root)
     found = [
-        (read_record(folder)["recipe_id"], folder / REPORT)
-        for folder in run_folders(Store(root))
+        (read_record(folder)["recipe_id"], folder)
+        for folder in run_folders(opened)
         if (folder / REPORT).exists()
     ]
     if not found:
         raise DataError(f'store "{root}": has no evaluated run; run `rlp-bench run --method sft` first')
     chosen = _recipe_id(recipe, [recipe_id for recipe_id, _ in found])
-    reports = [read_report(path) for recipe_id, path in found if recipe_id == chosen]
+    folders = [folder for recipe_id, folder in found if recipe_id == chosen]
+    reports = [check_evidence(folder, read_record(folder), opened) for folder in folders]
     controls = {method: about(method)["control"] for method in {report["method"] for report in reports}}
-    return chosen, [{**report, "control": controls[report["method"]]} for report in reports]
+    here = str(opened.root.resolve())  # the store may have been moved since
+    return chosen, [{**report, "store": here, "control": controls[report["method"]]} for report in reports]
 
 
 def _recipe_id(given: str | None, ids: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """`rlp-bench matrix`: runs many methods and seeds under one recipe, with a live table and a summary."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -68,7 +67,7 @@ def matrix(
     from rlp_bench.api.rows import reading
     from rlp_bench.cli.dry_run import print_dry
     from rlp_bench.matrix.executors.executor import open_executor
-    from rlp_bench.matrix.schedule import Matrix, begin, schedule, write_matrix
+    from rlp_bench.matrix.schedule import Matrix, begin, read_matrix, schedule, write_matrix
     from rlp_bench.recipes.load import load_recipe
     from rlp_bench.run.runner import set_threads
     from rlp_bench.run.trackers import chosen_trackers
@@ -96,7 +95,7 @@ def matrix(
         print(line, file=sys.stderr, flush=True)
     written = write_matrix(planned, time.monotonic() - began)
     if as_json:
-        print_json({**json.loads(written.read_text(encoding="utf-8")), **files.found()})
+        print_json({**read_matrix(written), **files.found()})
     else:
         _show(planned, f"matrix: {written} ({duration(time.monotonic() - began)})")
     _check_failed(planned)

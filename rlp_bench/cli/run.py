@@ -1,6 +1,5 @@
 """`rlp-bench run`: runs one method at one seed, on this machine or a cluster."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -143,8 +142,9 @@ def _show(record: "RunRecord", report: "Report | None", trackers: Sequence[str],
 
 def _spent(lineage: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str, str, Path]]:
     """Yields (stage, wall-clock seconds, CPU seconds, folder); "" for values that were not measured."""
+    from rlp_bench.store.manifest import read_meter
+
     for label, artifact in lineage:
-        meter = artifact.path / "meter.json"
-        figures = json.loads(meter.read_text()) if meter.exists() else {}
+        figures = read_meter(artifact.path)
         wall, cpu = figures.get("wall_seconds"), figures.get("cpu_seconds")
         yield label, "" if wall is None else f"{wall:.1f}", "" if cpu is None else f"{cpu:.1f}", artifact.path

@@ -4,15 +4,17 @@ WAL mode: readers never wait, and a killed process loses nothing committed. An a
 is, by the next attempt. Request keys, prompts and raw answers are stored, credentials are not.
 """
 
+import hashlib
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from rlp_bench.api.errors import BenchError, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Since 2, rows have a seal; rows of version 1 have none and are taken as they are."""
 LOCK_SECONDS = 60.0
 """Maximum wait for another process that writes."""
 FILE = "answers.sqlite"
@@ -25,15 +27,16 @@ CREATE TABLE IF NOT EXISTS answers (
   prompt_tokens INTEGER, completion_tokens INTEGER,
   attempts INTEGER NOT NULL, seconds REAL NOT NULL, made_at TEXT NOT NULL,
   request TEXT NOT NULL,            -- JSON, as sent
-  response BLOB                     -- bytes, as received
+  response BLOB,                    -- bytes, as received
+  seal TEXT                         -- sha256 of the rest but made_at
 )
 """
 COLUMNS = (
     "key, reason, provider, model, answered_by, system_fingerprint, finish_reason, "
-    "prompt_tokens, completion_tokens, attempts, seconds, made_at, request, response"
+    "prompt_tokens, completion_tokens, attempts, seconds, made_at, request, response, seal"
 )
 PUT = (
-    f"INSERT INTO answers ({COLUMNS}) VALUES ({', '.join('?' * 14)}) ON CONFLICT(key) DO UPDATE SET "
+    f"INSERT INTO answers ({COLUMNS}) VALUES ({', '.join('?' * 15)}) ON CONFLICT(key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[1:])
     + " WHERE answers.reason != ''"
 )
@@ -56,6 +59,11 @@ class Row:
     seconds: float
     request: str
     response: bytes | None
+
+    @property
+    def seal(self) -> str:
+        """sha256 (hex) of all values."""
+        return hashlib.sha256(repr(astuple(self)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def default_cache() -> Path:
@@ -115,6 +123,7 @@ class Cache:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute(SCHEMA)
+                self._add_seal()
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 return
             except sqlite3.OperationalError as error:
@@ -122,16 +131,37 @@ class Cache:
                     raise
                 time.sleep(0.02)
 
+    def _add_seal(self) -> None:
+        """The column that a cache of version 1 lacks."""
+        if "seal" not in {column[1] for column in self._db.execute("PRAGMA table_info(answers)")}:
+            try:
+                self._db.execute("ALTER TABLE answers ADD COLUMN seal TEXT")
+            except sqlite3.OperationalError as error:
+                if "duplicate" not in str(error):  # another process has just added it
+                    raise
+
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def get(self, key: str) -> Row | None:
-        """The row of a request; None if it was never sent."""
+        """The row of a request; None if it was never sent.
+
+        Raises:
+            StoreError: the cache cannot be read, or the row was changed.
+        """
         try:
             found = self._db.execute(f"SELECT {COLUMNS} FROM answers WHERE key = ?", (key,)).fetchone()
         except sqlite3.DatabaseError as error:
             raise _broken(self.path, error) from None
-        return None if found is None else Row(*found[:11], *found[12:])
+        if found is None:
+            return None
+        row = Row(*found[:11], *found[12:14])
+        if found[14] is not None and found[14] != row.seal:
+            raise StoreError(
+                f'cache "{self.path}": the answer "{key[:16]}" was changed after it was stored; move the cache '
+                "away, or give another by cache=FILE or $RLP_BENCH_CACHE"
+            )
+        return row
 
     def put(self, row: Row) -> None:
         """Commits one row, unless the request already has an answer."""
@@ -139,7 +169,7 @@ class Cache:
         values = (
             row.key, row.reason, row.provider, row.model, row.answered_by, row.system_fingerprint,
             row.finish_reason, row.prompt_tokens, row.completion_tokens, row.attempts, row.seconds, made_at,
-            row.request, row.response,
+            row.request, row.response, row.seal,
         )  # fmt: skip
         try:
             self._db.execute(PUT, values)
@@ -162,8 +192,8 @@ class Cache:
         """Turns a stored reply that is no final answer into a failure, so that the next answer replaces it."""
         try:
             self._db.execute(
-                "UPDATE answers SET reason = ? WHERE key = ? AND reason = '' AND response IS ?",
-                (reason, row.key, row.response),
+                "UPDATE answers SET reason = ?, seal = ? WHERE key = ? AND reason = '' AND response IS ?",
+                (reason, replace(row, reason=reason).seal, row.key, row.response),
             )
         except sqlite3.DatabaseError as error:
             raise _broken(self.path, error) from None

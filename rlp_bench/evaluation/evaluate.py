@@ -187,5 +187,6 @@ def evaluate_record(
         task.close()
     report["recipe"] = record.group
     report["stand_ins"] = stand_ins(record.lineage)
-    write_report(record.path / REPORT, report)
+    with store.writing(record.path):
+        write_report(record.path / REPORT, report)
     return report

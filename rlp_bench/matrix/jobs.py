@@ -1,17 +1,19 @@
 """Executes one job of a graph: a stage, a tuning measurement, or the evaluation of a run."""
 
+import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import write_json
+from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.report import SuiteReport
+from rlp_bench.api.seals import opened, write_sealed
 from rlp_bench.display import Display
 from rlp_bench.evaluation.evaluate import evaluate_record
-from rlp_bench.matrix.trajectory import points_of
+from rlp_bench.matrix.trajectory import Point, points_of
 from rlp_bench.matrix.tuning import measure
 from rlp_bench.plan.graph import Plan, build_plan
 from rlp_bench.recipes.schema import Recipe
@@ -100,4 +102,23 @@ def _write_points(record: RunRecord, store: Store, recipe: Recipe, display: Disp
     with StageRunner(recipe, store, display) as runner:
         points = points_of(record, store, runner, suite, display, recipe.evaluation.trajectory)
     rows = [{**point.row(), "scores": dict(point.scores)} for point in points]
-    write_json(record.path / POINTS, rows)
+    with store.writing(record.path):
+        write_sealed(record.path / POINTS, {"points": rows})
+
+
+def read_points(path: Path) -> list[Point]:
+    """The points of a run's points.json.
+
+    Raises:
+        DataError: it is damaged, or was changed.
+    """
+    remedy = "run the same `rlp-bench matrix` command again, which writes it anew"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, list):  # a list has no seal; it was written before there were any
+            found = opened(found, f'"{path}":', remedy)["points"]
+        return [Point(**row) for row in found]
+    except OSError as error:
+        raise DataError(f'"{path}": cannot be read ({error.strerror}); {remedy}') from None
+    except (ValueError, RecursionError, TypeError, KeyError):
+        raise DataError(f'"{path}": is not a list of points, or truncated; {remedy}') from None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import write_json
+from rlp_bench.api.errors import BenchError, DataError
+from rlp_bench.api.seals import read_sealed, write_sealed
 from rlp_bench.matrix.executors.executor import Executor, Task, outcome
 from rlp_bench.matrix.executors.requirements import Requirements, evaluation_requirements, stage_requirements
 from rlp_bench.matrix.jobs import JobSpec
@@ -239,6 +239,29 @@ def schedule(matrix: Matrix, executor: Executor) -> Iterator[Job | None]:
         executor.close()
 
 
+def read_matrix(path: Path) -> dict[str, Any]:
+    """The content of matrix.json.
+
+    Raises:
+        DataError: it is damaged, or was changed.
+    """
+    remedy = "run the same `rlp-bench matrix` command again, which writes it anew, or remove it"
+    what = f'matrix "{path}"'
+    try:
+        found = read_sealed(path, what, remedy)
+    except FileNotFoundError:
+        raise DataError(f"{what}: does not exist; `rlp-bench matrix` makes one") from None
+    kinds = {"recipe_id": str, "recipe": dict, "runs": list, "methods": list, "seeds": list, "tuning": dict}
+    run = {"folder": str, "method": str, "seed": int}
+    if not _has(found, kinds) or not all(_has(one, run) for one in found["runs"]):
+        raise DataError(f"{what}: lacks a key, or has a value of another type; {remedy}")
+    return found
+
+
+def _has(value: Any, kinds: Mapping[str, type]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+
+
 def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:
     """Writes matrix.json atomically: the arguments, the tuned values with measurements, and the run folders."""
     rule = matrix.recipe.tuning.model_dump(mode="json")
@@ -268,6 +291,7 @@ def write_matrix(matrix: Matrix, wall_seconds: float) -> Path:
         "job_seconds": round(sum(matrix.seconds.values()), 1),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    matrix.folder.mkdir(parents=True, exist_ok=True)
-    write_json(matrix.folder / MATRIX, document)
+    with matrix.store.writing(matrix.folder):
+        matrix.folder.mkdir(parents=True, exist_ok=True)
+        write_sealed(matrix.folder / MATRIX, document)
     return matrix.folder / MATRIX

@@ -156,7 +156,7 @@ def _on_dev(
 
 def _on_suite(evaluation: Evaluation, suite: str, policy: Artifact, store: Store) -> dict[str, Any]:
     [report] = evaluation.suites([suite], policy, None)
-    return {"win_rate": headline(report), "scores": item_scores(store.root, report)}
+    return {"win_rate": headline(report), "scores": item_scores(store.file, report)}
 
 
 def at_kl(points: Sequence[Point], kl: float) -> dict[str, float] | None:

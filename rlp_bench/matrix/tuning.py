@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_text
 from rlp_bench.api.protocols import Progress
 from rlp_bench.api.types import Artifact, Item
 from rlp_bench.evaluation.diagnostics import Diagnostics, dev_prompts
@@ -89,7 +90,7 @@ def measure(
 
     def build(folder: Any) -> Mapping[str, float]:
         found = _measure(record.policy, sft, recipe, store, runner, progress)
-        (folder / "policy.txt").write_text(record.policy.fingerprint + "\n", encoding="utf-8")
+        write_text(folder / "policy.txt", record.policy.fingerprint + "\n")
         return found
 
     sealed = store.make("tuning", fingerprint(identity), build, identity)

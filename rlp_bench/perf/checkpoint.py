@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rlp_bench.api.files import write_text
 from rlp_bench.micro import base_path
 
 EOS, UNKNOWN = "<eos>", "<unk>"
@@ -34,4 +35,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    write_text(path, json.dumps(value, ensure_ascii=False))

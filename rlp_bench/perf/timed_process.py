@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import pytest
 
+from rlp_bench.api.files import write_text
 from rlp_bench.perf.machine import timed_machine
 from rlp_bench.perf.workloads import WORKLOADS, Workload
 
@@ -61,7 +62,7 @@ def main(file: Path) -> int:
     """Runs the workloads; returns pytest's exit status."""
     settings = json.loads(file.read_text(encoding="utf-8"))
     folder, report_to = file.parent, sys.stdout
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    write_text(folder / "pytest.ini", "[pytest]\n")
     arguments = [
         "--pyargs", "rlp_bench.perf.timed_tests", "-s", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder),
         "-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "--basetemp", str(folder / "work"),

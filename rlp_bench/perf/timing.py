@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_json
 from rlp_bench.display import Display
 
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark"}
@@ -45,7 +46,7 @@ def time_workloads(names: Sequence[str], k: int, cold: bool, cache: str, display
     with tempfile.TemporaryDirectory(prefix="rlp-bench-") as place:
         folder = Path(place)
         settings = {"workloads": list(names), "k": k, "cold": cold, "cache": cache}
-        (folder / "settings.json").write_text(json.dumps(settings))
+        write_json(folder / "settings.json", settings)
         task = display.task("bench")
         task(0, len(names), "warming up")
         command = [sys.executable, "-m", "rlp_bench.perf.timed_process", str(folder / "settings.json")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.plan.graph import Node, Plan
+from rlp_bench.store.manifest import read_manifest, read_meter
 from rlp_bench.store.store import Store
 
 SHIPPED = Path(__file__).parent / "costs.json"
@@ -43,10 +44,9 @@ def measurements(store: Store) -> list[Measured]:
 
 def _of_store(store: Store) -> Iterator[Measured]:
     for folder in store.folders():
-        meter = folder / "meter.json"
-        if meter.exists():
-            figures = json.loads(meter.read_text())
-            provenance = json.loads((folder / "manifest.json").read_text())["provenance"]
+        figures = read_meter(folder)
+        if figures:
+            provenance = read_manifest(folder)["provenance"]
             rows = sum(figures.get("input_rows", {}).values())
             seconds = figures["cpu_seconds"]
             yield Measured(

@@ -14,10 +14,12 @@ from typing import Any
 from rlp_bench.api.documents import json_value, read_text
 from rlp_bench.api.errors import BenchError, DataError
 from rlp_bench.api.files import write_atomic
+from rlp_bench.api.seals import SEAL, opened, with_seal
 from rlp_bench.regression.rule import MISSING_LIMIT
 from rlp_bench.regression.snapshot import Snapshot, Suite
 
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
+"""Since 2, the manifest has a seal; rows have had a hash since 1."""
 
 
 def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
@@ -51,7 +53,7 @@ def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
         "suites": [dict(suite.facts) for suite in kept.values()],
         "rows_sha256": hashlib.sha256(body.encode()).hexdigest(),
     }
-    head = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    head = json.dumps(with_seal(manifest), sort_keys=True, allow_nan=False)
     data = f"{head}\n{body}".encode("ascii")
     _replace(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     return hashlib.sha256(data).hexdigest()
@@ -86,13 +88,16 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
         head, _, body = text.partition("\n")
         manifest = json_value(head)
         version = int(manifest["baseline_version"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise damaged from None
     if version > BASELINE_VERSION:
         raise DataError(
             f'"{path}": is a baseline of version {version}, this rlp-bench knows up to {BASELINE_VERSION}: '
             "upgrade rlp-bench"
         )
+    if version > 1 and SEAL not in manifest:
+        raise damaged
+    opened(manifest, f'"{path}": its first line', "check it out or accept it again")
     if hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest() != manifest.get("rows_sha256"):
         raise DataError(
             f'"{path}": its rows were changed after they were accepted; check it out or accept it again'
@@ -100,7 +105,7 @@ def read_baseline(path: Path) -> tuple[Snapshot, dict[str, Any]]:
     try:
         snapshot = Snapshot(dict(manifest["origin"]), _suites(manifest["suites"], body))
         reason = str(manifest["reason"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise damaged from None
     about = {"path": str(path), "sha256": hashlib.sha256(text.encode()).hexdigest(), "reason": reason}
     return snapshot, about

@@ -30,10 +30,8 @@ def earlier_attempts(path: Path, baseline_sha256: str) -> list[dict[str, Any]]:
     wrong = f'"{path}": is not a history of attempts (JSON lines); give another --history'
     try:
         rows = list(read_jsonl(path))
-    except UnicodeDecodeError:
+    except DataError:
         raise DataError(wrong) from None
-    except OSError as error:
-        raise DataError(f'"{path}": cannot be read ({error.strerror}); give another --history') from None
     if not all(isinstance(row, dict) and {"baseline_sha256", "verdict"} <= set(row) for row in rows):
         raise DataError(wrong)
     return [row for row in rows if row["baseline_sha256"] == baseline_sha256]

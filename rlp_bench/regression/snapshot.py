@@ -169,6 +169,7 @@ def _scores(store: Store, report: SuiteReport) -> dict[str, float | None]:
         raise DataError(
             f'suite "{report["alias"]}": "{path}" is missing; give the --store that it was evaluated in'
         )
+    store.file(str(report["scores"]))
     inside = set(report.get("subsets") or ()) if is_subset(report) else None
     found: dict[str, float | None] = {}
     for number, row in enumerate(read_jsonl(path), 1):
@@ -193,6 +194,7 @@ def _lengths(
     path = store.artifacts / str(name) / "outputs.json"
     if name is None or not path.is_file():
         return {}, None
+    store.file(f"artifacts/{name}/outputs.json")
     rows = [row for row in read_rows(path, "a list of answers") if row.get("item_id") in items]
     if all(isinstance(row.get("tokens"), int) for row in rows):
         return {row["item_id"]: row["tokens"] for row in rows}, "tokens"

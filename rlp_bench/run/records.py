@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api.errors import DataError, UnknownName, nearest
-from rlp_bench.api.files import write_json
+from pydantic import ValidationError
+
+from rlp_bench.api.errors import DataError, StoreError, UnknownName, nearest
+from rlp_bench.api.report import Report, artifacts_of, read_report
+from rlp_bench.api.seals import read_sealed, write_sealed
 from rlp_bench.api.types import Artifact
 from rlp_bench.plan.graph import Node, Plan
 from rlp_bench.recipes.base_checkpoint import base_artifact
@@ -18,6 +22,9 @@ from rlp_bench.store.store import Store, fingerprint
 
 RECORD = "run.json"
 REPORT = "report.json"
+REMEDY = (
+    "run the same `rlp-bench run` or `matrix` command again, which writes it anew, or remove the run's folder"
+)
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,15 @@ def run_folder(store: Store, plan: Plan) -> Path:
 
 
 def write_record(folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], status: str) -> None:
-    """Writes run.json: recipe, method, seed, machine, each stage's fingerprint and (once sealed) content hash."""
+    """Writes run.json: recipe, method, seed, machine, each stage's fingerprint and (once sealed) content hash.
+
+    Call it under `Store.writing(folder)`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    earlier = read_record(folder) if (folder / RECORD).exists() else {}
+    earlier: Mapping[str, Any] = {}
+    with suppress(DataError):  # none yet, or damaged: then this one replaces it
+        earlier = read_record(folder)
     record = {
         "record_version": 1,
         "status": status,
@@ -80,7 +92,7 @@ def write_record(folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], st
         "began": earlier.get("began", now),
         "written": now,
     }
-    write_json(folder / RECORD, record)
+    write_sealed(folder / RECORD, record)
 
 
 def _stage(node: Node, artifact: Artifact | None) -> dict[str, Any]:
@@ -102,15 +114,29 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The content of a run's run.json.
 
     Raises:
-        DataError: it is missing or not JSON.
+        DataError: it is missing, damaged, or was changed.
     """
     try:
-        found: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = read_sealed(folder / RECORD, f'run "{folder}"', REMEDY)
     except FileNotFoundError:
         raise DataError(f'run "{folder}": has no {RECORD}; `rlp-bench ls runs` lists the runs') from None
-    except ValueError:
-        raise DataError(f'run "{folder}": {RECORD} is not JSON; run the same command again') from None
+    if not _fits(found):
+        raise DataError(f'run "{folder}": {RECORD} lacks a key, or has a value of another type; {REMEDY}')
     return found
+
+
+def _fits(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what its readers need."""
+    kinds = {
+        "status": str, "recipe_id": str, "recipe": dict, "method": str, "seed": int, "final": str, "stages": list,
+        "versions": dict, "machine": dict, "written": str,
+    }  # fmt: skip
+    return all(isinstance(record.get(key), kind) for key, kind in kinds.items()) and all(
+        isinstance(stage, dict)
+        and all(isinstance(stage.get(key), str) for key in ("stage", "trainer", "kind", "fingerprint"))
+        and all(isinstance(stage.get(key), dict) for key in ("settings", "inputs"))
+        for stage in record["stages"]
+    )
 
 
 def run_folders(store: Store) -> list[Path]:
@@ -119,7 +145,10 @@ def run_folders(store: Store) -> list[Path]:
 
 
 def _when(folder: Path) -> tuple[int, str]:
-    return ((folder / RECORD).stat().st_mtime_ns, folder.name)
+    try:
+        return ((folder / RECORD).stat().st_mtime_ns, folder.name)
+    except OSError:  # removed just now
+        return 0, folder.name
 
 
 def find_run(store: Store, reference: str | None = None) -> RunRecord:
@@ -156,11 +185,34 @@ def open_run(folder: Path, store: Store) -> RunRecord:
     record = read_record(folder)
     if record["status"] != "done":
         raise DataError(f'run "{folder.name}": is not finished; run the same command again to resume it')
-    recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
+    except ValidationError as error:
+        reason = f"its recipe is not valid ({error.error_count()} faults)"
+        raise DataError(f'run "{folder.name}": {RECORD}: {reason}; {REMEDY}') from None
     lineage = list(_lineage(record, recipe, store))
-    policy = next(artifact for label, artifact in lineage if label == record["final"])
+    policy = next((artifact for label, artifact in lineage if label == record["final"]), None)
+    if policy is None:
+        raise DataError(f'run "{folder.name}": {RECORD} has no stage "{record["final"]}"; {REMEDY}')
+    if (folder / REPORT).exists():
+        check_evidence(folder, record, store)
     tuned = record.get("tuned")
     return RunRecord(recipe, record["method"], record["seed"], folder, policy, lineage, tuned)
+
+
+def check_evidence(folder: Path, record: Mapping[str, Any], store: Store) -> Report:
+    """The report of an evaluated run, after the check of all that it rests on and is still in the store.
+
+    Raises:
+        DataError: the report is missing, damaged or was changed.
+        StoreError: an artifact of a stage, of answers or of verdicts was changed.
+    """
+    report = read_report(folder / REPORT)
+    stages = {f"{stage['kind']}-{stage['fingerprint'][:16]}" for stage in record["stages"]}
+    for name in sorted(stages | set(artifacts_of(report))):
+        if (store.artifacts / name).is_dir():
+            store.open(store.artifacts / name)
+    return report
 
 
 def _lineage(record: Mapping[str, Any], recipe: Recipe, store: Store) -> Iterator[tuple[str, Artifact]]:
@@ -168,7 +220,13 @@ def _lineage(record: Mapping[str, Any], recipe: Recipe, store: Store) -> Iterato
         if stage["trainer"] == "checkpoint":
             yield stage["stage"], base_artifact(recipe.base.checkpoint)
         else:
-            yield stage["stage"], store.get(stage["kind"], stage["fingerprint"])
+            artifact = store.get(stage["kind"], stage["fingerprint"])
+            if stage.get("content") not in (None, artifact.manifest["content"]):
+                raise StoreError(
+                    f'artifact "{artifact.path.name}": is not the one that {RECORD} names; remove the folder '
+                    f'"{artifact.path}" and run the same command again'
+                )
+            yield stage["stage"], artifact
 
 
 def stand_ins(lineage: Sequence[tuple[str, Artifact]]) -> list[str]:

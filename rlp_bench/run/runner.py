@@ -14,8 +14,9 @@ from typing import Any
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
-from rlp_bench.api.files import write_json, write_jsonl
+from rlp_bench.api.files import write_jsonl
 from rlp_bench.api.protocols import Context
+from rlp_bench.api.seals import write_sealed
 from rlp_bench.api.types import Artifact, ProcessGroup, Training
 from rlp_bench.display import Display, Task, describe
 from rlp_bench.plan.graph import Handle, Node, Plan
@@ -26,6 +27,7 @@ from rlp_bench.run.meter import StageMeter
 from rlp_bench.run.noisy_annotator import NoisyAnnotator
 from rlp_bench.run.provenance import stage_provenance
 from rlp_bench.run.records import RunRecord, run_folder, write_record
+from rlp_bench.store.manifest import METER
 from rlp_bench.store.store import Store
 
 Made = Callable[[Path, str, Artifact], None]
@@ -43,7 +45,7 @@ def run_plan(plan: Plan, store: Store, display: Display, made: Made | None = Non
             artifacts[node.fingerprint] = runner.make(node, artifacts, plan.seed)
             if made is not None:
                 made(folder, node.label, artifacts[node.fingerprint])
-    with store.errors_as_lines():
+    with store.writing(folder):
         write_record(folder, plan, artifacts, "done")
     lineage = [(node.label, artifacts[node.fingerprint]) for node in plan.nodes]
     policy = artifacts[plan.final.fingerprint]
@@ -59,8 +61,9 @@ def begin_record(plan: Plan, store: Store) -> None:
         for node in plan.nodes
         if node.trainer != "checkpoint" and is_done(node, store)
     }
-    with store.errors_as_lines():
-        write_record(run_folder(store, plan), plan, sealed, "running")
+    with store.writing(run_folder(store, plan)):
+        if not all(is_done(node, store) for node in plan.nodes):  # or another process has just finished it
+            write_record(run_folder(store, plan), plan, sealed, "running")
 
 
 def is_done(node: Node, store: Store) -> bool:
@@ -140,7 +143,7 @@ class StageRunner:
                 else:
                     metrics = node.instance.train(inputs, out, context)
             figures = {**meter.figures(), "attempts": attempts, "trainer": node.trainer}
-            write_json(out / "meter.json", {**figures, "input_rows": _rows(inputs)})
+            write_sealed(out / METER, {**figures, "input_rows": _rows(inputs)})
             return metrics
 
         def waiting() -> None:

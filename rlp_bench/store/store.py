@@ -3,39 +3,40 @@
 ROOT/store_version                       "1"; a newer version is an error
 ROOT/artifacts/<kind>-<fingerprint[:16]>/  files, metrics.json, meter.json, manifest.json
 ROOT/artifacts/.partial-<kind>-...       being built, or left by a killed process; rebuilt from scratch
+ROOT/checked/<kind>-<fingerprint[:16]>.json  size and times of the files when they were last hashed
 ROOT/scratch/<fingerprint[:16]>/         checkpoints of an unfinished stage; kept until it is sealed
 ROOT/runs/<recipe>/<method>-s<seed>-.../   run.json, report.json
 ROOT/locks/                              empty lock files
 """
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from rlp_bench.api.errors import StoreError
 from rlp_bench.api.files import fingerprint as fingerprint
-from rlp_bench.api.files import write_atomic, write_json
+from rlp_bench.api.files import leftovers, remove, write_atomic, write_json
+from rlp_bench.api.seals import write_sealed
 from rlp_bench.api.types import Artifact
+from rlp_bench.store.manifest import (
+    MANIFEST,
+    STORE_VERSION,
+    UNHASHED,
+    check_files,
+    damaged,
+    marks_of,
+    read_manifest,
+    write_marks,
+)
+from rlp_bench.store.manifest import hash_file as hash_file
 
-STORE_VERSION = 1
-MANIFEST = "manifest.json"
-UNHASHED = {"meter.json", "log.txt"}
-"""Files about the execution of a stage, which differ between runs; not part of an artifact's content."""
 Build = Callable[[Path], Mapping[str, float] | None]
-
-
-def hash_file(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_folder(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> dict[str, str]:
@@ -52,6 +53,7 @@ class Store:
         self.root = Path(root)
         self.artifacts = self.root / "artifacts"
         self.runs = self.root / "runs"
+        self.checked = self.root / "checked"
         self._check_version()
 
     def _check_version(self) -> None:
@@ -63,9 +65,11 @@ class Store:
             raise StoreError(
                 f'store "{self.root}": cannot be read ({error.strerror}); give another --store'
             ) from None
-        if not text.isdigit() or int(text) > STORE_VERSION:
+        except ValueError:
+            text = "(not text)"
+        if not text.isdecimal() or len(text) > 9 or int(text) > STORE_VERSION:
             raise StoreError(
-                f'store "{self.root}" has version {text or "(empty)"}, this rlp-bench knows up to '
+                f'store "{self.root}" has version {text[:20] or "(empty)"}, this rlp-bench knows up to '
                 f"{STORE_VERSION}: upgrade rlp-bench or give another --store"
             )
 
@@ -89,25 +93,33 @@ class Store:
         """
         return self.open(self.folder(kind, fp), fp)
 
-    def open(self, folder: Path, fp: str | None = None) -> Artifact:
-        """The artifact in `folder`; checks that its files exist and have the sizes in the manifest."""
+    def open(self, folder: Path, fp: str | None = None, always: bool = False) -> Artifact:
+        """The artifact in `folder`, after the check of its manifest and its files (`manifest.check_files`)."""
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_manifest(folder)
         except FileNotFoundError:
             raise StoreError(f'artifact "{folder.name}": is not in store "{self.root}"') from None
-        except ValueError:
-            raise _damaged(folder, f"{MANIFEST} is not JSON") from None
-        if manifest.get("store_version", 0) > STORE_VERSION:
-            raise StoreError(
-                f'artifact "{folder.name}" is of store version {manifest["store_version"]}: upgrade rlp-bench'
-            )
-        if fp is not None and manifest.get("fingerprint") != fp:
-            raise _damaged(folder, "its fingerprint differs from the expected one")
-        for name, size in manifest["bytes"].items():
-            file = folder / name
-            if not file.is_file() or file.stat().st_size != size:
-                raise _damaged(folder, f"{name} is missing or has another size")
+        if fp is not None and manifest["fingerprint"] != fp:
+            raise damaged(folder, "its fingerprint differs from the expected one")
+        check_files(folder, manifest, self._memo(folder.name), always)
         return Artifact(manifest["kind"], manifest["fingerprint"], folder, manifest)
+
+    def file(self, name: str) -> Path:
+        """The path of an artifact's file, "artifacts/<artifact>/<file>", after the check of the artifact.
+
+        Raises:
+            StoreError: the name is of no artifact's file, or the artifact is missing or damaged.
+        """
+        parts = PurePosixPath(name).parts
+        if len(parts) < 3 or parts[0] != "artifacts" or ".." in parts:
+            raise StoreError(f'store "{self.root}": "{name}" is not the name of an artifact\'s file')
+        artifact = self.open(self.artifacts / parts[1])
+        if "/".join(parts[2:]) not in artifact.manifest["files"]:
+            raise damaged(artifact.path, f"{'/'.join(parts[2:])} is missing or has another size")
+        return self.root / name
+
+    def _memo(self, name: str) -> Path:
+        return self.checked / f"{name}.json"
 
     def all(self) -> Iterator[Artifact]:
         """Yields every sealed artifact, sorted by name; raises StoreError for a damaged one."""
@@ -145,11 +157,27 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         version = self.root / "store_version"
         if not version.exists():
-            write_atomic(version, f"{STORE_VERSION}\n".encode())
+            with self.writing(version):
+                write_atomic(version, f"{STORE_VERSION}\n".encode())
 
     def lock_of(self, name: str) -> FileLock:
         """The lock held while the artifact `name` (kind-16 hex) is built or removed."""
         return FileLock(self.root / "locks" / f"{name}.lock")
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Held while a file outside `artifacts` is read, changed and written; removes what a killed writer left.
+
+        Args:
+            path: the file, or the folder whose files are written.
+        """
+        with self.errors_as_lines():
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            name = "-".join(path.relative_to(self.root).parts)
+            with self.lock_of(name):
+                for leftover in leftovers(path):
+                    remove(leftover)
+                yield
 
     @contextmanager
     def _lock(self, kind: str, fp: str, waiting: Callable[[], None]) -> Iterator[None]:
@@ -175,8 +203,9 @@ class Store:
             metrics = build(partial)
             if metrics is not None:
                 write_json(partial / "metrics.json", dict(metrics))
-            seal(partial, kind, fp, provenance)
+            manifest = seal(partial, kind, fp, provenance)
             partial.rename(final)
+            write_marks(self._memo(final.name), manifest["content"], marks_of(final, manifest["files"]))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -213,8 +242,8 @@ def disk_full(error: BaseException) -> bool:
     return not isinstance(error, OSError) and os.strerror(errno.ENOSPC) in str(error)
 
 
-def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> None:
-    """Hashes the files, syncs them to disk, then writes the manifest."""
+def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Hashes the files, syncs them to disk, then writes the manifest, and returns it."""
     files = hash_folder(folder)
     if not files:
         raise StoreError(f'artifact "{kind}-{fp[:16]}": its stage wrote no file')
@@ -230,10 +259,5 @@ def seal(folder: Path, kind: str, fp: str, provenance: Mapping[str, Any]) -> Non
         "bytes": {name: (folder / name).stat().st_size for name in files},
         "content": fingerprint(files),
     }
-    write_json(folder / MANIFEST, manifest)
-
-
-def _damaged(folder: Path, what: str) -> StoreError:
-    return StoreError(
-        f'artifact "{folder.name}": {what}; remove the folder "{folder}" and run the same command again'
-    )
+    write_sealed(folder / MANIFEST, manifest)
+    return manifest

@@ -97,7 +97,7 @@ def test_a_new_kind_goes_from_evaluation_to_gate_and_leaderboard(rating, store, 
     assert judge_candidate(snapshots[0], snapshots[1], {}).verdict == "regression"
     assert judge_candidate(snapshots[1], snapshots[0], {}).verdict == "pass"
 
-    scores = {r["method"]: {0: item_scores(store.root, r["suites"][0])} for r in (good, bad)}
+    scores = {r["method"]: {0: item_scores(store.file, r["suites"][0])} for r in (good, bad)}
     [row] = compare(scores, [("sft", "ppo")])
     assert row["difference"] == pytest.approx(-100 / 3)
 

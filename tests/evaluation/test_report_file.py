@@ -9,6 +9,7 @@ import pytest
 
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.report import headline, headline_key, read_report, suite_of, write_report
+from rlp_bench.api.seals import with_seal
 
 ROOT = Path(__file__).parents[2]
 SUITE = {"alias": "a", "suite": "s", "suite_version": "1", "kind": "win_rate", "win_rate": 50.0}
@@ -18,7 +19,10 @@ REPORT = {"report_version": 1, "recipe": "r@1", "suites": [SUITE], "method": "é
 def test_a_report_comes_back_and_its_bytes_are_sorted_json(tmp_path):
     write_report(tmp_path / "report.json", REPORT)
     written = (tmp_path / "report.json").read_bytes()
-    assert written == (json.dumps(REPORT, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+    assert (
+        written
+        == (json.dumps(with_seal(REPORT), sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+    )
     assert read_report(tmp_path / "report.json") == REPORT
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 

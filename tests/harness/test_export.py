@@ -18,11 +18,12 @@ import yaml
 from warm import Warm
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.api.seals import write_sealed
 from rlp_bench.api.types import Decoding
 from rlp_bench.export.checkpoint import export_run
 from rlp_bench.export.model_card import cell, clean, code, model_card, table
 from rlp_bench.recipes.load import load_recipe
-from rlp_bench.run.records import RunRecord, find_run
+from rlp_bench.run.records import RunRecord, find_run, read_record
 from rlp_bench.store.store import Store
 
 SETS = ("data.sft=64", "data.preferences=40", "data.unlabeled=32")
@@ -225,8 +226,7 @@ def test_unfinished_and_damaged_runs_are_refused(call: Call, home: Path, tmp_pat
     weights.write_bytes(data)
     with pytest.raises(BenchError, match=r"model\.safetensors has changed since it was sealed"):
         export_run(record, tmp_path / "out")
-    about = json.loads((record.path / "run.json").read_text())
-    (record.path / "run.json").write_text(json.dumps({**about, "status": "running"}))
+    write_sealed(record.path / "run.json", {**read_record(record.path), "status": "running"})
     done = call("export", "ppo", "--store", "s", "--out", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert "is not finished" in done.stderr

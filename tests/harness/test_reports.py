@@ -315,9 +315,9 @@ def test_a_suite_within_another_has_its_own_items_only(tmp_path):
     )
     whole = {"scores": "scores.jsonl", "subsets": {"vicuna": {}, "koala": {}}}
     part = {"scores": "scores.jsonl", "subsets": {"vicuna": {}}, "evidence": "subset of alpacafarm: ..."}
-    assert item_scores(store.root, whole) == {"a": 1.0, "b": 0.0}
-    assert item_scores(store.root, part) == {"a": 1.0}
-    assert item_scores(store.root, whole, subset="koala") == {"b": 0.0}
+    assert item_scores(lambda name: store.root / name, whole) == {"a": 1.0, "b": 0.0}
+    assert item_scores(lambda name: store.root / name, part) == {"a": 1.0}
+    assert item_scores(lambda name: store.root / name, whole, subset="koala") == {"b": 0.0}
 
 
 def test_preference_accuracy_of_a_matrix(small_matrix, cli):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from patience import PATIENCE
 
 from rlp_bench.api.errors import StoreError
+from rlp_bench.api.files import unique_beside, write_json
+from rlp_bench.store import manifest
 from rlp_bench.store.garbage_collection import collect
-from rlp_bench.store.store import Store, fingerprint
+from rlp_bench.store.store import Store, fingerprint, hash_file
 from rlp_bench.store.verify import verify
 
 FP = fingerprint("some stage")
@@ -133,15 +136,103 @@ def test_damaged_artifact_is_refused_with_what_to_do(tmp_path: Path, damage: str
         store.get("samples", FP)
 
 
-def test_verify_finds_a_changed_byte_that_get_does_not(tmp_path: Path) -> None:
+def test_get_and_verify_find_a_changed_byte(tmp_path: Path) -> None:
     store = Store(tmp_path)
     artifact = store.make("samples", FP, write, {})
     assert [each["ok"] for each in verify(store)] == [True]
     (artifact.path / "rows.jsonl").write_text("[]\n")
-    store.get("samples", FP)
+    with pytest.raises(StoreError, match=r"rows.jsonl was changed after it was sealed; remove the folder"):
+        store.get("samples", FP)
     (found,) = verify(store)
     assert not found["ok"]
     assert "rows.jsonl" in found["problem"]
+
+
+def test_a_change_is_found_though_size_and_modification_time_are_the_old_ones(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.make("samples", FP, write, {}).path / "rows.jsonl"
+    before = path.stat()
+    path.write_text("[]\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StoreError, match="was changed"):
+        store.get("samples", FP)
+
+
+def test_unchanged_files_are_hashed_once_and_touched_or_copied_ones_once_more(
+    tmp_path: Path, monkeypatch
+) -> None:
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr(manifest, "hash_file", counted)
+    store = Store(tmp_path / "store")
+    path = store.make("samples", FP, write, {}).path / "rows.jsonl"
+    store.get("samples", FP)
+    store.get("samples", FP)
+    assert hashed == []  # sealing has hashed them by itself
+    os.utime(path)
+    store.get("samples", FP)
+    store.get("samples", FP)
+    assert hashed == ["rows.jsonl"]
+    monkeypatch.setenv(manifest.VERIFY, "1")
+    store.get("samples", FP)
+    assert hashed[1:] == ["metrics.json", "rows.jsonl"]
+    monkeypatch.delenv(manifest.VERIFY)
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    for _ in range(2):
+        Store(tmp_path / "copy").get("samples", FP)
+    assert len(hashed) == 5
+
+
+def test_artifacts_without_marks_or_with_damaged_ones_are_read_as_before(tmp_path: Path) -> None:
+    """Stores written before there were marks and seals."""
+    store = Store(tmp_path)
+    folder = store.make("samples", FP, write, {}).path
+    (memo,) = store.checked.iterdir()
+    memo.write_text('{"marks":')
+    found = json.loads((folder / "manifest.json").read_text())
+    del found["seal"]
+    (folder / "manifest.json").write_text(json.dumps(found))
+    assert store.get("samples", FP).metrics == {"rows": 1.0}
+    assert json.loads(memo.read_text())["content"] == found["content"]
+
+
+@pytest.mark.parametrize("key", ["provenance", "files", "bytes", "kind", "content"])
+def test_an_edited_manifest_is_refused(tmp_path: Path, key: str) -> None:
+    store = Store(tmp_path)
+    path = store.make("samples", FP, write, {"seed": 1}).path / "manifest.json"
+    found = json.loads(path.read_text())
+    changed = {**found, key: {"seed": 2} if key == "provenance" else None}
+    path.write_text(json.dumps(changed))
+    with pytest.raises(StoreError, match=r"manifest\.json was changed after it was written; remove the folder"):
+        store.get("samples", FP)
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[1]", "{}", "{", "", "[" * 100_000, "9" * 5000, '{"store_version": "x"}']
+)
+def test_a_manifest_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
+    store = Store(tmp_path)
+    folder = store.make("samples", FP, write, {}).path
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(StoreError, match=r"manifest\.json .*; remove the folder") as caught:
+        store.get("samples", FP)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = tmp_path / "runs" / "micro" / "sft-s0-x"
+    run.mkdir(parents=True)
+    unique_beside(run / "run.json").write_text("half of it")
+    unique_beside(run / "report.json").write_text("half of it")
+    (run / ".mine").write_text("not ours")
+    with store.writing(run):
+        write_json(run / "run.json", {})
+    assert {path.name for path in run.iterdir()} == {"run.json", ".mine"}
 
 
 RACE = """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.cli.main import main
+from rlp_bench.store.store import fingerprint, seal
 
 JUDGE = {"name": "micro_pool", "version": "1", "noise": 0.0, "scale": "soft"}
 
@@ -50,6 +51,7 @@ def write_report(path: Path, store: Path, *suites: Mapping[str, Any], subset: st
                 for i, s in enumerate(given)
             ]
             (folder / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            seal(folder, "verdicts", fingerprint(folder.name), {"step": "verdicts"})
             one["scores"] = f"artifacts/{folder.name}/scores.jsonl"
         told.append(one)
     path.write_text(json.dumps({"recipe": "nano@1", "method": "sft", "seed": 0, "suites": told}))

@@ -55,8 +55,10 @@ def test_a_baseline_is_small_enough_for_git(bench):
     ("change", "said"),
     [
         (lambda text: text.replace(",1.0,", ",0.0,", 1), "its rows were changed"),
-        (lambda text: text.replace('"baseline_version": 1', '"baseline_version": 9'), "upgrade rlp-bench"),
-        (lambda text: text.replace('"suites"', '"suits"', 1), "is not a baseline"),
+        (lambda text: text.replace('"baseline_version": 2', '"baseline_version": 9'), "upgrade rlp-bench"),
+        (lambda text: text.replace('"suites"', '"suits"', 1), "its first line was changed"),
+        (lambda text: text.replace("for the test", "for a test", 1), "its first line was changed"),
+        (lambda text: text.replace('"seal"', '"seel"', 1), "is not a baseline"),
         (lambda text: "# notes\n" + text, "is not a baseline"),
         (lambda text: "[]", "is not a baseline"),
         (lambda text: "", "is not a baseline"),
@@ -94,8 +96,10 @@ def test_a_report_that_is_none_and_scores_that_are_gone_are_one_line(bench):
     accept = ("baseline", "accept", "--reason", "why", "--out", bench.baseline, "--report")
     path = bench.report("c", suite(OLD))
     next(bench.store.glob("artifacts/*/scores.jsonl")).write_text('{"item_id": "a", "score": 7}\n')
-    assert "a score in [0, 1] or null" in lines(bench.call(*accept, path)[2])[0]
-    next(bench.store.glob("artifacts/*/scores.jsonl")).unlink()
+    assert "scores.jsonl is missing or has another size" in lines(bench.call(*accept, path)[2])[0]
+    outside = bench.report("d", suite([7.0]))
+    assert "a score in [0, 1] or null" in lines(bench.call(*accept, outside)[2])[0]
+    next(bench.store.glob("artifacts/verdicts-c-0/scores.jsonl")).unlink()
     assert "give the --store" in lines(bench.call(*accept, path)[2])[0]
     odd = ([3], [], {}, [{"alias": 1, "suite": "s", "kind": "k"}], [{**suite(OLD), "judge": "gpt4"}])
     for suites in odd:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from regression_parts import JUDGE, lines, suite
 
+from rlp_bench.api.seals import with_seal
 from rlp_bench.regression.rule import decide
 
 RNG = np.random.default_rng(0)
@@ -227,7 +228,7 @@ def test_a_baseline_of_a_report_without_a_method_needs_a_name(bench):
     bench.accept(suite(OLD))
     manifest, _, rows = bench.baseline.read_text().partition("\n")
     origin = {**json.loads(manifest)["origin"], "method": None}
-    bench.baseline.write_text(json.dumps({**json.loads(manifest), "origin": origin}) + "\n" + rows)
+    bench.baseline.write_text(json.dumps(with_seal({**json.loads(manifest), "origin": origin})) + "\n" + rows)
     status, _, err = bench.regress()
     assert status == 2
     assert "neither --run nor --report was given" in lines(err)[0]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rlp_bench.api import registry
+from rlp_bench.api.files import write_text
 from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
 from rlp_bench.display import Display, print_json, show
 
@@ -46,6 +47,6 @@ def _write(found: Mapping[str, Any], out: Path) -> Path:
     figures.mkdir(parents=True, exist_ok=True)
     for picture in ("subsets", "kl"):
         drawn = board.render([found], f"{picture}.svg")
-        (figures / f"results-{picture}.svg").write_text(drawn, encoding="utf-8")
-    out.write_text(board.render([found], "md"), encoding="utf-8")
+        write_text(figures / f"results-{picture}.svg", drawn)
+    write_text(out, board.render([found], "md"))
     return figures

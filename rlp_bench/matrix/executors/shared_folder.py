@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.api.files import write_text
 from rlp_bench.store.store import Store, fingerprint
 
 FOLDER = "cluster"
@@ -29,7 +30,7 @@ class SharedFolder:
         self.folder = root / FOLDER / f"{moment}-{self.token[:6]}"
         with Store(root).errors_as_lines():
             self.folder.mkdir(parents=True)
-            (self.folder / TOKEN).write_text(self.token + "\n")
+            write_text(self.folder / TOKEN, self.token + "\n")
 
     def began(self, key: str) -> list[str]:
         """ "host pid" of every process that has started the job."""
