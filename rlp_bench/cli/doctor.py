@@ -1,12 +1,17 @@
 """`rlp-bench doctor`: checks the installation, the plug-ins, the recipes and the store."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
 from rlp_bench.cli.options import STORE, Json, StoreFolder
 from rlp_bench.display import print_json, show, size, table
+
+if TYPE_CHECKING:
+    from rlp_bench.store.store import Store
 
 
 def doctor(store: StoreFolder = STORE, as_json: Json = False) -> None:
@@ -82,4 +87,30 @@ def _store(root: Path) -> list[dict[str, Any]]:
     except BenchError as error:
         return [*checks, _check("store", False, error)]
     checks += [_check(each["artifact"], False, each["problem"]) for each in found if not each["ok"]]
+    checks += _records(Store(root))
     return [*checks, _check("store", True, f"{root}: {sum(each['ok'] for each in found)} sound artifacts")]
+
+
+def _records(store: "Store") -> list[dict[str, Any]]:
+    """The faults of files about runs and matrices; each is a check that failed."""
+    from rlp_bench.api.report import read_report
+    from rlp_bench.matrix.jobs import POINTS, read_points
+    from rlp_bench.matrix.schedule import MATRIX, read_matrix
+    from rlp_bench.run.records import REPORT, read_record, run_folders
+    from rlp_bench.store.manifest import read_meter
+
+    folders = run_folders(store)
+    readers: list[tuple[Path, Callable[[], Any]]] = [
+        *((folder, partial(read_record, folder)) for folder in folders),
+        *((f, partial(read_report, f / REPORT)) for f in folders if (f / REPORT).exists()),
+        *((f, partial(read_points, f / POINTS)) for f in folders if (f / POINTS).exists()),
+        *((path, partial(read_matrix, path)) for path in (store.root / "matrix").glob(f"*/{MATRIX}")),
+        *((folder, partial(read_meter, folder)) for folder in store.folders()),
+    ]
+    checks = []
+    for path, read in readers:
+        try:
+            read()
+        except BenchError as error:
+            checks.append(_check(path.name, False, error))
+    return checks

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from rlp_bench.api.errors import BenchError
 from rlp_bench.cli.options import STORE, StoreFolder
 from rlp_bench.display import show, size
 
@@ -14,7 +15,7 @@ def gc(
     ] = False,
     store: StoreFolder = STORE,
 ) -> None:
-    """Remove artifacts that no run needs, and leftovers of killed processes."""
+    """Remove artifacts that no run needs, and leftovers of killed processes; evaluations are kept."""
     from rlp_bench.store.garbage_collection import collect
     from rlp_bench.store.store import Store
 
@@ -23,3 +24,5 @@ def gc(
         show(str(folder))
     verb = "would be removed" if dry_run else "removed"
     show(f"{len(garbage.folders)} folders, {size(garbage.bytes)} {verb}")
+    if garbage.faults:
+        raise BenchError("\n".join(garbage.faults))

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from rlp_bench.api.errors import BenchError, DataError
-from rlp_bench.api.files import write_json
+from rlp_bench.api.files import unique_beside, write_json, write_text
 from rlp_bench.api.report import Report, read_report
 from rlp_bench.export.model_card import model_card
 from rlp_bench.run.records import REPORT, RunRecord
@@ -45,15 +45,14 @@ def export_run(record: RunRecord, out: Path) -> dict[str, str]:
     """
     check_out(out)
     sources = _files(record)
-    partial = out.resolve().with_name(f".partial-{out.resolve().name}")
+    partial = unique_beside(out.resolve())
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         for source in sources:
             shutil.copyfile(source, partial / source.name)
         _check_copies(record, partial)
         _write_generation_config(partial)
-        (partial / "README.md").write_text(model_card(record, _report(record), partial), encoding="utf-8")
+        write_text(partial / "README.md", model_card(record, _report(record), partial))
         found = {path.name: hash_file(path) for path in sorted(partial.iterdir())}
         partial.rename(out.resolve())
     except OSError as error:
@@ -74,7 +73,9 @@ def check_out(out: Path) -> None:
 def _files(record: RunRecord) -> list[Path]:
     folder = record.policy.path
     _refuse_indirect(record)
-    found = sorted({path for pattern in FILES for path in folder.glob(pattern) if path.is_file()})
+    listed = record.policy.manifest["files"]
+    paths = {path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
+    found = sorted(path for path in paths if path.name in listed)
     names = {path.name for path in found}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         adapter = (

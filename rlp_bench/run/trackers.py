@@ -8,7 +8,6 @@ marks them as written.)
 
 import netrc
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rlp_bench.api.errors import BenchError, UnknownName, nearest
+from rlp_bench.api.files import unique_beside
 from rlp_bench.api.types import Artifact
 from rlp_bench.store.store import Store
 
@@ -93,8 +93,11 @@ class Tracking:
             log = artifact.path / LOG
             if "files" in artifact.manifest and LOG in artifact.manifest["files"]:
                 for name in self.names:
-                    if not self._written(name, artifact):
-                        self._write(name, run, label, artifact, list(steps(artifact.rows(log.name))))
+                    if self._written(name, artifact):
+                        continue
+                    with self.store.writing(run / FOLDER / name):
+                        if not self._written(name, artifact):  # or another process has just done it
+                            self._write(name, run, label, artifact, list(steps(artifact.rows(log.name))))
 
     def _written(self, name: str, artifact: Artifact) -> bool:
         mark = artifact.fingerprint[:8]
@@ -105,8 +108,7 @@ class Tracking:
     ) -> None:
         stage = f"{label}-{artifact.fingerprint[:8]}"
         place = run / FOLDER / name
-        partial = place / f".partial-{stage}"
-        shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+        partial = unique_beside(place / stage)
         partial.mkdir(parents=True)
         config = {"run": run.name, "stage": label, **_flat(artifact.manifest["provenance"].get("settings"))}
         about = {
