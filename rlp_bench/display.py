@@ -1,11 +1,19 @@
-"""Terminal output: progress on stderr (a bar, or plain lines without a terminal), tables and JSON on stdout."""
+"""Terminal output: progress on stderr (a bar, or plain lines without a terminal), tables and JSON on stdout.
 
-import json
+Nothing else in the package prints. What is printed is text: hidden characters are made visible (`api.escape`), and
+rich's markup is never interpreted.
+"""
+
+import io
+import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
+
+from rlp_bench.api import escape
 
 LINE_SECONDS = 10.0
 """Minimum time between two progress lines of one task."""
@@ -20,17 +28,16 @@ class Display:
 
     def __enter__(self) -> "Display":
         if sys.stderr.isatty() and not self.quiet:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bars = Progress(
-                TextColumn("{task.description:<14}"),
+                TextColumn("{task.description:<14}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=_console(sys.stderr),
                 transient=True,
             )
             self._bars.start()
@@ -52,9 +59,9 @@ class Display:
     def warn(self, line: str) -> None:
         """Prints a permanent line, even if quiet."""
         if self._bars is not None:
-            self._bars.console.print(line, highlight=False, markup=False)
+            self._bars.console.print(_text(line))
         else:
-            print(line, file=sys.stderr, flush=True)
+            print_message(line)
 
 
 class Task:
@@ -70,8 +77,8 @@ class Task:
         bars = self.display._bars
         if bars is not None:
             if self._bar is None:
-                self._bar = bars.add_task(self.name, total=total, note="", rate="")
-            bars.update(self._bar, completed=done, total=total, note=note, rate=rate)
+                self._bar = bars.add_task(escape.line(self.name), total=total, note="", rate="")
+            bars.update(self._bar, completed=done, total=total, note=escape.line(note), rate=rate)
         elif time.monotonic() - self._printed_at >= LINE_SECONDS:
             self._printed_at = time.monotonic()
             left = time_left(done, total, self._printed_at - self._began)
@@ -97,39 +104,143 @@ def time_left(done: int, total: int, seconds: float) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    """Prints one JSON document on stdout; in ASCII where the console's encoding lacks a character of it."""
+    text = escape.json(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = escape.json(value, ascii_only=True)
+    sys.stdout.write(text + "\n")
 
 
 def print_text(text: str) -> None:
-    """Prints text unchanged on stdout."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """Prints lines of text on stdout."""
+    sys.stdout.write(escape.terminal(text.rstrip("\n")) + "\n")
+
+
+def print_message(text: str) -> None:
+    """Prints lines of text on stderr."""
+    sys.stderr.write(escape.terminal(text.rstrip("\n")) + "\n")
+    sys.stderr.flush()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     """A rich table; columns whose name starts with ">" are right-aligned."""
-    from rich.markup import escape
     from rich.table import Table
 
     made = Table(
-        title=escape(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold"
+        title=_text(title) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
     )
     for column in columns:
         right = column.startswith(">")
-        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        made.add_column(_text(column.lstrip(">")), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
+        made.add_row(*(_text(cell) for cell in row))
     return made
 
 
+def _text(value: Any) -> Any:
+    """A renderable of rich that shows the text as it is."""
+    from rich.text import Text
+
+    return Text(escape.terminal(value))
+
+
 def show(*renderables: Any) -> None:
-    """Prints renderables on stdout; tables are 160 columns wide where stdout is not a terminal."""
+    """Prints tables and texts on stdout; tables are 160 columns wide where stdout is not a terminal."""
+    console = _console(sys.stdout, None if sys.stdout.isatty() else 160)
+    for each in renderables:
+        console.print(_text(each) if isinstance(each, str) else each)
+
+
+@contextmanager
+def live() -> Iterator[Any]:
+    """Yields `update(*renderables)`, which shows tables and texts on stderr in place of those before."""
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=_console(sys.stderr), auto_refresh=False, transient=True) as shown:
+
+        def update(*renderables: Any) -> None:
+            group = Group(*(_text(each) if isinstance(each, str) else each for each in renderables))
+            shown.update(group, refresh=True)
+
+        yield update
+
+
+class _Open(io.FileIO):
+    """A file descriptor to which one writes without an error when nobody reads it any more."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._failed = False
+
+    def write(self, data: Any) -> int:
+        """The number of bytes; all of them, unread, after a closed pipe. Another error is raised once."""
+        if not self._failed:
+            try:
+                return super().write(data)
+            except BrokenPipeError:
+                self._failed = True
+            except OSError:
+                self._failed = True
+                raise
+        return memoryview(data).nbytes
+
+
+class _Text(io.TextIOWrapper):
+    """A stream for people: what other libraries and Python itself print (warnings, tracebacks) is text, too."""
+
+    def write(self, text: str) -> int:
+        """Writes the text with hidden characters made visible, but for line breaks, returns and tabs."""
+        if not isinstance(text, str):  # click asks in this way whether a stream takes bytes
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        super().write(escape.visible(text, keep="\n\r\t"))
+        return len(text)
+
+
+class _Rich:
+    """The stream as rich needs it on a terminal, whose sequences pass; the texts within are escaped already."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if isinstance(self._stream, _Text):
+            return io.TextIOWrapper.write(self._stream, text)
+        return self._stream.write(text)
+
+
+def _console(stream: TextIO, width: int | None = None) -> Any:
+    """A console of rich that interprets nothing in a text."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 160
-    console = Console(width=width, highlight=False, soft_wrap=False)
-    for each in renderables:
-        console.print(each)
+    file: Any = _Rich(stream)
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def open_streams() -> None:
+    """Makes stdout and stderr write whatever they are given, in any encoding, and not fail when a pipe is closed.
+
+    Characters that the console's encoding lacks are written as escapes.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:  # closed by who started this process
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
+        elif stream is getattr(sys, f"__{name}__") and not isinstance(stream, _Text):
+            stream.flush()
+            buffer = io.BufferedWriter(_Open(number))
+            lines = number == 2 or stream.isatty()
+            made = _Text(buffer, stream.encoding, "backslashreplace", line_buffering=lines)
+            setattr(sys, name, made)
 
 
 def pairs(title: str, rows: Mapping[str, Any] | Sequence[Sequence[Any]]) -> Any:

@@ -1,16 +1,13 @@
 """Makes texts of models safe to show in a page: no hidden characters, no markup, limited length."""
 
-import re
 from typing import Any
 
 from markupsafe import Markup
 
+from rlp_bench.api import escape
+
 LIMIT = 4000
 """Maximum number of characters shown of one text."""
-HIDDEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
-)
-"""Control characters, bidirectional marks, lone surrogates, and noncharacters."""
 
 
 def clean(value: Any) -> Any:
@@ -19,16 +16,8 @@ def clean(value: Any) -> Any:
         return value
     text = str(value)
     whole = len(text)
-    shown = HIDDEN.sub(_visible, text[:LIMIT])
+    shown = escape.visible(text[:LIMIT], keep="\n\t")
     return shown if whole <= LIMIT else f"{shown} … (cut: {LIMIT:,} of {whole:,} characters shown)"
-
-
-def _visible(found: re.Match[str]) -> str:
-    """A control picture for ASCII controls, an escape for others: NUL is ␀, U+202E is \\u202e."""
-    code = ord(found.group())
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"\\u{code:04x}"
 
 
 def amount(number: float) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlp_bench.api import escape
+
 from .text import ends, p_value, signed, table
 
 Results = Mapping[str, Any]
@@ -40,7 +42,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     mark = "†" if row["stand_in"] else ""
     paper = "" if row["published_effect"] is None else f"; paper {signed(row['published_effect'])}"
     size = f"; {row['size']}" if row["size"] and row["size"] != row["verdict"] else ""
-    return f"{row['text']}{mark}: {signed(row['effect'])} points ({ends(row['ci95'])}){paper}{size}"
+    return f"{escape.markdown(row['text'])}{mark}: {signed(row['effect'])} points ({ends(row['ci95'])}){paper}{size}"
 
 
 def claims(r: Results) -> str:

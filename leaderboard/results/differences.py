@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .text import ends, label, listed, p_value, signed, table
+from rlp_bench.api import escape
+
+from .text import Bold, ends, label, listed, p_value, signed, table
 
 Results = Mapping[str, Any]
 
@@ -12,7 +14,9 @@ def named_collapses(r: Results) -> list[str]:
     """A sentence with the methods that have a collapsed seed; [] if there is none."""
     if not r["collapsed"]:
         return []
-    names = ", ".join(f"{label(r, m)} (seed {listed(seeds)})" for m, seeds in r["collapsed"].items())
+    names = ", ".join(
+        f"{escape.markdown(label(r, m))} (seed {listed(seeds)})" for m, seeds in r["collapsed"].items()
+    )
     return [
         f"Collapsed seeds, more than five of the table's seed SDs below the method's median: {names}. Their methods' "
         "differences are shown with and without them, and are excluded from the shrinkage of variances.\n"
@@ -96,4 +100,4 @@ def _matched_cell(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
         return ""
     text = f"{signed(row['difference'])} ({ends(row['ci95'])})"
-    return f"**{text}**" if row["p_holm"] < 0.05 else text
+    return Bold(text) if row["p_holm"] < 0.05 else text

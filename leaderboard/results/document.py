@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rlp_bench.api import UnknownName, nearest
+from rlp_bench.api import UnknownName, escape, nearest
 
 from ..published import PUBLISHED, SOURCE
 from .claims import claims, summary
@@ -44,7 +44,7 @@ class ResultsBoard:
 
 def _head(r: Results) -> str:
     m = r["matrix"]
-    lines = [f"# Results on the recipe `{m['recipe_id']}`", ""]
+    lines = [f"# Results on the recipe {escape.markdown_code(m['recipe_id'])}", ""]
     lines.append(
         f"{len(m['methods'])} methods, {len(m['seeds'])} seeds ({listed(m['seeds'])}); every stage after the base "
         "model is trained for each seed, retrained reward models with another random seed. Intervals are 95 % over "
@@ -297,17 +297,19 @@ def _provenance(r: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in r["versions"].items())
     judge = r["judge"]
     lines = [
-        f"- recipe `{m['recipe_id']}`, seeds {listed(m['seeds'])}, match steps: "
+        f"- recipe {escape.markdown_code(m['recipe_id'])}, seeds {listed(m['seeds'])}, match steps: "
         f"{'yes' if m['match_steps'] else 'no'}",
-        f"- judge {judge['name']} version {judge['version']}, both orders; published values: {SOURCE}, copied, part "
-        "of no test",
-        f"- {versions}; {wall}",
+        f"- judge {escape.markdown(judge['name'])} version {escape.markdown(judge['version'])}, both orders; "
+        f"published values: {SOURCE}, copied, part of no test",
+        f"- {escape.markdown(versions)}; {wall}",
     ]
     if m.get("failed"):
         lines.append(f"- failed jobs: {len(m['failed'])}")
     if r["stand_ins"]:
         names = ", ".join(f"{method} ({', '.join(stages)})" for method, stages in r["stand_ins"].items())
-        lines.append(f"- † a stage is a stand-in for the algorithm it is named after: {names}")
+        lines.append(
+            f"- † a stage is a stand-in for the algorithm it is named after: {escape.markdown(names)}"
+        )
     return "## Provenance\n\n" + "\n".join(lines)
 
 

@@ -60,7 +60,9 @@ def _pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams.update({"svg.hashsalt": "rlp-bench", "font.size": 9, "svg.fonttype": "none"})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "rlp-bench", "font.size": 9, "svg.fonttype": "none", "text.parse_math": False}
+    )
     from matplotlib import pyplot
 
     return pyplot

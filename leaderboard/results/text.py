@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlp_bench.api import escape
+
 Results = Mapping[str, Any]
+
+
+class Bold(str):
+    """A cell in bold type."""
 
 
 def label(r: Results, method: str) -> str:
@@ -69,9 +75,12 @@ def short(number: float) -> str:
 
 
 def table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; bars in cells are escaped."""
+    """A Markdown table; cells are text."""
+
+    def cell(value: Any) -> str:
+        return f"**{escape.markdown(value)}**" if isinstance(value, Bold) else escape.markdown(value)
 
     def line(cells: Sequence[Any]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(cell, cells)) + " |"
 
     return "\n".join([line(head), "|" + "---|" * len(head), *(line(row) for row in rows)])

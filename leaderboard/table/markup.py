@@ -1,13 +1,9 @@
 """Renders a table as LaTeX or as an HTML page; all texts are escaped."""
 
-import html
 from collections.abc import Sequence
 
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "†": r"$\dagger$",
-}  # fmt: skip
+from rlp_bench.api import escape
+
 STYLE = """\
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif }
 body { margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem }
@@ -20,7 +16,7 @@ li { margin: .2rem 0 }"""
 
 def latex_table(notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A booktabs tabular with the notes as comments above it; needs \\usepackage{booktabs}."""
-    lines = [f"% {' '.join(note.split())}" for note in notes]
+    lines = [f"% {escape.line(' '.join(note.split()))}" for note in notes]
     lines += [
         rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         r"\toprule",
@@ -32,26 +28,27 @@ def latex_table(notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequ
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+    return " & ".join(map(escape.latex, cells)) + r" \\"
 
 
 def html_page(title: str, notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A self-contained HTML page with the table and the notes."""
-    escape = html.escape
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    items = "\n".join(f"<li>{escape(note)}</li>" for note in notes)
+    head = "".join(f'<th scope="col">{escape.html(cell)}</th>' for cell in header)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape.html(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    items = "\n".join(f"<li>{escape.html(note)}</li>" for note in notes)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     return f"""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title>
+<title>{escape.html(title)}</title>
 <style>
 {STYLE}
 </style>
-<h1>{escape(title)}</h1>
+<h1>{escape.html(title)}</h1>
 <div>{table}</div>
 <ul>
 {items}

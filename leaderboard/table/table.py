@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 
-from rlp_bench.api import DataError, Report, UnknownName, nearest
+from rlp_bench.api import DataError, Report, UnknownName, escape, nearest
 
 from .collect import Board, bring_together
 from .columns import captions, header, lines, records
@@ -39,18 +38,18 @@ class Table:
 
 def _markdown(board: Board) -> str:
     head = header(board)
-    found = [f"{line}  " for line in captions(board)] + [""]
-    found += [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
+    found = [f"{escape.markdown(line)}  " for line in captions(board)] + [""]
+    found += [_line(head), f"| {' | '.join(['---', *['---:'] * (len(head) - 1)])} |"]
     found += [_line(cells) for cells in lines(board)]
     return "\n".join(found) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(escape.markdown, cells)) + " |"
 
 
 def _text(board: Board) -> str:
-    rows = [header(board), *lines(board)]
+    rows = [[escape.line(cell) for cell in row] for row in (header(board), *lines(board))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     found = [
         "  ".join(
@@ -61,7 +60,7 @@ def _text(board: Board) -> str:
     ]
     rule = "  ".join("-" * width for width in widths)
     body = [found[0].rstrip(), rule, *(line.rstrip() for line in found[1:])]
-    return "\n".join([*captions(board), "", *body]) + "\n"
+    return "\n".join([*map(escape.line, captions(board)), "", *body]) + "\n"
 
 
 def _latex(board: Board) -> str:
@@ -77,15 +76,15 @@ def _csv(board: Board) -> str:
     out = io.StringIO()
     rows = records(board)
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow({name: escape.csv(name) for name in rows[0]})
+    writer.writerows({name: escape.csv(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 
 def _json(board: Board) -> str:
     """The recipe, how each suite was measured, and the same records."""
     whole = {"recipe": board.recipe, "suites": dict(board.judges), "rows": records(board)}
-    return json.dumps(whole, indent=1) + "\n"
+    return escape.json(whole) + "\n"
 
 
 FORMATS: dict[str, Callable[[Board], str]] = {

@@ -1,6 +1,6 @@
 """The public API for plug-ins: types, protocols, errors, file I/O and the plug-in registry; imports nothing heavy."""
 
-from rlp_bench.api import registry
+from rlp_bench.api import escape, registry
 from rlp_bench.api.documents import (
     decode,
     json_value,
@@ -134,6 +134,7 @@ __all__ = [
     "check_encodable",
     "content_id",
     "decode",
+    "escape",
     "estimated_tokens",
     "fingerprint",
     "first_names",

@@ -10,7 +10,7 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.files import write_json, write_text
 from rlp_bench.cli.options import STORE, Json, RecipeName, Sets, StoreFolder, plugin_names, suite_aliases
-from rlp_bench.display import Display, print_json, show, table
+from rlp_bench.display import Display, print_json, print_text, show, table
 
 if TYPE_CHECKING:
     from rlp_bench.matrix.trajectory import Point
@@ -80,7 +80,7 @@ def curves(
         print_json({"points": rows, "matched": matched, "data": str(data), "picture": str(picture)})
         return
     show(_points_table(rows), *([_matched_table(matched)] if matched else []))
-    print(f"data: {data}\npicture: {picture}")
+    print_text(f"data: {data}\npicture: {picture}")
 
 
 def _check(

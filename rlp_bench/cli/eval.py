@@ -17,7 +17,7 @@ from rlp_bench.cli.options import (
     SuiteAliases,
     plugin_names,
 )
-from rlp_bench.display import Display, print_json, print_text, show, table
+from rlp_bench.display import Display, print_json, show, table
 
 if TYPE_CHECKING:
     from rlp_bench.api.report import Report
@@ -78,19 +78,13 @@ def evaluate(
 
 
 def _print_report(report: "Report", as_json: bool) -> None:
-    """Prints the report; as JSON, the report of a single suite is the document."""
+    """Prints the report, whose suites are a list, be it one or several."""
     from rlp_bench.evaluation.evaluate import render
 
     if as_json:
-        suites = report.get("suites", [])
-        one = list(suites.values()) if isinstance(suites, Mapping) else suites
-        print_json(one[0] if len(one) == 1 else report)
-        return
-    rendered = render(report)
-    if isinstance(rendered, str):
-        print_text(rendered)
+        print_json(report)
     else:
-        show(rendered)
+        show(*render(report))
 
 
 def _print_estimate(report: Mapping[str, Any], as_json: bool) -> None:

@@ -47,14 +47,14 @@ def _print_all(as_json: bool) -> None:
     ]
     rows.append({"list": "recipes", "names": recipe_names()})
     if as_json:
-        print_json(rows)
+        print_json({"list": "all", "rows": rows})
     else:
         show(table("", ["rlp-bench ls", ""], [(row["list"], ", ".join(row["names"])) for row in rows]))
 
 
 def _print_rows(what: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print_json(rows)
+        print_json({"list": what, "rows": rows})
     elif rows:
         shown = [[size(value) if key == "bytes" else value for key, value in row.items()] for row in rows]
         show(table("", list(rows[0]), shown))

@@ -38,6 +38,7 @@ from rlp_bench.cli.run import run
 from rlp_bench.cli.samples import samples
 from rlp_bench.cli.show import show_one
 from rlp_bench.cli.validate import validate
+from rlp_bench.display import open_streams, print_message, print_text
 
 Command = Callable[..., None]
 
@@ -103,7 +104,7 @@ for _name, (_help, _commands) in GROUPS.items():
 
 def _print_version(requested: bool) -> None:
     if requested:
-        print(f"rlp-bench {__version__}")
+        print_text(f"rlp-bench {__version__}")
         raise typer.Exit
 
 
@@ -119,11 +120,15 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
+    open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # an error of it is one of this command
     except BenchError as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        sys.stderr.write("".join(f"error: {line}\n" for line in lines))
+        lines = str(error).split("\n") if str(error) else [type(error).__name__]
+        print_message("\n".join(f"error: {line}" for line in lines))
         sys.exit(2)
     except KeyboardInterrupt:
         _interrupted()
@@ -134,12 +139,12 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.stderr.write(
-            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, then run the same command\n"
+        print_message(
+            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, then run the same command"
         )
         sys.exit(2)
 
 
 def _interrupted() -> None:
-    sys.stderr.write("interrupted; run the same command to resume\n")
+    print_message("interrupted; run the same command to resume")
     sys.exit(130)

@@ -22,7 +22,7 @@ from rlp_bench.cli.options import (
     Track,
     method_list,
 )
-from rlp_bench.display import duration, print_json, show
+from rlp_bench.display import duration, live, print_json, print_message, print_text, show
 
 if TYPE_CHECKING:
     from rlp_bench.matrix.executors.executor import Executor
@@ -92,7 +92,7 @@ def matrix(
     workers = open_executor(executor, read, planned.store.root, jobs)
     ended = _tracked(planned, schedule(planned, workers), trackers)
     for line in _watch(planned, ended, workers, as_json):
-        print(line, file=sys.stderr, flush=True)
+        print_message(line)
     written = write_matrix(planned, time.monotonic() - began)
     if as_json:
         print_json({**read_matrix(written), **files.found()})
@@ -114,7 +114,7 @@ def _show(matrix: "Matrix", last: str) -> None:
     from rlp_bench.cli.matrix_tables import grid, summary
 
     show(grid(matrix, {}), *summary(matrix))
-    print(last)
+    print_text(last)
 
 
 def _check_failed(matrix: "Matrix") -> None:
@@ -124,7 +124,7 @@ def _check_failed(matrix: "Matrix") -> None:
         BenchError: a job failed.
     """
     for key, error in matrix.failed.items():
-        print(f"failed: {matrix.jobs[key].name}: {error}", file=sys.stderr)
+        print_message(f"failed: {matrix.jobs[key].name}: {error}")
     if matrix.failed:
         raise BenchError(
             f"matrix: {len(matrix.failed)} jobs failed and {len(matrix.blocked())} could not start; "
@@ -199,18 +199,15 @@ def _watch(
                 printed_at = time.monotonic()
                 yield states(matrix, executor)
         return
-    from rich.console import Console, Group
-    from rich.live import Live
-
     from rlp_bench.cli.matrix_tables import grid
 
     latest: dict[tuple[str, int], str] = {}
-    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+    with live() as update:
         for job in ended:
             if job is not None:
                 latest = {(job.method, job.seed): job.label}
             note = f"{_counts(matrix, executor)}, {duration(time.monotonic() - began)} so far"
-            live.update(Group(grid(matrix, latest), states(matrix, executor), note), refresh=True)
+            update(grid(matrix, latest), states(matrix, executor), note)
 
 
 def _counts(matrix: "Matrix", executor: "Executor") -> str:

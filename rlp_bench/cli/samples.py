@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlp_bench.api import escape
 from rlp_bench.api.errors import UnknownName, nearest
 from rlp_bench.cli.options import STORE, Json, RecipeName, Seed, Sets, StoreFolder, SuiteAlias, plugin_names
 from rlp_bench.display import Display, print_json, print_text, show, table
@@ -169,7 +170,9 @@ def _number(value: float | None) -> str:
 
 def _markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+        return "| " + " | ".join(map(escape.markdown, cells)) + " |"
 
     names = [column.lstrip(">") for column in columns]
-    return "\n".join([f"**{title}**", "", line(names), "|" + "---|" * len(names), *map(line, rows), ""])
+    return "\n".join(
+        [f"**{escape.markdown(title)}**", "", line(names), "|" + "---|" * len(names), *map(line, rows), ""]
+    )

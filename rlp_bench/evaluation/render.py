@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rlp_bench.api.report import Agreement, Report, SuiteReport, headline, headline_key, suite_name
+from rlp_bench.display import pairs
 from rlp_bench.evaluation.kinds.kind import Kind, Section, with_error
 from rlp_bench.evaluation.kinds.table import kind_of
 
@@ -97,19 +98,7 @@ def _notes(report: SuiteReport) -> Sequence[str]:
     return [*evidence, *report.get("warnings", [])]
 
 
-def render(report: Report) -> Any:
-    """Rich tables of the summary, and of every suite by subset or category."""
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
-
-    tables = []
+def render(report: Report) -> list[Any]:
+    """Tables of the summary, and of every suite by subset or category."""
     groups = [section for suite in report["suites"] for section in _kind(suite).groups(suite)]
-    for title, rows in [*summarize(report), *groups]:
-        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
-        for column in range(max(len(row) for row in rows)):
-            table.add_column(justify="left" if column == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        tables.append(table)
-    return Group(*tables)
+    return [pairs(title, rows) for title, rows in [*summarize(report), *groups]]

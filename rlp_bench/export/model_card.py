@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import registry
+from rlp_bench.api import escape, registry
 from rlp_bench.api.report import Report, headline, headline_key, suite_name
 from rlp_bench.api.types import Artifact
 from rlp_bench.evaluation.render import summarize
@@ -38,7 +38,8 @@ def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
     parts = [
         front_matter(record, report, name),
         f"# {cell(name)}",
-        f"A policy trained with rlp-bench: method {cell(record.method)}, recipe `{record.group}`, seed {record.seed}.",
+        f"A policy trained with rlp-bench: method {cell(record.method)}, recipe {escape.markdown_code(record.group)}, "
+        f"seed {record.seed}.",
         *_results(report),
         "## Warnings\n\n" + "\n".join(f"- {cell(each)}" for each in warnings(record, report)),
         "## How to load",
@@ -48,11 +49,13 @@ def model_card(record: RunRecord, report: Report | None, folder: Path) -> str:
         table(["stage", "made by", "rows", "content (sha256)"], list(_stages(record))),
         "## License",
         "\n".join(f"- {cell(each)}" for each in licenses(record)),
-        f"## Recipe `{record.group}`",
+        f"## Recipe {escape.markdown_code(record.group)}",
         code("json", json.dumps(clean(record.recipe.content), indent=1, sort_keys=True, ensure_ascii=False)),
     ]
     if record.tuned:
-        parts.append(f"Chosen by the recipe's [tuning]: `{json.dumps(dict(record.tuned), sort_keys=True)}`.")
+        parts.append(
+            f"Chosen by the recipe's [tuning]: {escape.markdown_code(json.dumps(dict(record.tuned), sort_keys=True))}."
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,7 +81,7 @@ def front_matter(record: RunRecord, report: Report | None, name: str) -> str:
         library_name="transformers",
         pipeline_tag="text-generation",
         license="other" if stated else "unknown",
-        tags=["rlp-bench", line(record.method), record.recipe.name],
+        tags=["rlp-bench", line(record.method), line(record.recipe.name)],
         eval_results=results or None,
     )
     return f"---\n{data.to_yaml()}\n---"
@@ -220,12 +223,12 @@ def clean(value: Any) -> Any:
 
 def cell(text: Any) -> str:
     """The text escaped for Markdown, inside and outside tables."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", line(text))
+    return escape.markdown(text)
 
 
 def line(text: Any) -> str:
     """The text on one line, so that it cannot end a front matter, cell or heading."""
-    return " ".join(str(text).split())
+    return escape.flat(text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -237,4 +240,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def code(language: str, text: str) -> str:
     """A code block whose fence is longer than any fence in the text."""
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}{language}\n{escape.terminal(text)}\n{fence}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from rlp_bench.api.errors import BenchError
 from rlp_bench.api.files import write_json
-from rlp_bench.display import Display
+from rlp_bench.display import Display, print_message
 
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark"}
 NEEDS = {"judged_requests": ("openai",)}
@@ -61,7 +61,7 @@ def time_workloads(names: Sequence[str], k: int, cold: bool, cache: str, display
                 task(done, len(names), line["name"])
                 if line["outcome"] != "passed":
                     failed.append(line["name"])
-                    sys.stderr.write(line["why"] + "\n")
+                    print_message(line["why"])
             rest = process.communicate()[1]
         finally:
             process.kill()
@@ -72,7 +72,7 @@ def time_workloads(names: Sequence[str], k: int, cold: bool, cache: str, display
         document = folder / "benchmark.json"
         if process.returncode or not document.exists():
             log = folder / "log.txt"
-            sys.stderr.write((log.read_text(encoding="utf-8") if log.exists() else "") + rest)
+            print_message((log.read_text(encoding="utf-8") if log.exists() else "") + rest)
             raise BenchError(f"bench: pytest ended with status {process.returncode}; see its output above")
         found: dict[str, Any] = json.loads(document.read_text(encoding="utf-8"))
         return found

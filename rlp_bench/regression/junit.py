@@ -1,12 +1,10 @@
 """The verdict as JUnit XML for CI servers: one test case per suite."""
 
-import re
 import xml.etree.ElementTree as xml
 from collections.abc import Mapping
 from typing import Any
 
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that are not allowed in XML 1.0, even escaped."""
+from rlp_bench.api import escape
 
 
 def junit_xml(result: Mapping[str, Any]) -> bytes:
@@ -59,7 +57,7 @@ def _case(suite: Mapping[str, Any], strict: bool) -> xml.Element:
     }
     if numbers:
         out = xml.SubElement(case, "system-out")
-        out.text = clean("\n".join(f"{key}: {value}" for key, value in numbers.items()))
+        out.text = escape.xml("\n".join(f"{key}: {value}" for key, value in numbers.items()))
     return case
 
 
@@ -67,14 +65,9 @@ def _verdict_element(tag: str, verdict: str, reason: str) -> xml.Element:
     if tag == "skipped":
         return _element(tag, message=f"{verdict}: {reason}")
     element = _element(tag, type=verdict, message=reason)
-    element.text = clean(reason)
+    element.text = escape.xml(reason)
     return element
 
 
 def _element(tag: str, **attributes: str) -> xml.Element:
-    return xml.Element(tag, {name: clean(value) for name, value in attributes.items()})
-
-
-def clean(text: str) -> str:
-    """The text with characters not allowed in XML replaced by U+FFFD; `ElementTree` escapes the rest."""
-    return FORBIDDEN.sub("\ufffd", text)
+    return xml.Element(tag, {name: escape.xml(value) for name, value in attributes.items()})

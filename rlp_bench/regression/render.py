@@ -1,8 +1,9 @@
 """Renders the verdict: text tables, and a Markdown summary for a CI job."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from rlp_bench.api.escape import markdown
 
 HEADS = {
     "pass": "PASS: not worse by the margin or more",
@@ -89,45 +90,36 @@ def notes(result: Mapping[str, Any], attempts: str) -> list[str]:
 
 def render_text(result: Mapping[str, Any], attempts: str) -> list[Any]:
     """Renderables for a terminal."""
-    from rich.text import Text
-
     from rlp_bench.display import table
 
     head = f"{HEADS[result['verdict']]} ({_sides(result)})"
-    tables: list[Any] = [Text(head)]
+    tables: list[Any] = [head]
     if result["suites"]:
         tables.append(table("", NUMBERS, number_rows(result)))
     details = detail_rows(result)
     if details:
         tables.append(table("Details: baseline -> candidate", DETAILS, details))
-    return [*tables, Text("\n".join(notes(result, attempts)))]
+    return [*tables, "\n".join(notes(result, attempts))]
 
 
 def render_markdown(result: Mapping[str, Any], attempts: str) -> str:
     """A Markdown job summary; all texts are escaped."""
-    parts = [f"## rlp-bench regress: {HEADS[result['verdict']]}", "", escape(_sides(result)), ""]
+    parts = [f"## rlp-bench regress: {HEADS[result['verdict']]}", "", markdown(_sides(result)), ""]
     if result["suites"]:
         parts += _markdown_table(NUMBERS, number_rows(result))
     details = detail_rows(result)
     if details:
         parts += _markdown_table(DETAILS, details)
-    return "\n".join([*parts, *(f"- {escape(note)}" for note in notes(result, attempts)), ""])
+    return "\n".join([*parts, *(f"- {markdown(note)}" for note in notes(result, attempts)), ""])
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(escape(cell) for cell in cells)} |"
+        return f"| {' | '.join(markdown(cell) for cell in cells)} |"
 
     rule = ["---:" if column.startswith(">") else "---" for column in columns]
     header = line([column.lstrip(">") for column in columns])
     return [header, f"|{'|'.join(rule)}|", *(line(row) for row in rows), ""]
-
-
-def escape(text: str) -> str:
-    """The text escaped for GitHub's Markdown, on one line."""
-    flat = " ".join(str(text).split())
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#@!])", r"\\\1", flat)
 
 
 def _sides(result: Mapping[str, Any]) -> str:

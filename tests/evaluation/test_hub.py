@@ -138,7 +138,7 @@ def test_eval_reads_a_suite_from_the_hub(hub, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    [report] = json.loads(done.stdout)["suites"]
     assert report["win_rate"] == 100.0
     assert report["subsets"]["koala"]["n"] == 1
 

@@ -233,7 +233,7 @@ def test_summary_and_tables_show_intervals_and_evidence(report):
         "Notes",
     ]
     written = io.StringIO()
-    Console(width=160, file=written).print(render(report))
+    Console(width=160, file=written).print(*render(report))
     text = written.getvalue()
     assert "not independent evidence" in text
     assert "95 % interval" in text

@@ -63,7 +63,7 @@ def test_items_of_ones_own_are_not_called_alpacafarm(items, tmp_path, cli):
         json.dumps([{"instruction": r["instruction"], "output": "x"} for r in json.loads(items.read_text())])
     )
     call = ("eval", "--outputs", outputs, "--data", items, "--judge", "longest")
-    found = json.loads(cli(*call, "--json").stdout)
+    [found] = json.loads(cli(*call, "--json").stdout)["suites"]
     assert found["alias"] == "own_items"
     assert found["evidence"] == "4 of your own items: none of them is one of alpacafarm's"
     assert "4 of your own items" in cli(*call).stdout

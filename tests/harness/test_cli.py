@@ -74,7 +74,7 @@ def test_help_takes_little_more_than_the_libraries_that_print_it(cold_cli: Cli) 
 
 def test_strangers_trainer_judge_suite_and_method_are_listed_like_our_own(cli: Cli) -> None:
     for what in ("methods", "trainers", "judges", "suites", "engines"):
-        rows = json.loads(cli("ls", what, "--json").stdout)
+        rows = json.loads(cli("ls", what, "--json").stdout)["rows"]
         theirs = [row["name"] for row in rows if row["package"] == "rlp-bench-stranger"]
         assert theirs, what
         assert any(row["package"] == "rlp-bench" for row in rows), what
@@ -110,7 +110,7 @@ def test_outputs_file_is_judged_by_the_strangers_judge_on_the_strangers_suite(
     options = ("--suite", "greetings", "--outputs", "mine.json", "--judge", "stranger_shortest")
     result = cli("eval", *options, "--recipe", recipe_file, "--json")
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    [report] = json.loads(result.stdout)["suites"]
     assert report["win_rate"] == pytest.approx(70.0)  # 7 of 10 are shorter than the reference
     assert report["n_items"] == 10
 
@@ -205,9 +205,9 @@ def test_full_disk(cli: Cli, recipe_file: Path, tmp_path: Path) -> None:
 
 def test_ls_show_cp_validate_gc_doctor(cli: Cli, recipe_file: Path, tmp_path: Path) -> None:
     assert run(cli, recipe_file, "--no-eval").returncode == 0
-    artifacts = json.loads(cli("ls", "artifacts", "--json").stdout)
+    artifacts = json.loads(cli("ls", "artifacts", "--json").stdout)["rows"]
     assert [row["stage"] for row in artifacts].count("stranger_blend") == 1
-    (listed,) = json.loads(cli("ls", "runs", "--json").stdout)
+    (listed,) = json.loads(cli("ls", "runs", "--json").stdout)["rows"]
     assert (listed["status"], listed["method"], listed["seed"]) == ("done", "stranger", 0)
     name = artifacts[0]["artifact"]
     assert json.loads(cli("show", "artifact", name).stdout)["fingerprint"].startswith(name.split("-")[1])

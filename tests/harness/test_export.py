@@ -167,7 +167,7 @@ def test_the_datas_license_is_told_and_this_machines_folders_are_not(record: Run
     text = model_card(replace(record, recipe=load_recipe("real_text", sets)), None, folder)
     assert front(text)["license"] == "other"
     assert "CC BY-NC 4.0 (tatsu-lab: research use only)" in text
-    assert r"data hh\_rlhf:.../hh.jsonl.gz: MIT" in text
+    assert r"data hh_rlhf:.../hh.jsonl.gz: MIT" in text
     assert "alpacafarm_data:.../all.json,splits=.../s.json" in text
     assert "base checkpoint llama: not stated" in text
     assert "somebody" not in text
@@ -183,7 +183,7 @@ def test_names_cannot_break_out_of_the_card(record: RunRecord, folder: Path) -> 
     assert front(text)["tags"][1] == " ".join(method.split())
     assert "<script>" not in text.split("---\n", 2)[2].split("## Results")[0].replace(r"\<script\>", "")
     assert table(["a"], [["x | y\nz"]]).splitlines()[2:] == [r"| x \| y z |"]
-    assert cell("[a](b) <i> *c*") == r"\[a\](b) \<i\> \*c\*"
+    assert cell("[a](b) <i> *c*") == r"\[a\](b) &lt;i&gt; \*c\*"
     assert code("json", "a ```` b").startswith("`````json\n")
 
 

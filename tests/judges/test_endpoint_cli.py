@@ -44,13 +44,13 @@ def test_a_chat_judge_judges_an_outputs_file_and_the_second_time_nobody_is_asked
         judge = f"chat:judge-1,base_url={stub.url}"
         first = cli(*call, "--judge", judge)
         assert first.returncode == 0, first.stderr
-        report = json.loads(first.stdout)
+        [report] = json.loads(first.stdout)["suites"]
         assert (report["win_rate"], report["n_scored"]) == (50.0, 10)  # always A, in both orders
         assert report["judge"]["model"] == "judge-1"
         asked = len(stub.log)
         assert asked == 20
         again = cli(*call, "--judge", judge)
-        assert json.loads(again.stdout)["win_rate"] == 50.0
+        assert json.loads(again.stdout)["suites"] == [report]
         assert len(stub.log) == asked
 
 
@@ -67,7 +67,7 @@ def test_an_endpoint_is_a_policy_under_the_recipes_prompt_and_decoding(cli: Cli,
         )
         done = cli(*call, "--set", "decoding.temperature=0.7", "--set", "decoding.top_p=0.9", "--json")
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["n_items"] == 10
+        assert json.loads(done.stdout)["suites"][0]["n_items"] == 10
         assert len(stub.bodies) == 10
         body = next(one for one in stub.bodies if "greet four" in one["messages"][1]["content"])
         assert body["messages"] == [
@@ -81,7 +81,7 @@ def test_an_endpoint_is_a_policy_under_the_recipes_prompt_and_decoding(cli: Cli,
             300,
         )
         again = cli(*call, "--set", "decoding.temperature=0.7", "--set", "decoding.top_p=0.9", "--json")
-        assert json.loads(again.stdout)["win_rate"] == json.loads(done.stdout)["win_rate"]
+        assert json.loads(again.stdout) == json.loads(done.stdout)
         assert len(stub.bodies) == 10
 
 

@@ -186,7 +186,7 @@ def test_the_command_line_prints_the_published_digits(tmp_path):
         check=True,
         timeout=PATIENCE,
     )
-    report, row = json.loads(done.stdout), published(DAVINCI)
+    [report], row = json.loads(done.stdout)["suites"], published(DAVINCI)
     assert row is not None
     assert report["win_rate"] == pytest.approx(float(row["win_rate"]), abs=1e-6)
     assert report["standard_error"] == pytest.approx(float(row["standard_error"]), abs=1e-6)

@@ -8,8 +8,8 @@ import pytest
 from regression_parts import lines, suite
 from test_regression_rule import NOISY, OLD, WORSE
 
-from rlp_bench.regression.junit import clean, junit_xml
-from rlp_bench.regression.render import escape
+from rlp_bench.api import escape
+from rlp_bench.regression.junit import junit_xml
 
 
 def test_equal_runs_and_reasons_are_equal_bytes_packed_or_not(bench):
@@ -202,9 +202,9 @@ def test_hostile_names_are_text_in_xml_and_markdown(bench):
         "baseline": {"path": HOSTILE, "sha256": ""}, "candidate": {"run": HOSTILE},
     }  # fmt: skip
     root = xml.fromstring(junit_xml(result))
-    assert root.find(".//error").get("message") == clean(HOSTILE)
-    assert "\x00" not in clean(HOSTILE)
-    shown = escape(HOSTILE)
+    assert root.find(".//error").get("message") == escape.xml(HOSTILE)
+    assert "\x00" not in escape.xml(HOSTILE)
+    shown = escape.markdown(HOSTILE)
     assert "<" not in shown
     assert "\n" not in shown
     assert "\\|" in shown

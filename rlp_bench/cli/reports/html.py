@@ -9,7 +9,7 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import write_atomic
 from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
-from rlp_bench.display import Display, print_json
+from rlp_bench.display import Display, print_json, print_text
 
 
 def html(
@@ -47,7 +47,7 @@ def html(
     if as_json:
         print_json(summary)
     else:
-        print(f"report: {out} ({summary['bytes'] / 1e6:.1f} MB, {summary['instructions']} instructions)")
+        print_text(f"report: {out} ({summary['bytes'] / 1e6:.1f} MB, {summary['instructions']} instructions)")
 
 
 def _write(text: str, out: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 from rlp_bench.api import registry
 from rlp_bench.api.files import write_text
 from rlp_bench.cli.options import STORE, Json, MatrixName, StoreFolder
-from rlp_bench.display import Display, print_json, show
+from rlp_bench.display import Display, print_json, print_text, show
 
 
 def results(
@@ -37,7 +37,7 @@ def results(
     figures = _write(found, out)
     write_stored(figures / "results.json", gathered, found["claims"])
     show(claims_table(found["claims"]))
-    print(f"results: {out}\npictures: {figures}")
+    print_text(f"results: {out}\npictures: {figures}")
 
 
 def _write(found: Mapping[str, Any], out: Path) -> Path:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rlp_bench.api import escape
 from rlp_bench.display import short
 
 UNKNOWN = "unknown"
@@ -113,12 +114,12 @@ def footnotes(found: Mapping[str, Any]) -> list[str]:
 def markdown(found: Mapping[str, Any]) -> str:
     lines = []
     for title, columns, rows in tables(found):
-        lines += [f"### {title}", ""]
-        lines.append("| " + " | ".join(column.lstrip(">") for column in columns) + " |")
+        lines += [f"### {escape.markdown(title)}", ""]
+        lines.append("| " + " | ".join(escape.markdown(column.lstrip(">")) for column in columns) + " |")
         lines.append("|" + "|".join("---:" if column.startswith(">") else "---" for column in columns) + "|")
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(escape.markdown, row)) + " |" for row in rows]
         lines.append("")
-    return "\n".join([*lines, *(f"- {line}" for line in footnotes(found))])
+    return "\n".join([*lines, *(f"- {escape.markdown(line)}" for line in footnotes(found))])
 
 
 def csv_text(found: Mapping[str, Any]) -> str:
@@ -129,16 +130,15 @@ def csv_text(found: Mapping[str, Any]) -> str:
     names = dict.fromkeys(name for _, row in levels for name in row)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["level", *names, *about])
+    writer.writerow(["level", *map(escape.csv, names), *about])
     for level, row in levels:
         cells = [_csv_cell(row[name]) if name in row else "" for name in names]
         writer.writerow([level, *cells, *map(_csv_cell, about.values())])
     return out.getvalue()
 
 
-def _csv_cell(value: Any) -> str:
+def _csv_cell(value: Any) -> Any:
     if isinstance(value, list):
-        return (
-            " ".join(map(str, value)) if all(" " not in str(v) for v in value) else "; ".join(map(str, value))
-        )
-    return UNKNOWN if value is None else str(value)
+        between = " " if all(" " not in str(each) for each in value) else "; "
+        return escape.csv(between.join(map(str, value)))
+    return UNKNOWN if value is None else escape.csv(value)

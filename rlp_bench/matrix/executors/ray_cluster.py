@@ -7,7 +7,6 @@ Ray retries a task whose worker was lost, and the stage resumes from its checkpo
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlp_bench.api.errors import BenchError
+from rlp_bench.display import print_message
 from rlp_bench.matrix.executors.executor import Task, encode, failure, package
 from rlp_bench.matrix.executors.options import RayOptions, load_options
 from rlp_bench.matrix.executors.requirements import Requirements
@@ -117,7 +117,7 @@ class RayExecutor:
         if self._grows:
             if needs not in self._warned:
                 self._warned.add(needs)
-                print(f"{line}: waiting until the cluster has a larger one", file=sys.stderr, flush=True)
+                print_message(f"{line}: waiting until the cluster has a larger one")
             return
         raise BenchError(
             f"--executor ray: {line}: lower [compute] of the recipe, raise --jobs (the CPUs of a local cluster), "
