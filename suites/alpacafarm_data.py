@@ -11,7 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlp_bench.api import DataError, RowFault, Rows, check_encodable, nearest, read_json, text_field, usable_rows
+from rlp_bench.api import (
+    DataError,
+    RowFault,
+    Rows,
+    check_encodable,
+    nearest,
+    read_json,
+    text_field,
+    usable_rows,
+)
 
 from .alpacafarm_ids import known_items, question_id
 from .find_file import find_file

@@ -121,7 +121,9 @@ class MMLU:
             found += test[: self.limit]
         self.warnings = self._subset_warnings(unpublished, len(self.subjects or present), len(known))
         if left_out:
-            self.warnings.append(f"rows left out of the suite's files, because they cannot be used: {left_out}")
+            self.warnings.append(
+                f"rows left out of the suite's files, because they cannot be used: {left_out}"
+            )
         return found
 
     def prompt(self, question: Question, shots: int) -> str:

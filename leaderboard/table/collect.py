@@ -234,7 +234,9 @@ def _scores(of_seed: Mapping[int, Report], name: str) -> dict[int, dict[str, flo
             continue
         path = Path(report.get("store", ".")) / suite["scores"]
         if path.exists():
-            rows = json.loads("[" + ",".join(filter(None, path.read_text(encoding="utf-8").split("\n"))) + "]")
+            rows = json.loads(
+                "[" + ",".join(filter(None, path.read_text(encoding="utf-8").split("\n"))) + "]"
+            )
             found[seed] = {row["item_id"]: row["score"] for row in rows if row["score"] is not None}
     return found
 

@@ -76,7 +76,9 @@ def test_without_pyarrow_parquet_is_one_line_with_the_remedy(tmp_path, monkeypat
     path = tmp_path / "x.parquet"
     path.write_bytes(as_parquet(ROWS))
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"needs pyarrow, which is not installed: pip install .rlp-bench.parquet."):
+    with pytest.raises(
+        DataError, match=r"needs pyarrow, which is not installed: pip install .rlp-bench.parquet."
+    ):
         read_rows(path, "rows")
 
 

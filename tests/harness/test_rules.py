@@ -285,3 +285,39 @@ def test_upward_imports_and_circles_are_seen() -> None:
     graph = {"rlp_bench.api.types": {"rlp_bench.plan.graph"}, "rlp_bench.plan.graph": {"rlp_bench.api.types"}}
     assert upward(graph) == [("rlp_bench.api.types", "rlp_bench.plan.graph")]
     assert set(circles(graph)) == set(graph)
+
+
+# --- Texts are printed by display alone, which escapes them ----------------------------------------------
+
+SPEAKERS = ("display.py", "run/worker.py", "perf/timed_process.py", "plan/measured_cost.py")
+"""Files of the harness that may write to stdout: display, processes that answer their parent, and a tool."""
+
+
+def speaks(path: Path) -> list[str]:
+    """What a file prints with past `rlp_bench.display`: print, streams, rich."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in ("print", "sys.stdout.write", "sys.stderr.write", "typer.echo", "click.echo"):
+                found.append(called)
+    return [*found, *(name for name in imports(path, package_of(path)) if name.partition(".")[0] == "rich")]
+
+
+def test_only_display_prints_for_people() -> None:
+    paths = [*HARNESS, *(path for room in ROOMS for path in files(room))]
+    inside = {
+        str(path.relative_to(ROOT / "rlp_bench")): path
+        for path in paths
+        if path.is_relative_to(ROOT / "rlp_bench")
+    }
+    inside |= {
+        str(path.relative_to(ROOT)): path for path in paths if not path.is_relative_to(ROOT / "rlp_bench")
+    }
+    found = {name: speaks(path) for name, path in inside.items() if name not in SPEAKERS}
+    assert {name: how for name, how in found.items() if how} == {}
+
+
+def test_what_prints_past_display_is_seen(tmp_path: Path) -> None:
+    path = ROOT / "rlp_bench/display.py"
+    assert {"sys.stdout.write", "rich.table.Table"} <= set(speaks(path))

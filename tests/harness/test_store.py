@@ -207,7 +207,9 @@ def test_an_edited_manifest_is_refused(tmp_path: Path, key: str) -> None:
     found = json.loads(path.read_text())
     changed = {**found, key: {"seed": 2} if key == "provenance" else None}
     path.write_text(json.dumps(changed))
-    with pytest.raises(StoreError, match=r"manifest\.json was changed after it was written; remove the folder"):
+    with pytest.raises(
+        StoreError, match=r"manifest\.json was changed after it was written; remove the folder"
+    ):
         store.get("samples", FP)
 
 

@@ -134,7 +134,7 @@ def test_another_file_is_another_version_of_that_split_alone(tmp_path):
         ({"instruction": "Do.", "input": "", "output": 3}, 'row 2: "output" is not text: 3'),
         ({"instruction": "Do.", "text": ""}, '"output" is missing; the row has instruction, text'),
         ({"prompt": "Do.", "output": ""}, '"instruction" is missing; the row has output, prompt'),
-        ({"instruction": " ", "output": "x"}, "row 2: \"instruction\" is empty"),
+        ({"instruction": " ", "output": "x"}, 'row 2: "instruction" is empty'),
         (["Do."], "expected a list of"),
     ],
 )
