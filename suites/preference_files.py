@@ -175,7 +175,8 @@ class PreferencePairs(PreferenceFile):
     def _pandalm(self, row: Mapping[str, Any]) -> Row:
         """PandaLM's testset-v1.json: 1, 2 or 0 (tie) of each annotator, by majority.
 
-        Source: Wang et al. 2023, arXiv:2306.05087. Departs: without a majority PandaLM takes the first annotator's; here it is a tie.
+        Source: Wang et al. 2023, arXiv:2306.05087. Departs: without a majority PandaLM takes the first annotator's; here
+        it is a tie.
         """
         votes = [_number(row, name) for name in sorted(row) if name.startswith("annotator")]
         if not set(votes) <= {None, 0, 1, 2}:
@@ -208,8 +209,13 @@ class HHRLHF(PreferenceFile):
 
     def questions(self, row: Row) -> list[str]:
         """Content ids of the whole prompt and of each human turn."""
-        turns = [row["instruction"], *human_turns(row["instruction"])]
-        return [question_id({"instruction": turn}) for turn in turns]
+        return dialogue_questions(row)
+
+
+def dialogue_questions(row: Row) -> list[str]:
+    """Content ids of a dialogue's whole prompt and of each human turn."""
+    turns = [row["instruction"], *human_turns(row["instruction"])]
+    return [question_id({"instruction": turn}) for turn in turns]
 
 
 def _number(row: Mapping[str, Any], name: str) -> float | None:

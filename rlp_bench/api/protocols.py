@@ -68,7 +68,8 @@ class Trainer(Protocol):
 
     A trainer is a frozen dataclass; its fields are its hyperparameters. With an optional `work(given)`, `rlp-bench
     plan` predicts memory, FLOPs and time; see rlp_bench/plan/estimate/workload.py. With an optional
-    `check(*, reach) -> str`, what it loads besides its inputs is checked before anything is trained.
+    `check(*, reach) -> str`, what it loads besides its inputs is checked before anything is trained. A variant of
+    another stage may name it in an optional `settings_of`: a recipe's settings of that stage then hold for it too.
     """
 
     name: ClassVar[str]

@@ -121,7 +121,8 @@ class Artifact:
     """The sealed output directory of one stage; a manifest in it means that it is complete."""
 
     kind: str
-    """"policy", "reward", "demonstrations", "prompts", "preferences", "samples", "outputs", "verdicts"."""
+    """"policy", "reward", "demonstrations", "prompts", "preferences", "strengths", "samples", "outputs",
+    "verdicts"."""
     fingerprint: str
     path: Path
     manifest: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -139,7 +139,7 @@ def licenses(record: RunRecord) -> list[str]:
 def _data_licenses(record: RunRecord) -> list[tuple[str, str]]:
     data = record.recipe.data
     found = []
-    for reference in filter(None, (data.source, data.preferences_from)):
+    for reference in filter(None, (data.source, data.preferences_from, data.strengths_from)):
         plugin = registry.load("suite", reference.partition(":")[0])
         found.append((reference, str(getattr(plugin, "license", NOT_STATED))))
     return found

@@ -36,12 +36,15 @@ class DevSuite:
 
 
 def candidates(recipe: Recipe, method: str) -> list[tuple[float, Plan]]:
-    """(value, plan with that value) at the tuning seed; empty if the method's last stage is not the tuned one."""
+    """(value, plan with that value) at the tuning seed.
+
+    Empty if the method's last stage is not the tuned one, or if the method itself gives the setting.
+    """
     rule = recipe.tuning
     if not rule.stage:
         return []
     plain = build_plan(recipe, method, rule.seed)
-    if plain.final.trainer != rule.stage:
+    if plain.final.trainer != rule.stage or rule.setting in plain.final.pinned:
         return []
     return [(value, candidate(recipe, method, value)) for value in rule.values]
 

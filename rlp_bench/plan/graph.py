@@ -13,16 +13,13 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, RecipeError, nearest
 from rlp_bench.api.types import Training
 from rlp_bench.recipes.base_checkpoint import base_artifact
+from rlp_bench.recipes.data_sources import data_keys, open_source
 from rlp_bench.recipes.data_sources import identity as data_identity
-from rlp_bench.recipes.data_sources import open_source
 from rlp_bench.recipes.load import load_trainer
 from rlp_bench.recipes.schema import Recipe
-from rlp_bench.recipes.trainer_settings import build, canonical, changed_settings
+from rlp_bench.recipes.trainer_settings import build, canonical, changed_settings, setting_names
 from rlp_bench.store.store import fingerprint
 
-SPLITS = {"sft": "demonstrations", "preferences": "prompts", "unlabeled": "prompts", "dev": "prompts"}
-"""Training split of the data source -> kind of its artifact; "pairs" is the split of data.preferences_from."""
-PAIRS = "pairs"
 USABLE = ("prompting", "annotator", "engine", "training")
 """Recipe sections allowed in a trainer's `uses`; a default [training] enters no fingerprint."""
 
@@ -54,6 +51,8 @@ class Node:
     """All settings, defaults included."""
     instance: Any = None
     """The trainer with its settings; for "data", the data source; for "checkpoint", the artifact."""
+    pinned: frozenset[str] = frozenset()
+    """Settings that the method itself gives; they are not tuned."""
 
     def sources(self) -> Iterator[Handle]:
         """Yields the handles of all inputs, in order."""
@@ -115,7 +114,7 @@ class Bench:
         if self.recipe.data.preferences_from:
             return self._once(
                 "preferences",
-                lambda: self.fit("import_preferences", init=self.base, pairs=self.data(PAIRS)),
+                lambda: self.fit("import_preferences", init=self.base, pairs=self.data("pairs")),
             )
         return self._once(
             "preferences", lambda: self._standard("preferences", self.sft, self.data("preferences"))
@@ -131,8 +130,14 @@ class Bench:
         """Prompts for model selection, never for training; disjoint from evaluation items."""
         return self.data("dev")
 
+    def setting(self, trainer: str, name: str) -> Any:
+        """A setting of a trainer under this recipe, for methods whose graph depends on it."""
+        found = load_trainer(trainer)
+        instance = self._instance(f"method {self.method}: {trainer}", trainer, found, {})
+        return getattr(instance or found(), name)
+
     def data(self, split: str) -> Handle:
-        """A training split of the recipe's data source."""
+        """A training split of the recipe's data source, or of a file that it names."""
         return self._once(f"data-{split}", lambda: self._add_data(split))
 
     def fit(self, trainer: str, **given: Any) -> Handle:
@@ -150,7 +155,7 @@ class Bench:
         instance = self._instance(where, trainer, found, pinned)
         if len(self.problems) > before or instance is None or _broken(inputs):
             return Handle(label, found.output, "")
-        return self._add_stage(label, trainer, inputs, instance)
+        return self._add_stage(label, trainer, inputs, instance, frozenset(pinned))
 
     def changed(self, stage: Handle, settings: Mapping[str, Any]) -> Handle:
         """A copy of the stage with changed settings; the original stays in the plan if another stage needs it."""
@@ -190,9 +195,9 @@ class Bench:
         )
 
     def _add_data(self, split: str) -> Handle:
-        where, key = ("preferences_from", "preferences") if split == PAIRS else ("source", split)
+        where, key, kind = data_keys(split)
         reference, count = getattr(self.recipe.data, where), getattr(self.recipe.data, key)
-        label, kind = f"data-{split}", SPLITS.get(split, split)
+        label = f"data-{split}"
         try:
             source = open_source(reference)
             identity = data_identity(reference, source, split, count)
@@ -243,7 +248,7 @@ class Bench:
 
     def _instance(self, where: str, name: str, trainer: type, pinned: Mapping[str, Any]) -> Any:
         """The trainer with its settings: the method's override the recipe's, which override the defaults."""
-        from_recipe = self.recipe.stages.get(name, {})
+        from_recipe = {**inherited(self.recipe, trainer), **self.recipe.stages.get(name, {})}
         instance, faults = build(trainer, {**from_recipe, **pinned})
         for setting, message in faults:
             origin = where if setting in pinned or not setting else f"stages.{name}"
@@ -257,7 +262,14 @@ class Bench:
                 )
         return instance
 
-    def _add_stage(self, label: str, trainer: str, inputs: dict[str, Any], instance: Any) -> Handle:
+    def _add_stage(
+        self,
+        label: str,
+        trainer: str,
+        inputs: dict[str, Any],
+        instance: Any,
+        pinned: frozenset[str] = frozenset(),
+    ) -> Handle:
         identity = {
             "trainer": trainer,
             "version": instance.version,
@@ -279,6 +291,7 @@ class Bench:
             inputs,
             canonical(instance),
             instance,
+            pinned,
         )
         return self._add(node)
 
@@ -304,6 +317,13 @@ class Bench:
                 **low,
             }
         return section
+
+
+def inherited(recipe: Recipe, trainer: type) -> dict[str, Any]:
+    """The recipe's settings of the stage that a trainer is a variant of (`settings_of`), where it has them too."""
+    names = setting_names(trainer)
+    others = recipe.stages.get(getattr(trainer, "settings_of", ""), {})
+    return {name: value for name, value in others.items() if name in names}
 
 
 def _fingerprints(given: Handle | Sequence[Handle]) -> Any:

@@ -15,11 +15,22 @@ from rlp_bench.api import registry
 from rlp_bench.api.errors import BenchError, RecipeError
 from rlp_bench.api.hub import SCHEME
 
+SPLITS = {"sft": "demonstrations", "preferences": "prompts", "unlabeled": "prompts", "dev": "prompts"}
+"""Training split of the data source -> kind of its artifact."""
+FROM_FILES = {"pairs": ("preferences_from", "preferences"), "strengths": ("strengths_from", "strengths")}
+"""Split of another source -> keys of [data] with the source and the number of rows; its kind is "pairs"."""
+
 Row = Mapping[str, Any]
 Response = tuple[str, bool]
 """(text, whether it ends with EOS) of a response."""
 Utility = Callable[[str, str, bool], float]
 """(instruction, response, whether it ends with EOS) -> gold utility; for curves, never passed to a trainer."""
+
+
+def data_keys(split: str) -> tuple[str, str, str]:
+    """(key of [data] with the source of a split, key with its number of rows, kind of its artifact)."""
+    where, key = FROM_FILES.get(split, ("source", split))
+    return where, key, "pairs" if split in FROM_FILES else SPLITS.get(split, split)
 
 
 def open_source(reference: str) -> Any:

@@ -169,6 +169,7 @@ def _model_at(location: Sequence[Any]) -> type[BaseModel]:
 REFERENCES = {
     "data.source": "suite",
     "data.preferences_from": "suite",
+    "data.strengths_from": "suite",
     "engine.name": "engine",
     "annotator.judge": "judge",
     "judge.name": "judge",

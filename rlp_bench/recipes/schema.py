@@ -38,10 +38,14 @@ class Data(Section):
     """Suite with training splits; the number of rows of each split follows, 0 for an unused split."""
     preferences_from: str = ""
     """Preferences from a file instead of the annotator ("hh_rlhf:FILE", ...); `preferences` is the number of rows."""
+    strengths_from: str = ""
+    """Preference strengths from a file instead of reward models trained for it ("hh_rlhf_strength:FILE", ...)."""
     sft: Count = 0
     preferences: Count = 0
     unlabeled: Count = 0
     dev: Count = 0
+    strengths: Count = 0
+    """Rows of `strengths_from`; they are matched with the preferences by their texts."""
 
 
 class PromptingSection(Section):
@@ -113,7 +117,8 @@ class Tuning(Section):
     """
 
     stage: str = ""
-    """Trainer of the method's last stage; methods with another last stage are not tuned. Empty: no tuning."""
+    """Trainer of the method's last stage; methods with another last stage, or that give the setting themselves, are not
+    tuned. Empty: no tuning."""
     setting: str = ""
     values: tuple[float, ...] = ()
     seed: Count = 1000
@@ -196,6 +201,9 @@ class Recipe(Section):
         content["base"].pop("shape")
         if not self.data.preferences_from:
             content["data"].pop("preferences_from")
+        if not self.data.strengths_from:
+            content["data"].pop("strengths_from")
+            content["data"].pop("strengths")
         return content
 
     @property

@@ -153,6 +153,7 @@ def test_rule_4_no_trainer_takes_evaluation_artifacts() -> None:
             "pairs",
             "preferences",
             "samples",
+            "strengths",
         }, name
         assert set(trainer.uses) <= {"prompting", "annotator", "engine", "training"}, name
         assert trainer.name == name

@@ -1,4 +1,8 @@
-"""Encodes preference rows as token rows, with a held-out split that depends on the prompts' content alone."""
+"""Encodes preference rows as token rows, with a held-out split that depends on the prompts' content alone.
+
+Rows may have columns that the stage "relabel" adds: `margin` and `label_smoothing` of the loss, and `flipped`, True
+where chosen and rejected have changed places since the annotator labeled them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +11,7 @@ from typing import Any
 from rlp_bench.api import Artifact, DataError, Prompting, prompt_id
 
 from .encoding import SPECIAL_TEXTS, encode_prompts
+from .folds import check_folds, fold_of
 from .row_accounting import RowAccount
 from .tokenize import count_special_texts, encode_response
 
@@ -17,23 +22,36 @@ class TokenPair:
 
     chosen: list[int]
     rejected: list[int]
+    margin: float = 0.0
+    """By how much the chosen response's reward has to be larger."""
+    label_smoothing: float = 0.0
+    """Probability that the label is wrong."""
 
 
 def split_pairs(
-    artifacts: Sequence[Artifact], tokenizer: Any, prompting: Prompting, heldout: float, eos: bool
+    artifacts: Sequence[Artifact],
+    tokenizer: Any,
+    prompting: Prompting,
+    heldout: float,
+    eos: bool,
+    folds: int = 1,
+    left_out: int = 0,
 ) -> tuple[list[TokenPair], list[TokenPair], RowAccount]:
     """(training pairs, held-out pairs, row account).
 
     Args:
         artifacts: of kind "preferences"; held-out prompts are drawn from the first. Pairs of a later artifact on a
-            held-out prompt are dropped (counted as `heldout_prompt`).
+            held-out prompt are dropped (counted as `heldout_prompt`). Held-out pairs have the annotator's labels.
         heldout: fraction of the first artifact's prompts to hold out, at least one prompt.
         eos: whether a finished response gets an EOS.
+        folds: number of folds of the prompts; with more than 1, the training pairs of fold `left_out` are dropped
+            (counted as `left_out_fold`).
 
     Raises:
-        DataError: the training split or the held-out split is empty.
+        DataError: the training split, the held-out split or a fold is empty.
     """
     given = [artifact.rows() for artifact in artifacts]
+    check_folds(given[0], folds, "reward")
     held_ids = heldout_prompts(given[0], heldout)
     account = RowAccount(sum(map(len, given)))
     train: list[TokenPair] = []
@@ -45,7 +63,10 @@ def split_pairs(
             if is_held and place:
                 account.drop("heldout_prompt")
                 continue
-            pair = token_pair(row, prompt, tokenizer, eos)
+            if not is_held and folds > 1 and fold_of(row, folds) == left_out:
+                account.drop("left_out_fold")
+                continue
+            pair = token_pair(as_annotated(row) if is_held else row, prompt, tokenizer, eos)
             limit = len(prompt) + prompting.max_response_tokens + 1
             if max(len(pair.chosen), len(pair.rejected)) > limit:
                 account.drop("response_too_long")
@@ -61,6 +82,9 @@ def split_pairs(
         )
     account.note("synthetic_share", _synthetic(given) / account.rows_in)
     account.note("pairs_of_first", of_first)
+    if folds > 1:
+        account.note("folds", folds)
+        account.note("left_out", left_out)
     return train, held, account
 
 
@@ -74,7 +98,23 @@ def token_pair(row: Mapping[str, Any], prompt: list[int], tokenizer: Any, eos: b
     """Both responses after their prompt, with an EOS after finished responses if `eos` is set."""
     chosen = encode_response(tokenizer, row["chosen"], eos and row["chosen_finished"])
     rejected = encode_response(tokenizer, row["rejected"], eos and row["rejected_finished"])
-    return TokenPair(prompt + chosen, prompt + rejected)
+    margin, smoothing = float(row.get("margin", 0.0)), float(row.get("label_smoothing", 0.0))
+    return TokenPair(prompt + chosen, prompt + rejected, margin, smoothing)
+
+
+def as_annotated(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with the annotator's label: a flipped one is flipped back."""
+    return flipped(row) if row.get("flipped") else row
+
+
+def flipped(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with chosen and rejected exchanged, and `flipped` inverted. Twice is the row itself."""
+    turned = {**row, "flipped": not row.get("flipped", False)}
+    for name in row:
+        for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
+            if name == side or name.startswith(f"{side}_"):
+                turned[name] = row[name.replace(side, other, 1)]
+    return turned
 
 
 def _synthetic(given: Sequence[Sequence[Mapping[str, Any]]]) -> int:

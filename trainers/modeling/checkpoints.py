@@ -11,6 +11,7 @@ from torch import Tensor
 from rlp_bench.api import DataError, read_json, write_json
 
 from ..data.tokenizer import load_tokenizer, read_tokenizer
+from .averaged_reward import AveragedReward, member_folders
 from .forward import scalar_head
 from .safe_loading import (
     EXTRA_OF_CLASSIFIERS,
@@ -86,10 +87,17 @@ def new_reward(policy_path: str | Path, seed: int, device: str = "cpu") -> "tupl
 
 
 def load_reward(path: str | Path, device: str = "cpu") -> "tuple[PreTrainedModel, Any, RewardInfo]":
-    """A reward model in eval mode (fp32), its tokenizer, and the `reward.json` beside it."""
+    """A reward model in eval mode (fp32), its tokenizer, and the `reward.json` beside it.
+
+    A folder with `reward_average.json` gives an `AveragedReward` of the models that it names.
+    """
     from transformers import AutoModelForSequenceClassification
 
     info = read_reward_info(Path(path))
+    folders = member_folders(path)
+    if folders:
+        members = [load_reward(folder, device) for folder in folders]
+        return AveragedReward([model for model, _, _ in members]), members[0][1], info  # type: ignore[return-value]
     tokenizer = load_tokenizer(path)
     check_embedding(path, tokenizer)
     model = load_checked(AutoModelForSequenceClassification, path, scalar_head=True)

@@ -27,13 +27,23 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
         ids: (B, L) int64. mask: (B, L) bool, True on real tokens; left and right padding give the same score.
 
     Returns:
-        (B,) scores.
+        (B,) scores; of several models (`AveragedReward`) their mean.
     """
+    if hasattr(model, "members"):
+        return torch.stack([_member_scores(member, ids, mask) for member in model.members]).mean(0)
     head, states = scalar_head(model), scored_states(model, ids, mask)
     if head.weight.dtype == torch.float32:
         return head(states).squeeze(-1)
     # In bf16 scores are rounded to about 0.01, which would make different scores tie.
     return functional.linear(states.float(), head.weight.float()).squeeze(-1)
+
+
+def _member_scores(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """`scalar_scores`, within the model's forward pass if it is sharded."""
+    if getattr(model, "in_shards", False):
+        scores: Tensor = model(ids, mask, work=scalar_scores)
+        return scores
+    return scalar_scores(model, ids, mask)
 
 
 def scored_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor:

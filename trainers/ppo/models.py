@@ -13,6 +13,7 @@ from rlp_bench.api import DataError
 
 from ..data.seeding import derived_seed
 from ..generation.sampler import Sampler
+from ..modeling.averaged_reward import member_folders
 from ..modeling.checkpoints import RewardInfo, load_policy, load_reward
 from ..modeling.lora import adapters_off
 from ..training.distributed import ALONE, Processes
@@ -49,6 +50,8 @@ class Models:
 def load_models(init: Path, reward: Path, device: str, processes: Processes = ALONE, seed: int = 0) -> Models:
     """Policy and reference from `init`; reward model, and a value net on its backbone with a zero-initialized head.
 
+    If the reward is the mean of several models, the value net is on the backbone of the first.
+
     Models are loaded one after the other; each is sharded before the next is loaded.
 
     Source: Dubois et al. 2023 (arXiv:2305.14387), code `rl_models.py`.
@@ -62,7 +65,7 @@ def load_models(init: Path, reward: Path, device: str, processes: Processes = AL
     ref = policy if same else processes.prepare(load_policy(init, device)[0], learns=False)
     reward_model, reward_tokenizer, info = load_reward(reward, device)
     reward_model = processes.prepare(reward_model, learns=False)
-    value, _, _ = load_reward(reward, device)
+    value, _, _ = load_reward((member_folders(reward) or [reward])[0], device)
     if tokenizer.get_vocab() != reward_tokenizer.get_vocab():
         raise DataError(
             f'ppo: reward model "{reward}" has another vocabulary than policy "{init}"; expected the same, because '

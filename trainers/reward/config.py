@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlp_bench.api import BenchError
+
 from ..training.setting_types import Count, NotNegative, NotNegativeCount, Positive, Share
 
 
@@ -36,14 +38,27 @@ class RewardSettings:
     """Index of the seed for head initialization and data order; 0: the run's seed. RLP retrains r̂ on data that
     contains all of r_φ's: with 0 and no added data it would be r_φ itself. Retrained models, and the control
     `rm_retrain`, use 1."""
+    folds: Count = 1
+    """Folds that the prompts are split into, by content; the model is trained without one of them, so that it can score
+    its pairs (cross-fitting). 1: trained on all. Ours; see the stage `strength`."""
+    left_out: NotNegativeCount = 0
+    """The fold that this model is trained without, from 0 to folds − 1; no effect with one fold."""
     checkpoint_every: Count = 200
     """Updates between checkpoints; does not change results."""
+
+    def __post_init__(self) -> None:
+        if self.left_out >= self.folds:
+            raise BenchError(
+                f"reward: left_out is {self.left_out} with {self.folds} folds; expected 0 to {self.folds - 1}; raise "
+                "folds"
+            )
 
     def work(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """For `rlp-bench plan`; see rlp_bench/plan/estimate/workload.py."""
         pairs = given["rows"]["preferences"]
         held = self.heldout * pairs[0]
-        rows = self.epochs * ((pairs[0] if self.match_steps else sum(pairs)) - held)
+        trained = (pairs[0] if self.match_steps else sum(pairs)) - held
+        rows = self.epochs * trained * (1 if self.folds == 1 else 1 - 1 / self.folds)
         # One row is a pair: the prompt and both responses. All pairs of a batch are in one graph.
         pair = {
             "models": ("reward",),

@@ -12,7 +12,9 @@ from rlp_bench.api import Artifact, Context, DataError, write_jsonl
 
 from ..data.preference_pairs import TokenPair, split_pairs
 from ..data.seeding import derived_seed, endless_batches, epoch_batches
+from ..equations.adaptive_margin import adaptive_margin_loss
 from ..equations.bradley_terry import bradley_terry_loss, preference_accuracy
+from ..equations.label_smoothing import label_smoothing_loss
 from ..modeling.checkpoints import RewardInfo, new_reward, save_model
 from ..modeling.pair_scoring import pair_scores
 from ..training.checkpointing import load_checkpoint, save_checkpoint
@@ -41,8 +43,9 @@ def train(
     seed = derived_seed(context.seed, "redraw", settings.redraw) if settings.redraw else context.seed
     model, tokenizer = new_reward(inputs["init"].path, derived_seed(seed, "head"), context.device)
     pairs, held, account = split_pairs(
-        _artifacts(inputs["preferences"]), tokenizer, context.prompting, settings.heldout, settings.eos
-    )
+        _artifacts(inputs["preferences"]), tokenizer, context.prompting, settings.heldout, settings.eos,
+        settings.folds, settings.left_out,
+    )  # fmt: skip
     model = processes.prepare(model, seed=seed)
     batches = _batches(settings, len(pairs), int(account.notes["pairs_of_first"]), seed)
     auxiliary = (
@@ -104,7 +107,7 @@ def _backward(
     """Accumulates the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""
     mine, weights = processes.share(batch)
     chosen, rejected = processes.run(model, _scores, mine, pad, settings.microbatch)
-    losses, part = bradley_terry_loss(chosen, rejected), sum(weights) / len(batch)
+    losses, part = pair_losses(chosen, rejected, mine), sum(weights) / len(batch)
     real = slice(None) if all(weights) else slice(int(sum(weights)))
     loss = losses[real].mean() * part if part else 0 * losses.sum()
     processes.backward(loss)
@@ -112,6 +115,16 @@ def _backward(
         part * float(preference_accuracy(chosen.detach()[real], rejected.detach()[real])) if part else 0.0
     )
     return processes.sums({"loss": float(loss.detach()), "accuracy": accuracy})
+
+
+def pair_losses(chosen: Tensor, rejected: Tensor, pairs: Sequence[TokenPair]) -> Tensor:
+    """(B,) losses of the pairs with these rewards: Bradley-Terry, with a pair's own margin and label smoothing."""
+    if not any(pair.margin or pair.label_smoothing for pair in pairs):
+        return bradley_terry_loss(chosen, rejected)
+    margin = torch.tensor([pair.margin for pair in pairs], dtype=chosen.dtype, device=chosen.device)
+    alpha = torch.tensor([pair.label_smoothing for pair in pairs], dtype=chosen.dtype, device=chosen.device)
+    as_labeled = adaptive_margin_loss(chosen, rejected, margin)
+    return label_smoothing_loss(as_labeled, adaptive_margin_loss(rejected, chosen, -margin), alpha)
 
 
 def _scores(model: Any, pairs: Sequence[TokenPair], pad: int, microbatch: int) -> tuple[Tensor, Tensor]:

@@ -66,6 +66,9 @@ class Processes:
         Raises:
             BenchError: adapters with sharded models.
         """
+        if hasattr(model, "members"):
+            model.members = torch.nn.ModuleList(self.prepare(member, learns) for member in model.members)
+            return model
         if self.size > 1:
             self.wait()  # creates accelerate's process group before any other library creates one
         low = self.training.precision == "bf16"

@@ -1,7 +1,8 @@
 """Plans on a machine without the base checkpoint or the data: for estimates, not for runs."""
 
-from rlp_bench.plan.graph import PAIRS, SPLITS, Bench, Handle, Node
+from rlp_bench.plan.graph import Bench, Handle, Node
 from rlp_bench.recipes.base_checkpoint import locate
+from rlp_bench.recipes.data_sources import data_keys
 from rlp_bench.recipes.schema import Recipe
 from rlp_bench.store.store import fingerprint
 
@@ -14,9 +15,9 @@ class WithoutCheckpoint(Bench):
         return self._add(Node("base", "policy", "checkpoint", fingerprint(identity), identity))
 
     def _add_data(self, split: str) -> Handle:
-        where, key = ("preferences_from", "preferences") if split == PAIRS else ("source", split)
+        where, key, kind = data_keys(split)
         reference, count = getattr(self.recipe.data, where), getattr(self.recipe.data, key)
-        label, kind = f"data-{split}", SPLITS.get(split, split)
+        label = f"data-{split}"
         if not count:
             return super()._add_data(split)
         identity = {"trainer": "data", "suite": reference, "split": split, "n": count}

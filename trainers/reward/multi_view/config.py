@@ -50,6 +50,7 @@ class MultiViewSettings(RewardSettings):
     """Updates between two measurements of the ratio of the objectives' gradient norms."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch < CONTRAST:
             raise BenchError(
                 f"reward_uml: batch is {self.batch}; in-batch negatives need at least {CONTRAST} distinct prompts in a "

@@ -1,0 +1,1 @@
+"""Changes to the labels of preference pairs, by their strength."""

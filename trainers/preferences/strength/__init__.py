@@ -1,0 +1,1 @@
+"""Preference strength: differences of several reward models on every pair."""
