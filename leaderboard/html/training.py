@@ -26,6 +26,7 @@ PLACES = (
 GROUPS = {
     ("ppo", "score_mean"): "PPO: mean reward of rollouts",
     ("ppo", "kl_k1"): "PPO: KL to the SFT policy, nats per response",
+    ("ppo", "ref_perplexity"): "PPO: perplexity of responses under the SFT policy",
 }
 OWN_SCALE = {"score_mean"}
 """Curves whose scale differs between reward models."""

@@ -15,6 +15,7 @@ CURVES = {
     "accuracy": "accuracy",
     "score_mean": "reward",
     "kl_k1": "KL to the SFT policy, nats",
+    "ref_perplexity": "perplexity under the SFT policy",
 }
 """Key in a log's rows -> label; a log has the keys that its trainer writes."""
 CLOCK = ("step", "rollout")

@@ -1,5 +1,6 @@
 """PPO: identities of one rollout, presets, what it learns, resuming."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -250,6 +251,11 @@ def test_the_policy_learns_what_is_rewarded(policy, reward, prompts, train):
     assert log[0]["kl_k1"] == pytest.approx(0, abs=1e-5)
     assert log[-1]["kl_k1"] > 0.1
     assert all(row["first_ratio_error"] < 1e-5 for row in log)
+    for row in log:  # log PPL = entropy + KL per token, where all three are means over the sampled tokens
+        assert math.log(row["ref_perplexity"]) == pytest.approx(
+            row["entropy"] + row["kl_k1"] / row["length"], abs=1e-4
+        )
+    assert math.log(log[0]["ref_perplexity"]) == pytest.approx(log[0]["entropy"], abs=1e-5)
     assert all(row["roundtrip_mismatch"] == 0 for row in log)
     expected = {
         "kl_k3",

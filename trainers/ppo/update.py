@@ -55,7 +55,10 @@ class Batch:
     """Difference between the sampler's and the learner's log-probabilities; empty if the learner samples."""
 
     def statistics(self) -> dict[str, float]:
-        """Statistics of the rollout before the updates. Raw reward scores, KL in nats per response."""
+        """Statistics of the rollout before the updates. Raw reward scores, KL in nats per response.
+
+        `ref_perplexity` is that of all sampled tokens under the initial policy, at the sampler's temperature.
+        """
         mask, finished = self.seen.mask, self.rollouts.finished
         difference = k1(self.seen.logprobs, self.seen.ref_logprobs)
         cubic = torch.where(mask, k3(self.seen.logprobs, self.seen.ref_logprobs), 0.0)
@@ -70,6 +73,7 @@ class Batch:
             "kl_k1": kl,
             "kl_k3": float(cubic.sum(1).mean()),
             "kl_alarm": float(abs(kl) > KL_ALARM),
+            "ref_perplexity": math.exp(-float(self.seen.ref_logprobs.sum() / mask.sum())),
             "entropy": -float(self.seen.logprobs.sum() / mask.sum()),
             "length": float(mask.sum(1).double().mean()),
             "finish_rate": float(finished.double().mean()),
