@@ -20,7 +20,7 @@ from ..modeling.pair_scoring import pair_scores
 from ..training.checkpointing import load_checkpoint, save_checkpoint
 from ..training.distributed import Processes
 from ..training.optimizer import Optimizer
-from .auxiliary import MakeAuxiliary
+from .auxiliary import MakeAuxiliary, MakePairs
 from .config import RewardSettings
 
 
@@ -30,11 +30,13 @@ def train(
     out: Path,
     context: Context,
     make_auxiliary: MakeAuxiliary | None = None,
+    make_pairs: MakePairs | None = None,
 ) -> Mapping[str, float]:
     """Trains and writes the reward model, reward.json and log.jsonl (loss, accuracy, learning rate, gradient norm).
 
     Args:
         make_auxiliary: creates an auxiliary objective whose gradient is added in every update.
+        make_pairs: creates an objective that computes the gradient of the pairs in another way.
 
     Returns:
         The stage's metrics.
@@ -48,11 +50,10 @@ def train(
     )  # fmt: skip
     model = processes.prepare(model, seed=seed)
     batches = _batches(settings, len(pairs), int(account.notes["pairs_of_first"]), seed)
-    auxiliary = (
-        make_auxiliary(model, tokenizer, inputs, len(batches), seed, context, processes)
-        if make_auxiliary
-        else None
-    )
+    made = (model, tokenizer, inputs, len(batches), seed, context, processes)
+    auxiliary = make_auxiliary(*made) if make_auxiliary else None
+    of_pairs = make_pairs(*made) if make_pairs else None
+    beside = auxiliary or of_pairs
     optimizer = Optimizer(
         model.parameters(),
         total_steps=len(batches),
@@ -60,15 +61,18 @@ def train(
         warmup=settings.warmup,
         schedule=settings.schedule,
         max_grad_norm=settings.max_grad_norm,
-        auxiliary=auxiliary.module.parameters() if auxiliary else (),
-        auxiliary_peak=auxiliary.learning_rate if auxiliary else 0.0,
+        auxiliary=beside.module.parameters() if beside else (),
+        auxiliary_peak=beside.learning_rate if beside else 0.0,
     )
-    modules = {"reward": model, "beside": auxiliary.module} if auxiliary else {"reward": model}
+    modules = {"reward": model, "beside": beside.module} if beside else {"reward": model}
     done, state = load_checkpoint(context.scratch, modules, optimizer, processes)
     log: list[dict[str, float]] = state.get("log", [])
     for step in range(done, len(batches)):
         batch = [pairs[index] for index in batches[step]]
-        row = _backward(settings, processes, model, batch, tokenizer.pad_token_id)
+        if of_pairs:
+            row = of_pairs.backward(step, batch)
+        else:
+            row = pair_backward(settings, processes, model, batch, tokenizer.pad_token_id)
         row |= auxiliary.backward(step) if auxiliary else {}
         processes.sum_gradients(optimizer.parameters)
         update = optimizer.update(step, "reward")
@@ -85,7 +89,7 @@ def train(
     return {
         **account.close(len(pairs) + len(held)),
         **_calibrate(settings, processes, model, held, tokenizer.pad_token_id, out),
-        **(auxiliary.measure(log) if auxiliary else {}),
+        **(beside.measure(log) if beside else {}),
         "updates": float(len(log)),
         "pairs_trained": float(len(pairs)),
         "train_loss": sum(row["loss"] for row in tail) / len(tail),
@@ -101,7 +105,7 @@ def _batches(settings: RewardSettings, pairs: int, of_first: int, seed: int) -> 
     return epoch_batches(pairs, settings.batch, settings.epochs, seed)
 
 
-def _backward(
+def pair_backward(
     settings: RewardSettings, processes: Processes, model: Any, batch: Sequence[TokenPair], pad: int
 ) -> dict[str, float]:
     """Accumulates the gradient of this process's part of the batch's mean loss; returns loss (nats) and accuracy."""

@@ -1,6 +1,5 @@
 """The unsupervised part of an RLP-UML update, and its metrics on held-out prompts."""
 
-import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,8 @@ from ...data.row_accounting import RowAccount
 from ...data.seeding import derived_seed
 from ...equations.rlp_reward_loss import rlp_reward_loss
 from ...modeling.pair_scoring import pair_states, row_states
-from ...training.checkpointing import local
 from ...training.distributed import Processes
+from ...training.gradients import gradients, norm
 from .views import PromptViews, distinct_batches, drawn_rows
 
 DRAWS = 4
@@ -90,7 +89,8 @@ class PolicyViews:
         self.processes.backward(objective / self.processes.size)
         if before:
             added = [after - pairs for after, pairs in zip(self._gradients(), before, strict=True)]
-            terms["gradient_ratio"] = self._norm(added) / max(1e-12, self._norm(before))
+            ours, theirs = (norm(each, self.processes) for each in (added, before))
+            terms["gradient_ratio"] = ours / max(1e-12, theirs)
         return {"uml_loss": float(loss.detach()), **terms}
 
     def measure(self, log: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -148,19 +148,8 @@ class PolicyViews:
         return Generator().manual_seed(derived_seed(self.seed, "noise", *what))
 
     def _gradients(self) -> list[Tensor]:
-        """A copy of the backbone's gradient, summed over processes, or this process's shards of it."""
-        found = [p.grad for p in self.model.base_model.parameters() if p.grad is not None]
-        if self.processes.size > 1 and not self.processes.sharded:
-            return [self.processes.accelerator.reduce(grad.clone(), "sum") for grad in found]
-        return [local(grad).clone() for grad in found]
-
-    def _norm(self, tensors: Sequence[Tensor]) -> float:
-        norm = float(torch.stack([tensor.norm() for tensor in tensors]).norm())
-        return (
-            math.sqrt(self.processes.sums({"squared": norm**2})["squared"])
-            if self.processes.sharded
-            else norm
-        )
+        """A copy of the backbone's gradient."""
+        return gradients(self.model.base_model.parameters(), self.processes)
 
 
 def _mean(values: Sequence[float]) -> float:
