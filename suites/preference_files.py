@@ -175,8 +175,8 @@ class PreferencePairs(PreferenceFile):
     def _pandalm(self, row: Mapping[str, Any]) -> Row:
         """PandaLM's testset-v1.json: 1, 2 or 0 (tie) of each annotator, by majority.
 
-        Source: Wang et al. 2023, arXiv:2306.05087. Departs: without a majority PandaLM takes the first annotator's; here
-        it is a tie.
+        Source: Wang et al. 2023, arXiv:2306.05087. Departs: without a majority PandaLM takes the first annotator's;
+        here it is a tie.
         """
         votes = [_number(row, name) for name in sorted(row) if name.startswith("annotator")]
         if not set(votes) <= {None, 0, 1, 2}:
