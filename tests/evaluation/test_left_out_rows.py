@@ -252,3 +252,9 @@ def test_what_could_be_either_of_two_is_not_joined(files) -> None:
         files.evaluate(outputs=spoilt(exact, 1, instruction="Same?\n"), items=items)
     with pytest.raises(DataError, match="not in the suite"):
         files.evaluate(outputs=[*OUTPUTS, {**OUTPUTS[0], "instruction": QUESTIONS[0] + " "}])
+
+
+def test_two_answers_to_one_item_in_two_forms_are_not_joined(files) -> None:
+    twice = [{**OUTPUTS[0], "instruction": f"{QUESTIONS[0]}{end}", "output": end} for end in (" ", "\n")]
+    with pytest.raises(DataError, match="row 1 answers an instruction that is not in the suite"):
+        files.evaluate(outputs=[*twice, *OUTPUTS[1:]])
