@@ -38,6 +38,7 @@ from .llmbar_results import (
 )
 
 EXPECTED = "a list of verdicts as in AlpacaEval's annotations.json"
+Row = dict[str, Any]
 FIELDS = ("instruction", "output_1", "output_2")
 
 
@@ -54,7 +55,7 @@ class Replay:
         data = read_bytes(self.path)
         self._sha256 = sha256(data)
         self._verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
-        self._rows: Rows[dict[str, Any]]
+        self._rows: Rows[Row]
         self._shown: dict[Shown, list[Verdict]] = {}
         rows = usable_rows(self.path, EXPECTED, dict, columns=("preference",), data=data)
         if is_llmbar(rows):
@@ -82,7 +83,7 @@ class Replay:
             **({"averaged": averaged} if averaged else {}),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
         """The rows of the file, unchanged, for a suite that takes its items from them."""
         return self._rows
 
@@ -198,7 +199,7 @@ def _is_verdict(value: Any) -> bool:
     return value is not None and value == value and not (isinstance(value, int | float) and value < 0)
 
 
-def _checked(row: dict[str, Any]) -> dict[str, Any]:
+def _checked(row: Row) -> Row:
     """The row, with an input.
 
     Raises:
@@ -206,9 +207,10 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     """
     for name in FIELDS:
         text_field(row, name)
+    texts: Row = {name: text_field(row, name, optional=True) for name in ("input", "dataset") if name in row}
     value = row.get("preference")
     if not _is_verdict(value) or value in (0, 1.5):
-        return {**row, "input": text_field(row, "input", optional=True)}
+        return {**row, **texts}
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
         raise RowFault(f'"preference" is {shown_value(value)}; expected a number in [1, 2], 0, -1 or null')
-    return {**row, "input": text_field(row, "input", optional=True)}
+    return {**row, **texts}

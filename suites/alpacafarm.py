@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api import DataError, Item, RowFault, Rows, content_id, text_field, usable_rows
+from rlp_bench.api import DataError, Item, Rows, content_id, text_field, usable_rows
 
 from .alpacafarm_ids import known_items, merged, question_id
 from .length_control import length_control, read_difficulty
@@ -181,9 +181,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     """
     for name in ("instruction", *(("output_1", "output_2") if "output_1" in row else ("output",))):
         text_field(row, name)
-    if not isinstance(row.get("dataset") or "", str):
-        raise RowFault('"dataset" is not text')
-    return {**row, "input": text_field(row, "input", optional=True)}
+    return {**row, **{name: text_field(row, name, optional=True) for name in ("input", "dataset")}}
 
 
 def _shown(text: str) -> str:

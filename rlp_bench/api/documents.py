@@ -21,8 +21,8 @@ MAX_RATIO, ANY_RATIO = 200, 2**26
 """Maximum ratio of decompression, for more than so many bytes: text compresses by about 10, and a bomb by 1000."""
 MAX_DEPTH = 64
 """Maximum nesting of a value."""
-MAX_DIGITS = 308
-"""Maximum digits of an integer: a longer one is no floating-point number."""
+MAX_DIGITS = 100
+"""Maximum digits of an integer: sums of such are floating-point numbers, and nothing is counted or named by more."""
 PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of formats that are not read."""
 BEYOND = "beyond the limits: "

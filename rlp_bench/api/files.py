@@ -16,6 +16,7 @@ from rlp_bench.api.errors import DataError
 
 TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
 """The names that `unique_beside` gives."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def unique_beside(path: Path) -> Path:
@@ -116,10 +117,17 @@ def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows with sorted keys, so that equal rows give equal bytes."""
     with replacing(path) as out:
         for row in rows:
-            out.write(f"{json.dumps(row, sort_keys=True, ensure_ascii=False)}\n".encode())
+            out.write(f"{_written(row, None)}\n".encode())
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes one JSON document with sorted keys and a final newline, atomically."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(path, text.encode("utf-8"))
+    write_atomic(path, (_written(value, 1) + "\n").encode("utf-8"))
+
+
+def _written(value: Any, indent: int | None) -> str:
+    """JSON with sorted keys in Unicode, or in ASCII where a text has a lone surrogate, which UTF-8 cannot hold."""
+    text = json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False)
+    if text.isascii() or not SURROGATE.search(text):
+        return text
+    return json.dumps(value, sort_keys=True, indent=indent)

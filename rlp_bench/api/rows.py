@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from rlp_bench.api.documents import MAX_BYTES, NotJson, decode, fault_of, json_values, read_bytes
 from rlp_bench.api.errors import DataError
+from rlp_bench.api.files import SURROGATE
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -25,7 +25,6 @@ MOST_LEFT_OUT = 0.1
 """Fraction of rows above which a file is refused instead of read without them."""
 MOST_KINDS = 6
 """Maximum number of kinds of fault in a message."""
-SURROGATE = re.compile("[\ud800-\udfff]")
 SEPARATORS = ",;\t"
 WORDS = {"": None, "nan": None, "none": None, "null": None, "true": True, "false": False}
 """Cells of a CSV column that is not text."""

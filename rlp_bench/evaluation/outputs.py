@@ -148,7 +148,18 @@ def read_outputs_file(path: Path) -> Answers:
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
     for field in ("instruction", "output"):
         text_field(row, field)
-    return {**row, "input": text_field(row, "input", optional=True)}
+    about = {"finished": _finished(row.get("finished")), "tokens": _tokens(row.get("tokens"))}
+    return {**row, **about, "input": text_field(row, "input", optional=True)}
+
+
+def _finished(value: Any) -> bool | None:
+    """Whether an answer ends with EOS; None where the file has no truth value."""
+    return value if isinstance(value, bool) else None
+
+
+def _tokens(value: Any) -> int | None:
+    """The length of an answer in tokens; None where the file has no count."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def merged(row: Mapping[str, Any]) -> str:
@@ -257,6 +268,6 @@ def _row(item: Item, output: str, generator: str, finished: Any, tokens: Any) ->
         "output": output,
         "generator": generator,
         "dataset": item.subset,
-        "finished": finished if isinstance(finished, bool) else None,
-        "tokens": tokens if isinstance(tokens, int) else None,
+        "finished": _finished(finished),
+        "tokens": _tokens(tokens),
     }

@@ -74,6 +74,14 @@ def test_a_faulty_output_is_an_item_without_an_answer_and_the_others_are_scored(
         files.evaluate(outputs=spoilt(OUTPUTS, **fault))
 
 
+@pytest.mark.parametrize("value", ["many", True, float("nan"), -1, [], 1.5, None])
+def test_a_token_count_that_is_none_is_unknown_and_the_answer_is_scored(files, value) -> None:
+    rows = [{**row, "tokens": 9, "finished": True} for row in OUTPUTS]
+    odd = "yes" if value is True else value
+    report = files.evaluate(outputs=spoilt(rows, tokens=value, finished=odd))
+    assert (report["n_scored"], report["mean_length_tokens"], report["finish_rate"]) == (N, 9.0, 1.0)
+
+
 def test_an_item_that_is_merely_absent_is_not_excused(files) -> None:
     with pytest.raises(DataError, match="1 of 61 items have no answer"):
         files.evaluate(outputs=OUTPUTS[1:])

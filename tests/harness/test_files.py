@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlp_bench.api import DataError, read_json, read_rows, write_json
+from rlp_bench.api import DataError, read_json, read_jsonl, read_rows, write_json, write_jsonl
 from rlp_bench.api.files import write_atomic
 
 
@@ -62,3 +62,12 @@ def test_one_line_is_one_row_and_a_line_that_is_no_json_is_named(tmp_path) -> No
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     with pytest.raises(DataError, match="at line 3"):
         read_json(path, "rows")
+
+
+def test_any_text_round_trips_and_what_utf8_can_hold_is_written_as_it_is(tmp_path) -> None:
+    for text in ("é ☃", "\ud800", "é \udfff \0", "ascii"):
+        write_json(tmp_path / "x.json", {"a": text})
+        write_jsonl(tmp_path / "x.jsonl", [{"a": text}])
+        assert read_json(tmp_path / "x.json", "x") == {"a": text}
+        assert list(read_jsonl(tmp_path / "x.jsonl")) == [{"a": text}]
+        assert ("é ☃" in (tmp_path / "x.json").read_text(encoding="utf-8")) == (text == "é ☃")
