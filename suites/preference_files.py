@@ -173,10 +173,9 @@ class PreferencePairs(PreferenceFile):
         )
 
     def _pandalm(self, row: Mapping[str, Any]) -> Row:
-        """PandaLM's testset-v1.json: 1, 2 or 0 (tie) of each annotator, by majority.
+        """PandaLM's testset-v1.json (Wang et al. 2023, arXiv:2306.05087): the majority of 1, 2 and 0 (tie).
 
-        Source: Wang et al. 2023, arXiv:2306.05087. Departs: without a majority PandaLM takes the first annotator's;
-        here it is a tie.
+        Departs: without a majority PandaLM takes the first annotator's; here it is a tie.
         """
         votes = [_number(row, name) for name in sorted(row) if name.startswith("annotator")]
         if not set(votes) <= {None, 0, 1, 2}:

@@ -72,8 +72,11 @@ def run(
             return
         require(preflight(Scope(read, opened, [plan], not no_eval, suites, not no_check)))
         display.say(f"{method} on {read.id}, seed {seed}: {len(plan.nodes)} stages")
+        said = files.lines()
+        for line in said:
+            display.say(line)
         record, report = _do(plan, opened, suites, not no_eval, executor, trackers, display)
-        for line in files.lines():
+        for line in files.lines()[len(said) :]:
             display.say(line)
     if as_json:
         stages = {label: artifact.manifest["content"] for label, artifact in record.lineage}

@@ -80,6 +80,28 @@ def test_recipe_is_frozen(recipe_file: Path) -> None:
         recipe.data.sft = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_recipe_with_a_byte_order_mark_and_crlf_is_the_same_recipe(
+    recipe_file: Path, encoding: str
+) -> None:
+    known = load_recipe(str(recipe_file)).id
+    text = recipe_file.read_text(encoding="utf-8").replace("\n", "\r\n")
+    recipe_file.write_bytes(text.encode(encoding))
+    assert load_recipe(str(recipe_file)).id == known
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "-" + "9" * 400, "[" * 3000 + "]" * 3000, "[" * 100 + "]" * 100]
+)
+def test_a_value_beyond_the_limits_is_one_line_in_file_and_override(recipe_file: Path, value: str) -> None:
+    (line,) = faults(recipe_file, f"data.sft={value}")
+    assert line.startswith("--set data.sft: ")
+    assert "beyond the limits" in line
+    recipe_file.write_text(f"name = {value}\n")
+    (line,) = faults(recipe_file)
+    assert "not TOML: beyond the limits" in line
+
+
 @pytest.mark.parametrize("text", ["name = ", "\x00"])
 def test_file_that_is_not_toml_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.toml"

@@ -30,6 +30,25 @@ def test_equal_runs_and_reasons_are_equal_bytes_packed_or_not(bench):
     assert (status, found["baseline"]["sha256"]) == (1, plain["sha256"])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_baseline_that_git_or_an_editor_rewrote_is_the_same_baseline(bench, encoding):
+    text = bench.accept(suite(OLD)).read_text()
+    known = json.loads(bench.call("baseline", "show", bench.baseline, "--json")[1])["sha256"]
+    bench.baseline.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    status, found, _ = bench.regress(
+        "--report", bench.report("c", suite(WORSE)), "--baseline", bench.baseline
+    )
+    assert (status, found["baseline"]["sha256"]) == (1, known)
+    deep = "[" * 99999 + "]" * 99999
+    for head in (deep, '{"baseline_version": ' + "9" * 5000 + "}", '{"baseline_version": ' + deep + "}"):
+        bench.baseline.write_text(f"{head}\n")
+        status, _, said = bench.call(
+            "regress", "--report", bench.folder / "c.json", "--baseline", bench.baseline
+        )
+        assert (status, len(said.splitlines())) == (2, 1)
+        assert "is not a baseline" in said
+
+
 def test_a_baseline_says_why_where_from_and_by_whom_judged(bench):
     bench.accept(suite(OLD), suite(OLD[:100], "llmbar"))
     found = json.loads(bench.call("baseline", "show", bench.baseline, "--json")[1])
