@@ -17,7 +17,7 @@ from rlp_bench.api.errors import DataError
 
 MAX_BYTES = 2**30
 """Maximum size of a file, after decompression."""
-MAX_RATIO, ANY_RATIO = 200, 2**26
+MAX_RATIO, ANY_RATIO = 100, 2**26
 """Maximum ratio of decompression, for more than so many bytes: text compresses by about 10, and a bomb by 1000."""
 MAX_DEPTH = 64
 """Maximum nesting of a value."""
@@ -66,8 +66,13 @@ def read_bytes(path: Path) -> bytes:
     return _unpacked(path, data) if data.startswith(b"\x1f\x8b") else data
 
 
+def unpacked_limit(size: int) -> int:
+    """How many bytes so many compressed ones may unpack to."""
+    return min(MAX_BYTES, max(ANY_RATIO, MAX_RATIO * size))
+
+
 def _unpacked(path: Path, data: bytes) -> bytes:
-    limit = min(MAX_BYTES, max(ANY_RATIO, MAX_RATIO * len(data)))
+    limit = unpacked_limit(len(data))
     found = bytearray()
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from rlp_bench.api.documents import MAX_BYTES, NotJson, decode, fault_of, json_values, read_bytes
+from rlp_bench.api.documents import (
+    MAX_BYTES,
+    NotJson,
+    decode,
+    fault_of,
+    json_values,
+    read_bytes,
+    unpacked_limit,
+)
 from rlp_bench.api.errors import DataError
 from rlp_bench.api.files import SURROGATE
 
@@ -288,8 +296,8 @@ def _parquet(path: Path, data: bytes, expected: str) -> list[Row]:
     try:
         for batch in ParquetFile(io.BytesIO(data)).iter_batches(1024):
             size += batch.nbytes
-            if size > MAX_BYTES:
-                raise DataError(f'"{path}": is larger than {MAX_BYTES >> 20} MiB unpacked; split it')
+            if size > (limit := unpacked_limit(len(data))):
+                raise DataError(f'"{path}": is larger than {limit >> 20} MiB unpacked; split it')
             found += batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:100]

@@ -72,6 +72,14 @@ def test_parquet_gives_the_same_rows_with_nested_values_and_nulls(tmp_path) -> N
         read_rows(path, "rows")
 
 
+def test_a_parquet_bomb_is_refused(tmp_path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(as_parquet([{"q": "x" * 2**20}] * 2**7))
+    assert path.stat().st_size < 2**19
+    with pytest.raises(DataError, match="is larger than 64 MiB unpacked"):
+        read_rows(path, "rows")
+
+
 def test_without_pyarrow_parquet_is_one_line_with_the_remedy(tmp_path, monkeypatch) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(as_parquet(ROWS))
