@@ -14,7 +14,9 @@ from torch.nn import functional
 
 
 def lean_llama(model: Any) -> bool:
-    """Whether this module supports the model: Llama, fp32 on a CPU, no biases, no dropout, static rotary embeddings.
+    """Whether this module supports the model: Llama, fp32 on a CPU, no biases, static rotary embeddings.
+
+    Attention weights are dropped in train mode, which `modeling.dropout` alone sets.
 
     False if the layers' own forward must be called: sharded models, activation checkpointing, adapters.
     """
@@ -34,7 +36,7 @@ def lean_llama(model: Any) -> bool:
         and type(backbone.layers[0].mlp.up_proj) is torch.nn.Linear
         and not getattr(config, "attention_bias", False)
         and not getattr(config, "mlp_bias", False)
-        and not getattr(config, "attention_dropout", 0.0)
+        and (model.training or not getattr(config, "attention_dropout", 0.0))
         and (config.rope_parameters or {}).get("rope_type", "default") in ("default", "linear", "llama3")
     )
 
@@ -91,8 +93,9 @@ def _attention(
     qk, v = _spread(qk, real, tokens), _spread(qkv[:, rotated:], real, tokens)
     qk, v = qk.view(*shape, -1, size).transpose(1, 2), v.view(*shape, -1, size).transpose(1, 2)
     mixed = functional.scaled_dot_product_attention(
-        qk[:, :heads], qk[:, heads:], v, attn_mask=bias, is_causal=bias is None, enable_gqa=heads != kv_heads
-    )
+        qk[:, :heads], qk[:, heads:], v, attn_mask=bias, is_causal=bias is None, enable_gqa=heads != kv_heads,
+        dropout_p=config.attention_dropout if attention.training else 0.0,
+    )  # fmt: skip
     mixed = mixed.transpose(1, 2).reshape(tokens, heads * size)
     return functional.linear(_pick(mixed, real), attention.o_proj.weight)
 

@@ -1,0 +1,1 @@
+"""Reward models with a contrastive objective on two dropout views of every response."""
