@@ -29,8 +29,9 @@ def scalar_scores(model: "PreTrainedModel", ids: Tensor, mask: Tensor) -> Tensor
     Returns:
         (B,) scores; of several models (`AveragedReward`) their mean.
     """
-    if hasattr(model, "members"):
-        return torch.stack([_member_scores(member, ids, mask) for member in model.members]).mean(0)
+    members: Any = getattr(model, "members", None)
+    if members is not None:
+        return torch.stack([_member_scores(member, ids, mask) for member in members]).mean(0)
     head, states = scalar_head(model), scored_states(model, ids, mask)
     if head.weight.dtype == torch.float32:
         return head(states).squeeze(-1)
