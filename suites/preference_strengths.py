@@ -5,12 +5,11 @@ mean and `strength_std` the standard deviation of reward differences over severa
 label as in the file, whatever the sign of the strength.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from rlp_bench.api import DataError, nearest
+from rlp_bench.api import DataError, RowFault, nearest, shown_value
 
 from .hh_dialogue import ASSISTANT, HUMAN, read_dialogue
 from .preference_files import PreferencePairs, Row, dialogue_questions
@@ -23,18 +22,19 @@ class PreferenceStrengths(PreferencePairs):
 
     name = "preference_strengths"
     expected = '{"prompt" or "instruction"[, "input"], "chosen", "rejected", "strength"[, "strength_std"]}'
+    columns = (*PreferencePairs.columns, "strength", "strength_std")
     strength_names = "strength", "strength_std"
     """The names of mean and standard deviation in the file."""
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
+    def read(self, row: Mapping[str, Any]) -> Row:
         """The pair with its strength."""
-        return self.with_strength(number, row, super().read(number, row))
+        return self.with_strength(row, super().read(row))
 
-    def with_strength(self, number: int, row: Mapping[str, Any], pair: Row) -> Row:
+    def with_strength(self, row: Mapping[str, Any], pair: Row) -> Row:
         """The pair with the strength of its row in the file; a pair that is dropped stays as it is.
 
         Raises:
-            DataError: the strength is missing or not a finite number, or the deviation is negative.
+            RowFault: the strength is missing or not a finite number, or the deviation is negative.
         """
         if "reason" in pair:
             return pair
@@ -45,8 +45,8 @@ class PreferenceStrengths(PreferencePairs):
                 isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             )
             if not number_like or (name == std and value < 0):
-                raise DataError(
-                    f'"{self.path}": row {number}: "{name}" is {json.dumps(value)[:40]}; expected a finite number'
+                raise RowFault(
+                    f'"{name}" is {shown_value(value)}; expected a finite number'
                     + (", 0 or more" if name == std else "")
                 )
         return {**pair, "strength": float(found[mean]), "strength_std": float(found[std])}
@@ -71,33 +71,31 @@ class HHRLHFStrength(PreferenceStrengths):
     )
     strength_names = "mean preference difference", "std preference difference"
 
-    def read(self, number: int, row: Mapping[str, Any]) -> Row:
+    def read(self, row: Mapping[str, Any]) -> Row:
         """The shared turns as the instruction, the two answers, and the strength."""
-        dialogue = read_dialogue(*(self._dialogue(number, row, side) for side in ("chosen", "rejected")))
+        dialogue = read_dialogue(*(_dialogue(row, side) for side in ("chosen", "rejected")))
         if dialogue is None:
-            raise DataError(
-                f'"{self.path}": row {number}: expected two lists of turns with the same beginning, each with the '
-                "assistant's answer last"
+            raise RowFault(
+                "two lists of turns without the same beginning; expected each with the assistant's answer last"
             )
         if dialogue.goes_on:
             return {"reason": "answer_goes_on"}
         pair = self.pair(dialogue.prompt, "", chosen=dialogue.chosen, rejected=dialogue.rejected)
-        return self.with_strength(number, row, pair)
-
-    def _dialogue(self, number: int, row: Mapping[str, Any], side: str) -> str:
-        """The turns of one side as HH-RLHF writes a dialogue; a turn without its speaker is the other one's."""
-        turns = row.get(side)
-        if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) for turn in turns):
-            raise DataError(
-                f'"{self.path}": row {number}: "{side}" is {json.dumps(turns)[:40]}; expected a list of turns (texts)'
-            )
-        text = ""
-        for place, turn in enumerate(turns):
-            speaker = (HUMAN, ASSISTANT)[place % 2]
-            named = turn.strip().startswith((HUMAN.strip(), ASSISTANT.strip()))
-            text += f"\n\n{turn.strip()}" if named else f"{speaker} {turn.strip()}"
-        return text
+        return self.with_strength(row, pair)
 
     def questions(self, row: Row) -> list[str]:
         """Content ids of the whole prompt and of each human turn."""
         return dialogue_questions(row)
+
+
+def _dialogue(row: Mapping[str, Any], side: str) -> str:
+    """The turns of one side as HH-RLHF writes a dialogue; a turn without its speaker is the other one's."""
+    turns = row.get(side)
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) for turn in turns):
+        raise RowFault(f'"{side}" is {shown_value(turns)}; expected a list of turns (texts)')
+    text = ""
+    for place, turn in enumerate(turns):
+        speaker = (HUMAN, ASSISTANT)[place % 2]
+        named = turn.strip().startswith((HUMAN.strip(), ASSISTANT.strip()))
+        text += f"\n\n{turn.strip()}" if named else f"{speaker} {turn.strip()}"
+    return text

@@ -83,7 +83,7 @@ def matrix(
     with reading(strict) as files:
         begin(planned)
     for line in files.lines():
-        print(line, file=sys.stderr)
+        print_message(line)
     if dry_run:
         print_dry(planned, executor, as_json)
         return
