@@ -5,10 +5,12 @@ bug and keeps its traceback.
 """
 
 import errno
+import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +41,7 @@ from rlp_bench.cli.samples import samples
 from rlp_bench.cli.show import show_one
 from rlp_bench.cli.validate import validate
 from rlp_bench.display import open_streams, print_message, print_text
+from rlp_bench.run.end_with import terminate_as_interrupt
 
 Command = Callable[..., None]
 
@@ -81,6 +84,17 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
 }
 """Name -> (help, its commands)."""
 
+VERIFYING = (
+    "run", "eval", "matrix", "leaderboard", "claims", "compare", "curves", "samples", "regress", "export",
+    "report html", "report preference-accuracy", "report results", "report throughput", "baseline accept",
+)  # fmt: skip
+"""Commands with --verify."""
+OF_A_PATH = (
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR,
+    errno.ENOTEMPTY, errno.EPERM, errno.EROFS,
+)  # fmt: skip
+"""Errors that a path causes: one line; others are bugs."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -89,16 +103,42 @@ app = typer.Typer(
 )
 
 
-def _register(group: typer.Typer, commands: Mapping[str, Command]) -> None:
+def _register(group: typer.Typer, commands: Mapping[str, Command], prefix: str = "") -> None:
     """Adds commands to a group; the docstring of a command is its short help."""
     for name, command in commands.items():
-        group.command(name, short_help=command.__doc__)(command)
+        called = _verifying(command) if f"{prefix}{name}" in VERIFYING else command
+        group.command(name, short_help=command.__doc__)(called)
+
+
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Hash every stored file that is opened, not only those whose size or times have changed.",
+    ),
+]
+
+
+def _verifying(command: Command) -> Command:
+    """The command with the option --verify."""
+
+    @functools.wraps(command)
+    def call(verify: bool = False, **given: Any) -> None:
+        if verify:
+            os.environ["RLP_BENCH_VERIFY"] = "1"  # see store.manifest; read by worker processes, too
+        command(**given)
+
+    own = inspect.signature(command)
+    more = inspect.Parameter("verify", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verify)
+    call.__signature__ = own.replace(parameters=[*own.parameters.values(), more])  # type: ignore[attr-defined]
+    call.__annotations__ = {**command.__annotations__, "verify": Verify}
+    return call
 
 
 _register(app, COMMANDS)
 for _name, (_help, _commands) in GROUPS.items():
     _group = typer.Typer(no_args_is_help=True, help=_help)
-    _register(_group, _commands)
+    _register(_group, _commands, f"{_name} ")
     app.add_typer(_group, name=_name)
 
 
@@ -121,6 +161,7 @@ def _root(
 def main() -> None:
     """Entry point of the console script."""
     open_streams()
+    terminate_as_interrupt()
     try:
         try:
             app()
@@ -137,11 +178,15 @@ def main() -> None:
             _interrupted()
         raise
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            line = f"the disk is full ({os.strerror(errno.ENOSPC)}): free space, then run the same command"
+        elif isinstance(error.filename, str | os.PathLike) and error.errno in OF_A_PATH:
+            line = (
+                f'"{os.fspath(error.filename)}": {error.strerror}; give another path, or remove what is there'
+            )
+        else:
             raise
-        print_message(
-            f"error: the disk is full ({os.strerror(errno.ENOSPC)}): free space, then run the same command"
-        )
+        print_message(f"error: {line}")
         sys.exit(2)
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,8 +92,9 @@ def matrix(
     began = time.monotonic()
     workers = open_executor(executor, read, planned.store.root, jobs)
     ended = _tracked(planned, schedule(planned, workers), trackers)
-    for line in _watch(planned, ended, workers, as_json):
-        print_message(line)
+    with closing(workers):
+        for line in _watch(planned, ended, workers, as_json):
+            print_message(line)
     written = write_matrix(planned, time.monotonic() - began)
     if as_json:
         print_json({**read_matrix(written), **files.found()})

@@ -20,6 +20,7 @@ from rlp_bench.api.files import write_json
 from rlp_bench.api.protocols import Context
 from rlp_bench.api.types import Artifact, Prompting
 from rlp_bench.recipes.schema import Compute
+from rlp_bench.run.end_with import killed
 
 MARK = "\x1e"
 """Prefix of a worker's messages; all other output of workers goes to the log."""
@@ -32,6 +33,8 @@ PORT = 29500
 DRIVER = "RLP_BENCH_DRIVER"
 """Environment variable with the driver's process id, set if workers run on the same machine: they end with it."""
 OUT_OF_MEMORY = "CUDA out of memory"
+SIGKILLED = "Signal 9 (SIGKILL)"
+"""What torchrun writes of such a worker."""
 
 
 def world_size(compute: Compute) -> int:
@@ -172,6 +175,8 @@ def _raise_failure(log: Path, status: int) -> None:
             "compute.activation_checkpointing = true, or use more workers with compute.strategy = fsdp; "
             "`rlp-bench plan` shows what each saves"
         )
+    if status == -signal.SIGKILL or SIGKILLED in text:
+        raise BenchError(f'one of the training processes (log: "{log}") {killed(-signal.SIGKILL)}')
     raise RuntimeError(f"a training process ended with status {status}; the end of {log}:\n{text[-TAIL:]}")
 
 

@@ -4,9 +4,12 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import torch
+
+from rlp_bench.api import BenchError
 
 
 def map_pieces(work: Callable[[Any], Any], pieces: Sequence[Any], processes: int) -> list[Any]:
@@ -20,8 +23,14 @@ def map_pieces(work: Callable[[Any], Any], pieces: Sequence[Any], processes: int
     if workers <= 1:
         return [work(piece) for piece in pieces]
     context = multiprocessing.get_context(start_method())
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        return list(pool.map(work, pieces))
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+            return list(pool.map(work, pieces))
+    except BrokenProcessPool:
+        raise BenchError(
+            f"one of {workers} sampling processes was killed, as the system does where memory runs out; give it more "
+            "memory or set compute.processes lower, then run the same command to resume"
+        ) from None
 
 
 def start_method() -> str:
