@@ -20,6 +20,7 @@ from rlp_bench.api.files import (
     write_json,
     write_jsonl,
     write_lines,
+    write_text,
 )
 from rlp_bench.api.protocols import (
     Board,
@@ -173,4 +174,5 @@ __all__ = [
     "write_jsonl",
     "write_lines",
     "write_report",
+    "write_text",
 ]

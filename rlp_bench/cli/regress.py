@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlp_bench.api.errors import BenchError, UnknownName, nearest
+from rlp_bench.api.files import write_atomic
 from rlp_bench.cli.options import STORE, Json, RunName, StoreFolder, SuiteAliases
 from rlp_bench.display import pairs, print_json, show, table
 
@@ -242,7 +243,10 @@ def _write(
 def _save(path: Path, data: bytes, option: str, append: bool = False) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab" if append else "wb") as out:
+        if not append and (path.is_file() or not path.exists()):  # a device or a pipe is not replaced
+            write_atomic(path, data)
+            return
+        with path.open("ab") as out:
             out.write(data)
     except OSError as error:
         raise BenchError(

@@ -175,7 +175,7 @@ def test_killed_workers_go_on_from_their_checkpoint(alone, warm, tmp_path, strat
     (tmp_path / "jobs.json").write_text(json.dumps([{**todo, "kill_after": 5}]))
     done = warm.run(tmp_path / "jobs.json", target=SCRIPT, ranks=2)
     assert done.returncode != 0
-    [checkpoint] = (tmp_path / "sft-scratch").glob("checkpoint-*")
+    *_, checkpoint = sorted((tmp_path / "sft-scratch").glob("checkpoint-*"))
     assert checkpoint.name == "checkpoint-00000004"
     names = sorted(path.name for path in checkpoint.glob("*.safetensors"))
     shards = ["tensors-0000-of-0002.safetensors", "tensors-0001-of-0002.safetensors"]

@@ -322,3 +322,51 @@ def test_only_display_prints_for_people() -> None:
 def test_what_prints_past_display_is_seen(tmp_path: Path) -> None:
     path = ROOT / "rlp_bench/display.py"
     assert {"sys.stdout.write", "rich.table.Table"} <= set(speaks(path))
+
+
+# --- Files are written by rlp_bench.api.files ----------------------------------------------------------
+
+WRITERS = {
+    "rlp_bench/api/files.py": "the one place",
+    "rlp_bench/store/manifest.py": "marks of the last check; half a file has no seal and is none",
+    "rlp_bench/micro/pretrain.py": "a leaf imports nothing of ours; writes a new folder of the package's own",
+    "rlp_bench/regression/history.py": "appends a line",
+    "rlp_bench/cli/regress.py": "appends to GitHub's summary",
+    "rlp_bench/matrix/executors/shared_folder.py": "appends a line",
+    "rlp_bench/run/runner.py": "appends a mark to the count of attempts",
+    "rlp_bench/run/launcher.py": "appends to a log",
+    "rlp_bench/perf/timed_process.py": "a log of the process itself",
+    "trainers/training/checkpointing.py": "safetensors in a folder that is renamed when it is complete",
+    "trainers/modeling/head_padding.py": "safetensors in a folder of the running process",
+}
+"""Files that open others for writing by themselves -> why that is no half-written file that is read as complete."""
+
+
+def writes(path: Path) -> list[int]:
+    """Lines that write a file directly: `open` with a mode other than reading, `write_text`, `save_file`, ..."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+        modes = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        opens = name == "open" and any(set(mode) & set("wax+") and len(mode) < 4 for mode in modes)
+        method = isinstance(node.func, ast.Attribute) and name in ("write_text", "write_bytes")
+        if opens or method or name in ("save_file", "NamedTemporaryFile", "mkstemp", "to_csv", "to_parquet"):
+            found.append(node.lineno)
+    return found
+
+
+def test_files_are_written_by_one_writer() -> None:
+    paths = [*HARNESS, *(path for room in ROOMS for path in files(room))]
+    found = {str(path.relative_to(ROOT)) for path in paths if writes(path)}
+    assert found == set(WRITERS)
+
+
+def test_direct_writes_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        "path.write_text('a')\nopen('a', 'w')\npath.open(mode='xb')\nopen('b.txt')\nwrite_text(path, 'a')\n"
+    )
+    assert writes(path) == [1, 2, 3]

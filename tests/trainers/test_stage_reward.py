@@ -177,6 +177,56 @@ def test_six_updates_equal_three_and_three_more_from_a_checkpoint(policy, prefer
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "tensors cut off": ("tensors.safetensors", cut),
+    "a bit of a tensor": ("tensors.safetensors", flip),
+    "an empty state": ("state.json", lambda path: path.write_bytes(b"")),
+    "another state": ("state.json", lambda path: path.write_text("null")),
+    "no state": ("state.json", lambda path: path.unlink()),
+}
+
+
+@pytest.mark.parametrize("which", ["the newest", "both"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_or_to_the_start(
+    damage, which, policy, preferences, context, tmp_path, caplog
+):
+    inputs = {"init": policy, "preferences": preferences}
+    name, spoil = DAMAGES[damage]
+    begun = []
+
+    def run(name, progress):
+        (tmp_path / name).mkdir(exist_ok=True)
+        given = replace(context, scratch=tmp_path / f"scratch-{name}", progress=progress)
+        stage(epochs=1, checkpoint_every=1, batch=9).train(inputs, tmp_path / name, given)
+
+    def killed(done, total, note=""):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    run("whole", context.progress)
+    with pytest.raises(KeyboardInterrupt):
+        run("resumed", killed)
+    kept = sorted((tmp_path / "scratch-resumed").glob("checkpoint-*"))
+    assert [folder.name[-1] for folder in kept] == ["3", "4"]
+    for folder in kept if which == "both" else kept[1:]:
+        spoil(folder / name)
+    run("resumed", lambda done, total, note="": begun.append(done))
+    assert begun[0] == (1 if which == "both" else 4)
+    assert [f'checkpoint "{folder}" is damaged' in caplog.text for folder in kept] == [which == "both", True]
+    assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
+
+
 def test_head_and_order_depend_on_the_seed(policy, preferences, train, context):
     one = train(stage(epochs=1), "one", init=policy, preferences=preferences)
     two = train(stage(epochs=1), "two", replace(context, seed=1), init=policy, preferences=preferences)
