@@ -29,7 +29,10 @@ REASONS = {
 }
 
 Respond = Callable[[dict[str, Any], "Stub"], tuple[int, str, Any]]
-"""Request body, server -> (status, header lines that end in CRLF, the reply as bytes or as a JSON document)."""
+"""Request body, server -> (status, header lines that end in CRLF, the reply as bytes or as a JSON document).
+
+With status 0 the bytes are all that is sent before the connection is closed.
+"""
 
 
 class Stub:
@@ -161,6 +164,10 @@ class Stub:
             status, head, data = self.respond(body, self)
             self._note(key, str(status))
             data = data if isinstance(data, bytes) else json.dumps(data).encode()
+            if status == 0:
+                writer.write(data)
+                await writer.drain()
+                return False
             await self._send(writer, status, data, head)
             return True
         fault = self.fault(key)
