@@ -136,7 +136,7 @@ class PreferencePairs(PreferenceFile):
         '{"prompt" or "instruction"[, "input"], "chosen", "rejected"} of texts or message lists, or as WebGPT\'s '
         "comparisons or PandaLM's test set"
     )
-    columns = ("score_0", "score_1", "annotator1", "annotator2", "annotator3")
+    columns: ClassVar[tuple[str, ...]] = ("score_0", "score_1", "annotator1", "annotator2", "annotator3")
 
     def read(self, row: Mapping[str, Any]) -> Row:
         """The row, by its fields."""
