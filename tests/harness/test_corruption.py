@@ -79,7 +79,7 @@ COMMANDS = [
     ["ls", "runs"],
     ["ls", "artifacts"],
     ["leaderboard"],
-    ["compare", "--suite", "alpacafarm", "rlaif", "ppo"],
+    ["compare", "--suite", "alpacafarm", "rlaif:ppo"],
     ["show", "run", "newest"],
     ["report", "throughput"],
     ["claims"],
@@ -127,7 +127,7 @@ def test_damages_of_every_kind_are_lines_and_edits_are_noticed(
         else:
             path.write_bytes(changed)
         statuses = []
-        for command in COMMANDS if COUNT <= 1000 else [*COMMANDS]:
+        for command in COMMANDS:
             try:
                 status, said = call(*command)
             except Exception as error:

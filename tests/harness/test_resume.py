@@ -62,12 +62,13 @@ def test_killed_stage_goes_on_from_its_checkpoint(start: Start, recipe_file: Pat
     assert json.loads(run.read_text())["status"] == "done"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_is_status_130_and_says_how_to_go_on(
-    cold_start: Start, recipe_file: Path, tmp_path: Path
+    cold_start: Start, recipe_file: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     process = cold_start(*COMMAND, "store", STRANGER_STUCK="1")
     wait_until(lambda: list(tmp_path.glob("store/scratch/*/step.json")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert "run the same command to resume" in said

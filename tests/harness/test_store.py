@@ -314,3 +314,36 @@ def test_gc_spares_what_another_process_is_making(tmp_path: Path) -> None:
 
     store.make("samples", FP, build, {})
     assert seen == [True]
+
+
+def test_gc_keeps_evaluations_of_no_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for kind, made in (
+        ("outputs", {"step": "outputs"}),
+        ("samples", {"step": "dev_samples"}),
+        ("tuning", {}),
+    ):
+        store.make(kind, fingerprint(kind), write, made)
+    store.make("reward", FP, write, {"trainer": "reward"})
+    damaged = store.make("verdicts", FP, write, {"step": "verdicts"}).path / "rows.jsonl"
+    damaged.write_text("[]")
+    found = collect(store)
+    assert [path.name.partition("-")[0] for path in found.folders] == ["reward"]
+    assert len(found.faults) == 1
+    assert "it is an evaluation and was kept" in found.faults[0]
+    assert damaged.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "null", '{"stages": [1]}', '{"stages": [], "seal": "x"}'])
+def test_gc_goes_on_past_a_damaged_record_and_removes_no_artifact(tmp_path: Path, text: str) -> None:
+    store = Store(tmp_path)
+    store.make("reward", FP, write, {"trainer": "reward"})
+    (tmp_path / "artifacts/.partial-policy-0").mkdir()
+    record = tmp_path / "runs/micro/sft-s0-x/run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(text)
+    found = collect(store)
+    assert [path.name for path in found.folders] == [".partial-policy-0"]
+    assert len(found.faults) == 1
+    assert str(record.parent) in found.faults[0]
+    assert store.has("reward", FP)
