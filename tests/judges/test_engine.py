@@ -444,16 +444,16 @@ def test_an_endpoint_can_be_asked_without_any_judge() -> None:
     assert not answer.cached
 
 
-def test_a_changed_answer_in_the_cache_is_an_error(cache_path):
+def test_a_changed_answer_in_the_cache_is_an_error(cache):
     row = Row("k", "", "p", "m", "m", None, "stop", 1, 1, 1, 0.1, "{}", b"1")
-    with Cache(cache_path) as cache:
-        cache.put(row)
-        assert cache.get("k") == row
-        cache.put(Row("old", "", "p", "m", "m", None, "stop", 1, 1, 1, 0.1, "{}", b"1"))
-    with sqlite3.connect(cache_path) as db:
+    with Cache(cache) as opened:
+        opened.put(row)
+        assert opened.get("k") == row
+        opened.put(Row("old", "", "p", "m", "m", None, "stop", 1, 1, 1, 0.1, "{}", b"1"))
+    with sqlite3.connect(cache) as db:
         db.execute("UPDATE answers SET response = ? WHERE key = 'k'", (b"2",))
         db.execute("UPDATE answers SET seal = NULL WHERE key = 'old'")  # as written by version 1
-    with Cache(cache_path) as cache:
-        assert cache.get("old").response == b"1"
+    with Cache(cache) as opened:
+        assert opened.get("old").response == b"1"
         with pytest.raises(StoreError, match="was changed after it was stored"):
-            cache.get("k")
+            opened.get("k")
