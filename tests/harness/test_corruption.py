@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SMALL_SETS
 
 from rlp_bench.cli.main import main
 
@@ -73,13 +74,14 @@ DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "key": without_a_key,
     "folder": lambda data, chance: b"",
 }
+OPTIONS = [part for one in SMALL_SETS for part in ("--set", one)]
 COMMANDS = [
     ["doctor"],
     ["gc", "--dry-run"],
     ["ls", "runs"],
     ["ls", "artifacts"],
     ["leaderboard"],
-    ["compare", "--suite", "alpacafarm", "rlaif:ppo"],
+    ["compare", "--recipe", "nano", *OPTIONS, "--suite", "alpacafarm", "rlaif:ppo"],
     ["show", "run", "newest"],
     ["report", "throughput"],
     ["claims"],
