@@ -85,7 +85,7 @@ COMMANDS = [
     ["show", "run", "newest"],
     ["report", "throughput"],
     ["claims"],
-    ["regress", "--baseline", "base.jsonl", "--history", "history.jsonl"],
+    ["regress", "--exact", "--baseline", "base.jsonl", "--history", "history.jsonl"],
 ]
 
 
