@@ -129,7 +129,7 @@ def from_verdicts(verdicts: Sequence[Row], answers: Mapping[str, str]) -> list[I
                 "give the verdicts of one comparison, or --data with the reference answers"
             )
         if key not in found or (side and not matched[key]):
-            subset = row.get("dataset") or known_items().get(key, "")
+            subset = str(row.get("dataset") or known_items().get(key, ""))
             found[key], matched[key] = Item(merged(row), subset=subset, reference=reference), bool(side)
     return list(found.values())
 
@@ -168,7 +168,7 @@ def _from_file(path: Path) -> tuple[list[Item], int]:
         key = question_id(row)
         if key in items:
             raise DataError(f'"{path}": row {number} repeats an instruction; expected one reference per item')
-        subset = row.get("dataset") or known_items().get(key, "")
+        subset = str(row.get("dataset") or known_items().get(key, ""))
         items[key] = Item(merged(row), subset=subset, reference=row["output"])
     return list(items.values()), len(rows.left_out)
 

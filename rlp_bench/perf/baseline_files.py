@@ -26,17 +26,18 @@ def read_document(path: Path) -> dict[str, Any]:
         raise DataError(f"{where}: does not exist; create it with `rlp-bench bench --save {path}`") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"{where}: not JSON; expected a file written by `rlp-bench bench --save`") from None
     if not isinstance(found, dict) or not isinstance(found.get("rlp_bench"), dict):
         raise DataError(
             f"{where}: is not an rlp-bench file; expected a file written by `rlp-bench bench --save`"
         )
-    if found["rlp_bench"].get("bench_version", 0) > VERSION:
+    version = found["rlp_bench"].get("bench_version", 0)
+    if isinstance(version, int) and version > VERSION:
         raise DataError(f"{where}: was written by a newer rlp-bench; upgrade, or save a new baseline")
     try:
         sound(found)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise DataError(
             f"{where}: is damaged ({error!r}); save it again by `rlp-bench bench --save`"
         ) from None

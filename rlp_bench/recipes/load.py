@@ -5,6 +5,7 @@ device, processes and threads do not define the problem (like another machine, t
 float; the run's provenance records them).
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -71,10 +72,23 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         faults += [f"{label(where)}: {message}" for where, message in _explain(error)]
     faults += [f"{label(where)}: {message}" for where, message in _unknown_names(content)]
+    faults += [f"{label(where)}: is not a finite number" for where in _not_finite(content)]
     if faults or recipe is None:
         raise RecipeError("\n".join(dict.fromkeys(faults)))
     recipe._overridden = frozenset(given)
     return recipe
+
+
+def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+    """Places of nan and inf, which no setting takes and no fingerprint can hold."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _not_finite(each, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _not_finite(each, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield where
 
 
 def override_content(content: dict[str, Any], overrides: Sequence[str]) -> None:

@@ -26,18 +26,8 @@ Draw = Callable[[Any], Any]
 STATUSES = {"regress": {0, 1, 2, 3, 4}, "bench": {0, 1, 2, 3}}
 """Exit statuses of a command that documents its own; of all others 0, 1 and 2."""
 SEVERAL_LINES = (
-    "validate",
-    "plan",
-    "run",
-    "matrix",
-    "regress",
-    "baseline",
-    "compare",
-    "samples",
-    "report",
-    "curves",
-    "eval",
-)
+    "validate", "plan", "run", "matrix", "show", "regress", "baseline", "compare", "samples", "report", "curves", "eval",
+)  # fmt: skip
 """Commands that may list all errors of a recipe or baseline, one line each."""
 TEXTS = [
     "", " ", "\0", "\ud800", "é", "=1", "../x", "a" * 5000, "\u2028", "[red]", "nan", "{instruction}", "\x1b[2J", "1e999",
@@ -318,7 +308,9 @@ def checkpoint(draw: Draw, folder: Path) -> list[str]:
 def regression(draw: Draw, folder: Path) -> list[str]:
     """A baseline or report of which one is damaged."""
     shutil.copytree(SEED / "regression", folder, dirs_exist_ok=True)
-    which = draw(st.sampled_from(["base.jsonl", "report.json", "base.jsonl.history.jsonl", "store/scores.jsonl"]))
+    which = draw(
+        st.sampled_from(["base.jsonl", "report.json", "base.jsonl.history.jsonl", "store/scores.jsonl"])
+    )
     path = folder / which
     if which == "report.json":
         path.write_bytes(written(draw, damaged(draw, json.loads(path.read_bytes()))))
