@@ -206,7 +206,7 @@ def _typed(where: str, name: str, value: Any, kind: type) -> Any:
                 return found
         except (ValueError, KeyError, TypeError):
             pass
-    elif kind is float and type(value) is int:
+    elif kind is float and type(value) is int and abs(value) < 10**300:
         return float(value)
     elif type(value) is kind:
         return value
@@ -221,6 +221,8 @@ def _of_file(where: str, path: Path, known: Mapping[str, type]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, value in _flat(table):
         _check_name(f'{where}: "{path}"', name, known)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f'{where}: "{path}": {name}={value}: expected a finite number')
         found[name] = _value(f'{where}: "{path}"', name, value, known)
         if name.rpartition(".")[2] in ("prompt", "system") and (path.parent / str(value)).is_file():
             found[name] = str(path.parent / str(value))

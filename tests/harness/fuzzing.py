@@ -1,6 +1,9 @@
 """Drives the command line in this process with damaged files and options, and says what is wrong with how it ended."""
 
+# ruff: noqa: E501  # tables of values
+
 import contextlib
+import copy
 import gzip
 import io
 import json
@@ -78,7 +81,7 @@ def damaged(draw: Draw, value: Any) -> Any:
         path = draw(st.sampled_from(list(nodes(value))))
         if not path:
             if draw(st.integers(0, 9)) == 0:
-                value = draw(st.sampled_from(VALUES))
+                value = copy.deepcopy(draw(st.sampled_from(VALUES)))
             continue
         inside = value
         for key in path[:-1]:
@@ -93,7 +96,7 @@ def damaged(draw: Draw, value: Any) -> Any:
         elif how == "wrap":
             inside[path[-1]] = [inside[path[-1]]]
         else:
-            inside[path[-1]] = draw(st.sampled_from(VALUES))
+            inside[path[-1]] = copy.deepcopy(draw(st.sampled_from(VALUES)))
     return value
 
 

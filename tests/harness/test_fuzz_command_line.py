@@ -3,6 +3,8 @@
 A large run: `RLP_BENCH_FUZZ_EXAMPLES=10000 pytest tests/harness/test_fuzz_command_line.py`.
 """
 
+# ruff: noqa: E501  # tables of values
+
 import json
 import os
 import shutil
