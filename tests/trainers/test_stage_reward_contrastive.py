@@ -156,6 +156,20 @@ def test_each_objective_learns_the_pairs_and_changes_the_model_in_a_way_of_its_o
         assert torch.equal(row_scores(model, ROWS, 0, 4), row_scores(model, ROWS, 0, 4))
 
 
+def test_both_views_are_counted(policy, preferences, train, context):
+    from rlp_bench.trainers.reward.trainer import RewardModel
+
+    spent = []
+    for made in (
+        RewardModel(**{k: v for k, v in DEFAULTS.items() if k not in ("hidden", "prototypes")}),
+        stage(),
+    ):
+        context.meter.clear()
+        train(made, made.name, init=policy, preferences=preferences)
+        spent.append(context.meter["tokens_trained"])
+    assert spent[1] == 2 * spent[0]
+
+
 def test_the_four_models_differ(run):
     made = [file_bytes(run(name, objective=name).path)["model.safetensors"] for name in ALL]
     assert len(set(made)) == 4

@@ -321,6 +321,75 @@ def test_margins_and_smoothing_reach_the_loss(policy, preferences, train, streng
     assert losses["soft"] == pytest.approx((wide + narrow) / 2, abs=0.1)
 
 
+def test_loss_with_margins_equals_that_of_trl(policy, preferences, tmp_path):
+    """TRL's RewardTrainer with a margin column, on the same weights and pairs."""
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    from transformers import AutoModelForSequenceClassification
+
+    from rlp_bench.trainers.data.preference_pairs import token_pair
+    from rlp_bench.trainers.modeling.checkpoints import new_reward, save_model
+    from rlp_bench.trainers.modeling.pair_scoring import row_scores
+    from rlp_bench.trainers.reward.loop import pair_losses
+
+    model, tokenizer = new_reward(policy.path, 0, "cpu")
+    save_model(model, tokenizer, tmp_path / "start")
+    rows = [
+        row | {"margin": margin}
+        for row, margin in zip(preferences.rows(), (0.5, -0.2, 0.0, 1.0), strict=False)
+    ]
+    prompts = [tokenizer.encode(PROMPTING.render(row["instruction"])) for row in rows]
+    pairs = [token_pair(row, prompt, tokenizer, True) for row, prompt in zip(rows, prompts, strict=True)]
+    with torch.no_grad():
+        chosen, rejected = (
+            row_scores(model, [getattr(pair, side) for pair in pairs], 0, 4)
+            for side in ("chosen", "rejected")
+        )
+    ours = pair_losses(chosen, rejected, pairs).mean().item()
+    texts = [
+        {
+            "chosen": tokenizer.decode(p.chosen[:-1]),
+            "rejected": tokenizer.decode(p.rejected[:-1]),
+            "margin": p.margin,
+        }
+        for p in pairs
+    ]
+    arguments = trl.RewardConfig(
+        output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
+        max_steps=1, learning_rate=1e-12, logging_steps=1, save_strategy="no", disable_tqdm=True,
+        gradient_checkpointing=False,
+    )  # fmt: skip
+    theirs = trl.RewardTrainer(
+        model=AutoModelForSequenceClassification.from_pretrained(tmp_path / "start", dtype=torch.float32),
+        args=arguments, processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(texts),
+    )  # fmt: skip
+    assert ours == pytest.approx(theirs.train().training_loss, abs=1e-5)
+
+
+def test_strength_finds_the_labels_that_were_flipped_and_flipping_them_back_helps(
+    train, policy, preferences, artifact
+):
+    """A fifth of the labels is wrong: most of them have negative strength, and few others have."""
+    rows = [flipped(row) if place % 5 == 2 else row for place, row in enumerate(preferences.rows())]
+    for row in rows:
+        row.pop("flipped", None)
+    noisy = artifact("preferences", rows)
+    settings = DEFAULTS | {"learning_rate": 3e-3, "epochs": 2}
+    models = [
+        train(RewardModel(**settings, redraw=model), f"noisy-{model}", init=policy, preferences=noisy)
+        for model in range(4)
+    ]
+    found = train(PreferenceStrength(models=4), "of-noisy", preferences=noisy, rewards=models)
+    below = [row["strength"] < 0 for row in found.rows()]
+    wrong = [place % 5 == 2 for place in range(len(rows))]
+    hits = sum(b and w for b, w in zip(below, wrong, strict=True))
+    assert hits / sum(wrong) > 0.7
+    assert hits / sum(below) > 0.7
+    clean = train(Relabel(flip="negative"), "clean", preferences=noisy, strengths=found)
+    right = [row["chosen"].split()[1] == "good" for row in clean.rows()]
+    assert sum(right) / len(right) > 0.9 > sum(not w for w in wrong) / len(wrong)
+
+
 # --- Strengths of a file ------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn import Module
 from torch.nn.functional import cosine_similarity, dropout
 
-from rlp_bench.api import BenchError, Context
+from rlp_bench.api import BenchError, Context, Meter
 
 from ...data.preference_pairs import TokenPair
 from ...data.seeding import derived_seed
@@ -44,7 +44,9 @@ def contrastive_gradient(
 ) -> "ContrastiveGradient":  # fmt: skip
     """The pair objective on two views of the batch."""
     module = new_heads(settings, model.config.hidden_size, seed).to(model.device)
-    return ContrastiveGradient(settings, model, module, tokenizer.pad_token_id, seed, processes)
+    return ContrastiveGradient(
+        settings, model, module, tokenizer.pad_token_id, seed, processes, context.meter
+    )
 
 
 def new_heads(settings: ContrastiveSettings, hidden_size: int, seed: int) -> Module:
@@ -61,11 +63,12 @@ class ContrastiveGradient:
     """The gradient of L_rm + β L_cl on two dropout views of the batch."""
 
     def __init__(
-        self, settings: ContrastiveSettings, model: Any, module: Module, pad_id: int, seed: int, processes: Processes
+        self, settings: ContrastiveSettings, model: Any, module: Module, pad_id: int, seed: int,
+        processes: Processes, meter: Meter,
     ) -> None:  # fmt: skip
         self.settings, self.model, self.module = settings, model, module
         self.learning_rate = settings.head_learning_rate
-        self.pad_id, self.seed, self.processes = pad_id, seed, processes
+        self.pad_id, self.seed, self.processes, self.meter = pad_id, seed, processes, meter
 
     def backward(self, step: int, batch: Sequence[TokenPair]) -> dict[str, float]:
         """Accumulates the gradient of the batch; dropout is off again afterwards."""
@@ -76,6 +79,8 @@ class ContrastiveGradient:
         first, second = (features(view, kept, self.settings.objective) for view in views)
         contrast, terms = self._contrast(first, second, step)
         self.processes.backward(losses.mean() + self.settings.weight * contrast)
+        # The training loop counts every row once; these are the second views.
+        self.meter.count(tokens_trained=sum(len(pair.chosen) + len(pair.rejected) for pair in batch))
         accuracies = [preference_accuracy(*each) for each in scores]
         return {
             "loss": float(losses.detach().mean()),
