@@ -28,7 +28,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from warm import Cold, Started, Warm  # noqa: E402  # beside this file
+from small_recipes import RECIPE, SMALL_SETS  # noqa: E402  # beside this file
+from warm import Cold, Shared, Started, Warm, environment  # noqa: E402  # beside this file
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,9 +59,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
     return LoadFileScheduling(config, log)
-
-
-Shared = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -115,12 +113,6 @@ def stranger(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True)
 
     return shared("stranger", install)
-
-
-def environment(*paths: Path) -> dict[str, str]:
-    """The tests' environment with these folders on the path; no store of the person who runs the tests."""
-    env = {name: value for name, value in os.environ.items() if name != "RLP_BENCH_STORE"}
-    return {**env, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -191,31 +183,6 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
-RECIPE = """
-name = "greetings"
-[base]
-checkpoint = "{checkpoint}"
-[data]
-source = "stranger_greetings"
-sft = 6
-unlabeled = 8
-[prompting]
-template = "Q: {{instruction}} A:"
-[engine]
-name = "stranger_lookup"
-[annotator]
-judge = "stranger_shortest"
-[judge]
-name = "stranger_shortest"
-[suites]
-greetings = "stranger_greetings"
-[evaluation]
-suites = ["greetings"]
-[stages.stranger_parrot]
-steps = 4
-"""
-
-
 @pytest.fixture
 def recipe_file(checkpoint: Path, tmp_path: Path) -> Path:
     """A recipe that uses nothing but the stranger's plugins."""
@@ -251,21 +218,6 @@ def nano_store(shared: Shared, warm: Warm | Cold, nano_trained: Path) -> Path:
         made(warm, *command, cwd=folder)
 
     return shared("nano-store", make) / "store"
-
-
-SMALL_SETS = [
-    'suites.alpacafarm="micro_vicuna"',
-    'evaluation.suites=["alpacafarm"]',
-    "evaluation.dev_pairs=24",
-    "tuning.prompts=8",
-    "data.sft=64",
-    "data.preferences=64",
-    "stages.ppo.rollouts=2",
-    "stages.ppo.snapshots=[1,2]",
-    "evaluation.trajectory=[1]",
-    "stages.reward.match_steps=true",  # what --match-steps says
-    "stages.reward_uml.match_steps=true",
-]
 
 
 @pytest.fixture(scope="session")

@@ -23,12 +23,14 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from patience import PATIENCE
 
+Shared = Callable[[str, Callable[[Path], None]], Path]
+"""The fixture `shared`: (name, make) -> a folder that `make(folder)` fills once in a test run."""
 COMMAND_LINE = "rlp-bench"
 LIBRARIES = (
     "torch",
@@ -50,6 +52,12 @@ LIBRARIES = (
     "rich.progress",
     "typer",
 )
+
+
+def environment(*paths: Path) -> dict[str, str]:
+    """The tests' environment with these folders on the path; no store of the person who runs the tests."""
+    env = {name: value for name, value in os.environ.items() if name != "RLP_BENCH_STORE"}
+    return {**env, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 class Warm:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_SETS
+from small_recipes import SMALL_SETS
 
 from rlp_bench.cli.main import main
 

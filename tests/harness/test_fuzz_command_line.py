@@ -14,11 +14,11 @@ from pathlib import Path
 
 import fuzzing
 import pytest
-from conftest import RECIPE, Shared, environment
 from fuzzing import SITUATIONS, attempt, called, seed_folder, wrong
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from warm import Cold, Warm
+from small_recipes import RECIPE
+from warm import Cold, Shared, Warm, environment
 
 from rlp_bench.api import registry
 
