@@ -234,7 +234,7 @@ def test_a_run_by_two_workers_fails_in_one_line_and_goes_on(warm, tmp_path):
     """Through the command line: a user error inside a worker, then the run itself."""
     run = ("run", "--method", "sft", "--recipe", "nano", "--no-eval", "--store", tmp_path / "s")
     command = (*run, "--set", "compute.strategy=fsdp", "--set", "compute.workers=2", "--json")
-    wrong = warm.run(*command, "--set", "prompting.max_prompt_tokens=1")
+    wrong = warm.run(*command, "--set", "prompting.max_prompt_tokens=3")
     assert wrong.returncode == 2, wrong.stderr
     assert "error: sft: none of" in wrong.stderr
     assert "Traceback" not in wrong.stderr
