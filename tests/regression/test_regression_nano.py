@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 
+from rlp_bench.api.seals import with_seal, write_sealed
+
 
 def accept(nano, run):
     path = nano.folder / f"{run}.jsonl"
@@ -69,7 +71,8 @@ def test_without_a_name_the_newest_run_of_the_baselines_method_and_recipe_is_tes
     stranger = folders[nano.run].parent / "other-s0"
     shutil.copytree(folders[nano.run], stranger)
     record = json.loads((stranger / "run.json").read_text())
-    (stranger / "run.json").write_text(json.dumps({**record, "method": "other"}))
+    record.pop("seal")
+    write_sealed(stranger / "run.json", {**record, "method": "other"})
     newest(nano, stranger)
     said = nano.call("regress", "--baseline", baseline, "--history", history, "--json")
     found = json.loads(said.stdout)
@@ -77,9 +80,11 @@ def test_without_a_name_the_newest_run_of_the_baselines_method_and_recipe_is_tes
     assert found["candidate"]["recipe"] == found["baseline"]["recipe"]  # the other decoding is another recipe
     attempts = history.read_text()
 
-    content = baseline.read_text().replace('"method": "sft"', '"method": "sft2"')
+    head, _, rows = baseline.read_text().partition("\n")
+    manifest = json.loads(head.replace('"method": "sft"', '"method": "sft2"'))
+    manifest.pop("seal")
     lonely = nano.folder / "lonely.jsonl"
-    lonely.write_text(content)
+    lonely.write_text(f"{json.dumps(with_seal(manifest))}\n{rows}")
     junit = nano.folder / "lonely.xml"
     said = nano.call("regress", "--baseline", lonely, "--history", history, "--json", "--junit", junit)
     found = json.loads(said.stdout)

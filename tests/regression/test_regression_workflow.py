@@ -65,7 +65,7 @@ def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench
     lines = (ROOT / "tests/regression/golden/baseline.jsonl").read_text().splitlines()
     assert len(lines) == 806
     from rlp_bench.evaluation.evaluate import eval_command
-    from rlp_bench.store.store import Store
+    from rlp_bench.store.store import Store, seal
 
     answers = ROOT / "tests/regression/golden/outputs.json.gz"
     [report] = eval_command(outputs=answers, recipe="nano", suites=["alpacafarm"], store=Store(bench.store))[
@@ -75,6 +75,8 @@ def test_the_golden_lane_fails_where_one_answer_scores_otherwise(tmp_path, bench
     rows = [json.loads(line) for line in scores.read_text().splitlines()]
     rows[0]["score"] = 1.0 - rows[0]["score"] / 2
     scores.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    old = json.loads((scores.parent / "manifest.json").read_text())
+    seal(scores.parent, old["kind"], old["fingerprint"], old["provenance"])
     (tmp_path / "report.json").write_text(json.dumps({"suites": [report]}))
     bench.baseline = ROOT / "tests/regression/golden/baseline.jsonl"
     status, found, _ = bench.regress(
