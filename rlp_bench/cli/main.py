@@ -42,7 +42,6 @@ from rlp_bench.cli.samples import samples
 from rlp_bench.cli.show import show_one
 from rlp_bench.cli.validate import validate
 from rlp_bench.display import open_streams, print_message, print_text
-from rlp_bench.run.end_with import terminate_as_interrupt
 
 Command = Callable[..., None]
 
@@ -161,6 +160,8 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
+    from rlp_bench.run.end_with import terminate_as_interrupt
+
     open_streams()
     terminate_as_interrupt()
     try:

@@ -116,7 +116,7 @@ def in_bash(line: str) -> dict[str, str]:
         ("rlp-bench lea", ["leaderboard"]),
         ("rlp-bench run --method rlp_", ["rlp_spg", "rlp_uml"]),
         ("rlp-bench run --method strang", ["stranger", "stranger_confused"]),
-        ("rlp-bench matrix --methods sft,pp", ["sft,ppo"]),
+        ("rlp-bench matrix --methods sft,pp", ["sft,ppo", "sft,ppo_no_kl"]),
         ("rlp-bench run --recipe na", ["nano"]),
         ("rlp-bench validate na", ["nano"]),
         ("rlp-bench run --recipe smol_1gpu --suite vi", ["vicuna"]),

@@ -288,7 +288,7 @@ def test_results_from_before_scores_were_stored_are_one_line(tmp_path):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(DataError, match="holds no item scores"):
         read_stored(tmp_path / "results.json")
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match="no such file"):
         read_stored(tmp_path / "none.json")
 
 
