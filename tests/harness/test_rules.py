@@ -328,6 +328,7 @@ def test_what_prints_past_display_is_seen(tmp_path: Path) -> None:
 
 WRITERS = {
     "rlp_bench/api/files.py": "the one place",
+    "rlp_bench/display.py": "the null device, in place of a closed stream",
     "rlp_bench/store/manifest.py": "marks of the last check; half a file has no seal and is none",
     "rlp_bench/micro/pretrain.py": "a leaf imports nothing of ours; writes a new folder of the package's own",
     "rlp_bench/regression/history.py": "appends a line",

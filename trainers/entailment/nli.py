@@ -1,11 +1,10 @@
 """Entailment by a natural language inference model, with premise and hypothesis "question answer"."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlp_bench.api import DataError
+from rlp_bench.api import DataError, read_json
 
 Relation = Literal["entails", "neutral", "contradicts"]
 
@@ -139,9 +138,9 @@ def _labels(source: str, reach: bool) -> dict[int, str] | None:
             return None
         path = _config_of_hub(source)
     try:
-        labels = json.loads(Path(path).read_text(encoding="utf-8"))["id2label"]
+        labels = read_json(Path(path), "a model's config")["id2label"]
         return {int(index): str(label) for index, label in labels.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             f'entailment "nli:{source}": config.json has no id2label; expected a sequence classifier'
         ) from None
