@@ -24,6 +24,16 @@ class StoreError(BenchError):
     """The store cannot be read or written: full disk, newer version, broken artifact."""
 
 
+def lines_of(error: BenchError) -> list[str]:
+    """The lines of an error: one, or in a plain BenchError or a RecipeError one for each of several faults.
+
+    A line break in another error is of a text that it quotes.
+    """
+    several = not isinstance(error, UnknownName | DataError | StoreError)
+    lines = str(error).split("\n") if several else [str(error)]
+    return [line or type(error).__name__ for line in lines]
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """The end of an error message: the closest known name, then all known names."""
     names = sorted(known)

@@ -59,7 +59,8 @@ def markdown(text: Any) -> str:
     one = _html.escape(flat(text), quote=False)
     one = re.sub(r"([\\`*{}\[\]|~#@!$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", one)  # not the _ of a_b
     one = re.sub(r"(?i)(?<=www)\.|:(?=//)", r"\\\g<0>", one)  # an address becomes a link by itself
-    one = re.sub(r"^([-+=])(?=[-+=\s]|$)", r"\\\1", one)  # a list or a rule
+    if one != "-":  # an empty cell's
+        one = re.sub(r"^([-+=])(?=[-+=\s]|$)", r"\\\1", one)  # a list or a rule
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", one)
 
 

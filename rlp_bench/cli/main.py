@@ -16,7 +16,7 @@ import typer
 
 from rlp_bench import __version__
 from rlp_bench.api import escape
-from rlp_bench.api.errors import BenchError, UnknownName
+from rlp_bench.api.errors import BenchError, lines_of
 from rlp_bench.cli.audit import audit
 from rlp_bench.cli.bench import bench
 from rlp_bench.cli.compare import compare
@@ -170,8 +170,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # an error of it is one of this command
     except BenchError as error:
-        lines = [str(error)] if isinstance(error, UnknownName) else str(error).split("\n")
-        print_message("\n".join(f"error: {escape.line(line or type(error).__name__)}" for line in lines))
+        print_message("\n".join(f"error: {escape.line(line)}" for line in lines_of(error)))
         sys.exit(2)
     except KeyboardInterrupt:
         _interrupted()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlp_bench.api import registry
-from rlp_bench.api.errors import BenchError, DataError, RecipeError
+from rlp_bench.api import escape, registry
+from rlp_bench.api.errors import BenchError, DataError, RecipeError, lines_of
 from rlp_bench.api.types import Item, Question
 from rlp_bench.evaluation.kinds.table import kind_of
 from rlp_bench.evaluation.resolve import load_judge, load_suite
@@ -97,7 +97,7 @@ def _outcome(what: str, check: Callable[..., Any], *given: Any, **named: Any) ->
     try:
         return Check(what, str(check(*given, **named)))
     except BenchError as error:
-        return Check(what, error=str(error))
+        return Check(what, error="\n".join(escape.line(line) for line in lines_of(error)))
 
 
 def _data(scope: Scope, missing: dict[str, Node]) -> Iterator[Check]:

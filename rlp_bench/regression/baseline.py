@@ -43,7 +43,7 @@ def write_baseline(path: Path, snapshot: Snapshot, reason: str) -> str:
         if suite.unscored > MISSING_LIMIT * len(suite.scores) and not suite.is_subset
     ]
     if faults:
-        raise DataError("\n".join(faults))
+        raise BenchError("\n".join(faults))
     body = "".join(_rows(list(kept.values())))
     manifest = {
         "baseline_version": BASELINE_VERSION,

@@ -312,7 +312,14 @@ def regression(draw: Draw, folder: Path) -> list[str]:
     """A baseline or report of which one is damaged."""
     shutil.copytree(SEED / "regression", folder, dirs_exist_ok=True)
     which = draw(
-        st.sampled_from(["base.jsonl", "report.json", "base.jsonl.history.jsonl", "store/scores.jsonl"])
+        st.sampled_from(
+            [
+                "base.jsonl",
+                "report.json",
+                "base.jsonl.history.jsonl",
+                "store/artifacts/verdicts-0/scores.jsonl",
+            ]
+        )
     )
     path = folder / which
     if which == "report.json":

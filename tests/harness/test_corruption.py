@@ -17,7 +17,7 @@ from small_recipes import SMALL_SETS
 
 from rlp_bench.cli.main import main
 
-COUNT = int(os.environ.get("RLP_BENCH_CORRUPTIONS", "27"))
+COUNT = int(os.environ.get("RLP_BENCH_CORRUPTIONS", "18"))
 FILES = {
     "run.json": "runs/*/*/run.json",
     "report.json": "runs/*/*/report.json",

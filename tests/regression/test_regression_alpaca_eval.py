@@ -47,7 +47,8 @@ def test_paired_difference_and_error_are_the_known_ones(warm, folder):
     assert row["standard_error"] == pytest.approx(1.77, abs=0.005)
     assert row["correlation"] == pytest.approx(0.42, abs=0.005)
     reports = [
-        json.loads((folder / f"{name}.json").read_text()) for name in ("alpaca-7b", "alpaca-farm-ppo-human")
+        json.loads((folder / f"{name}.json").read_text())["suites"][0]
+        for name in ("alpaca-7b", "alpaca-farm-ppo-human")
     ]
     unpaired = sum(report["standard_error"] ** 2 for report in reports) ** 0.5
     assert unpaired == pytest.approx(2.31, abs=0.01)

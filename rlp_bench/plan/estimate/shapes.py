@@ -70,23 +70,23 @@ class Shape:
 
     @property
     def layers(self) -> int:
-        return int(self._get("num_hidden_layers", "n_layer"))
+        return self._count("num_hidden_layers", "n_layer")
 
     @property
     def d(self) -> int:
-        return int(self._get("hidden_size", "n_embd"))
+        return self._count("hidden_size", "n_embd")
 
     @property
     def f(self) -> int:
-        return int(self._get("intermediate_size", "n_inner") or 4 * self.d)
+        return self._count("intermediate_size", "n_inner", default=4 * self.d)
 
     @property
     def heads(self) -> int:
-        return int(self._get("num_attention_heads", "n_head"))
+        return self._count("num_attention_heads", "n_head")
 
     @property
     def head_dim(self) -> int:
-        return int(self._get("head_dim") or self.d // self.heads)
+        return self._count("head_dim", default=self.d // self.heads)
 
     @property
     def q(self) -> int:
@@ -94,16 +94,25 @@ class Shape:
 
     @property
     def k(self) -> int:
-        return int(self._get("num_key_value_heads") or self.heads) * self.head_dim
+        return self._count("num_key_value_heads", default=self.heads) * self.head_dim
 
     @property
     def vocabulary(self) -> int:
-        return int(self._get("vocab_size"))
+        return self._count("vocab_size")
 
     @property
     def is_llama(self) -> bool:
         """Whether our CPU forward pass supports the architecture."""
         return self._get("model_type") == "llama"
+
+    def _count(self, *names: str, default: int = 0) -> int:
+        """A positive whole number of the config; `default`: where it has none (0: it must have one)."""
+        found = self._get(*names) or default
+        if type(found) is not int or not 0 < found < 2**40:
+            raise DataError(
+                f"{self.source}: {names[0]} of its config is {found!r}; expected a positive number"
+            )
+        return found
 
     def _get(self, *names: str) -> Any:
         return next((self.config[name] for name in names if self.config.get(name) is not None), None)
