@@ -91,13 +91,14 @@ def _plugin(kind: str, name: str, as_json: bool) -> None:
 
 
 def _recipe(name: str, as_json: bool) -> None:
+    from rlp_bench.api.documents import read_text
     from rlp_bench.recipes.load import find_recipe, load_recipe
 
     recipe = load_recipe(name)
     if as_json:
         print_json({"id": recipe.id, **recipe.model_dump(mode="json")})
     else:
-        print_text(f"# {recipe.id}\n{find_recipe(name).read_text(encoding='utf-8')}")
+        print_text(f"# {recipe.id}\n{read_text(find_recipe(name), 'TOML')}")
 
 
 def _run(name: str, root: Path) -> None:

@@ -126,8 +126,8 @@ def torn(draw: Draw, data: bytes) -> bytes:
         "insert": lambda: data[:at] + few + data[at:],
         "bom": lambda: b"\xef\xbb\xbf" + data,
         "utf-16": lambda: data.decode("utf-8", "replace").encode("utf-16"),
-        "gzip": lambda: gzip.compress(data),
-        "half gzip": lambda: gzip.compress(data)[: at % 40],
+        "gzip": lambda: gzip.compress(data, mtime=0),
+        "half gzip": lambda: gzip.compress(data, mtime=0)[: at % 40],
         "crlf": lambda: data.replace(b"\n", b"\r\n"),
         "deep": lambda: b"[" * 3000 + data,
     }[how]()

@@ -151,7 +151,8 @@ def check_checkpoint(folder: Path) -> str:
 
 
 def _architectures(folder: Path) -> list[str]:
-    return list(_config(folder).get("architectures") or [])
+    found = _config(folder).get("architectures")
+    return [str(name) for name in found] if isinstance(found, list) else []
 
 
 def _config(folder: Path) -> dict[str, Any]:
