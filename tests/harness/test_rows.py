@@ -221,7 +221,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path) -> None
     ("data", "said"),
     [(b"PK\x03\x04....", "compressed by zip"), (b"\x28\xb5\x2f\xfd..", "by zstd"), (b"\x1f\x8b\x08\0x", "damaged gzip"),
      (gzip.compress(b"[1]", mtime=0)[:-5] + b"\xff\xff\xff\xff\xff", "damaged gzip"),
-     (b"\xff", "not text in UTF-8 or UTF-16"), (b"\xef\xbb\xbf", "is empty"), (b"{", "not JSON"), (b"3", "contains a JSON number")],
+     (b"\xff", "not text in UTF-8 or UTF-16"), (b"\xef\xbb\xbf", "is empty"), (b"{", "not JSON"),
+     (b"3", "contains a JSON number")],
 )  # fmt: skip
 def test_what_is_no_file_of_rows_is_one_line(tmp_path, data, said) -> None:
     path = tmp_path / "x.json"
