@@ -10,8 +10,8 @@ from rlp_bench.plan.graph import Plan
 
 HEADS = {"policy": "lm", "reward": "scalar"}
 """Kind of artifact -> head of the model that it contains."""
-CHECKPOINTS_AT_ONCE = 2
-"""A new checkpoint is complete before the one before it is removed."""
+CHECKPOINTS_AT_ONCE = 3
+"""The two newest are kept, and a new one is complete before the older of them is removed."""
 ADAM = 3
 """Copies of each trained parameter in a checkpoint: the parameter and Adam's two moments."""
 
