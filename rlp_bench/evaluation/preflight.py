@@ -213,18 +213,30 @@ def _checkpoint(scope: Scope) -> Iterator[Check]:
 
 
 def _disk(scope: Scope, missing: dict[str, Node]) -> Iterator[Check]:
-    for plan in scope.plans:
-        yield _outcome(f"disk for {plan.method}", _space, scope, plan, missing)
+    """The space for all plans together; a stage that several of them share counts once."""
+    if scope.plans:
+        methods = list(dict.fromkeys(plan.method for plan in scope.plans))
+        named = methods[0] if len(methods) == 1 else f"{len(methods)} methods"
+        yield _outcome(f"disk for {named}", _space, scope, missing, named)
 
 
-def _space(scope: Scope, plan: Plan, missing: dict[str, Node]) -> str:
-    needed = bytes_needed(plan, predict(plan), missing)
+def _space(scope: Scope, missing: dict[str, Node], named: str) -> str:
+    left = set(missing)
+    models = checkpoints = 0
     free = bytes_free(scope.store.root)
-    if needed is None:
-        return f"{free / 1e9:.1f} GB free; the size of the model is not known"
+    for plan in scope.plans:
+        own = left & {node.fingerprint for node in plan.nodes}
+        if not own:
+            continue
+        found = bytes_needed(plan, predict(plan), own)
+        if found is None:
+            return f"{free / 1e9:.1f} GB free; the size of the model is not known"
+        models, checkpoints = models + found[0], max(checkpoints, found[1])
+        left -= own
+    needed = models + checkpoints
     if needed > free:
         raise BenchError(
-            f'store "{scope.store.root}": about {needed / 1e9:.1f} GB are needed for {plan.method}, '
+            f'store "{scope.store.root}": about {needed / 1e9:.1f} GB are needed for {named}, '
             f"{free / 1e9:.1f} GB are free; free space (`rlp-bench gc`) or give another --store"
         )
     return f"{needed / 1e9:.2f} GB needed, {free / 1e9:.1f} GB free"

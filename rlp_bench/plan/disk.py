@@ -16,8 +16,8 @@ ADAM = 3
 """Copies of each trained parameter in a checkpoint: the parameter and Adam's two moments."""
 
 
-def bytes_needed(plan: Plan, prediction: Prediction, missing: Collection[str]) -> int | None:
-    """Bytes of the models that the missing stages write, and of the largest checkpoints of one stage, all in fp32.
+def bytes_needed(plan: Plan, prediction: Prediction, missing: Collection[str]) -> tuple[int, int] | None:
+    """Bytes of (the models that the missing stages write, the largest checkpoints of one stage), all in fp32.
 
     Rows of text are not counted. None: the sizes are not known.
 
@@ -34,7 +34,7 @@ def bytes_needed(plan: Plan, prediction: Prediction, missing: Collection[str]) -
         written = 1 + len(node.settings.get("snapshots", ()))
         models += FP32 * prediction.shape.count(HEADS[node.kind]) * written
         checkpoints = max(checkpoints, CHECKPOINTS_AT_ONCE * ADAM * FP32 * needs.trained)
-    return models + checkpoints
+    return models, checkpoints
 
 
 def bytes_free(folder: Path) -> int:
